@@ -1,0 +1,76 @@
+# Every target alone sets up what it needs: python3 >= 3.11, a C compiler and make are enough.
+#   make test                     make PYTHON=python3.13 test          make demo ARGS="--help"
+
+PYTHON ?= python3
+VENV := .venv
+ARGS :=
+BIN := $(VENV)/bin
+
+# Which extras an installation of one brings along, itself included.
+covers-plot := plot
+covers-test := test plot
+covers-dev := dev test plot
+
+.PHONY: help demo test bench paper lint typecheck venv clean
+# Two targets may want to install into the same environment.
+.NOTPARALLEL:
+
+help:
+	@echo 'make demo       train on MNIST and watch the network shrink'
+	@echo 'make paper      repeat the published experiments'
+	@echo 'make test       the test suite'
+	@echo 'make bench      the benchmarks'
+	@echo 'make lint       ruff and cython-lint'
+	@echo 'make typecheck  mypy'
+	@echo 'make clean      delete $(VENV) and everything that was built'
+	@echo 'ARGS="..." adds arguments to the command behind a target.'
+
+demo: $(VENV)/.ready-plot
+	$(BIN)/fastl0 demo $(ARGS)
+
+paper: $(VENV)/.ready-plot
+	$(BIN)/fastl0 paper $(ARGS)
+
+test: $(VENV)/.ready-test
+	$(BIN)/pytest $(ARGS)
+
+bench: $(VENV)/.ready-test
+	$(BIN)/pytest benches --timeout=0 $(ARGS)
+
+lint: $(VENV)/.ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastl0
+
+typecheck: $(VENV)/.ready-dev
+	$(BIN)/mypy
+
+venv: $(VENV)/.created
+
+# Editable: a change of a .py file counts at once, a change of one of these builds anew.
+$(VENV)/.ready-%: $(VENV)/.created pyproject.toml setup.py fastl0/_kernels.pyx
+	@echo 'Installing fastl0[$*] into $(VENV), a minute or two the first time'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $(addprefix $(VENV)/.ready-,$(covers-$*))
+
+$(VENV)/.created:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'fastl0 needs Python 3.11 or newer and "$(PYTHON)" is not: make PYTHON=/path/to/python3.11 ...' >&2; \
+	  exit 1; }
+	@"$(PYTHON)" -c 'import os, sysconfig as s; open(os.path.join(s.get_path("include"), "Python.h"))' 2>/dev/null || { \
+	  echo 'The C headers of "$(PYTHON)" are missing. On Debian: apt-get install python3-dev' >&2; \
+	  exit 1; }
+	@if "$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null; then \
+	  "$(PYTHON)" -m venv "$(VENV)"; \
+	elif command -v virtualenv >/dev/null; then \
+	  virtualenv --quiet --python="$(PYTHON)" "$(VENV)"; \
+	else \
+	  echo '"$(PYTHON)" has no venv. On Debian: apt-get install python3-venv (or virtualenv)' >&2; \
+	  exit 1; \
+	fi
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info results .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -f fastl0/_kernels.c fastl0/_kernels.html fastl0/*.so
+	find fastl0 tests benches -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,35 @@
+"""Types of the C core."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+DTYPES: dict[str, int]
+
+class RowSource:
+    n_rows: int
+    n_columns: int
+    def __init__(self, X: Any) -> None: ...
+    @property
+    def address(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    def gather(
+        self,
+        rows: NDArray[np.int32],
+        columns: NDArray[np.int32],
+        out: NDArray[np.float32],
+        scale: NDArray[np.float32] | None = None,
+    ) -> None: ...
+    def lit(
+        self, rows: NDArray[np.int32], columns: NDArray[np.int32], out: NDArray[np.uint8]
+    ) -> None: ...
+
+def check_csr(
+    indptr: NDArray[Any], indices: NDArray[Any], n_stored: int, n_rows: int, n_columns: int
+) -> None: ...
+def pack_weights_(
+    flat: NDArray[np.float32], widths: NDArray[np.int64], keep: NDArray[np.uint8]
+) -> int: ...
+def addresses() -> dict[str, int]: ...

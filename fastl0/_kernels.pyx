@@ -1,0 +1,598 @@
+"""C core: moves bytes and changes shapes; it does no training arithmetic.
+
+Owns the two jobs that must see raw memory of any kind:
+
+* `RowSource` reads mini-batches out of the user's own array (any integer, bool or
+  float32/float64 dtype, any strides, read-only, memory-mapped, or CSR) straight into
+  a compact float32 block, so that X is never copied or converted as a whole;
+* `pack_weights_` closes the gaps that deleted units leave in a flat weight buffer.
+
+It also hands the Numba kernels the addresses of plain C entry points (`addresses`): the
+row gather, single-precision matrix products of SciPy's BLAS, and a scoped switch that
+flushes subnormal numbers to zero. Imports nothing of fastl0.
+"""
+
+from cpython.buffer cimport (
+    PyBUF_FORMAT,
+    PyBUF_STRIDES,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
+from libc.stdint cimport (
+    int8_t,
+    int16_t,
+    int32_t,
+    int64_t,
+    uint8_t,
+    uint16_t,
+    uint32_t,
+    uint64_t,
+    uintptr_t,
+)
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memmove, memset
+from scipy.linalg.cython_blas cimport sgemm
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #if defined(__SSE2__) || defined(_M_X64)
+      #include <xmmintrin.h>
+      /* bit 15: flush results to zero, bit 6: read subnormal operands as zero */
+      static int64_t fastl0_flush_begin(void) {
+          unsigned int before = _mm_getcsr();
+          _mm_setcsr(before | 0x8040u);
+          return (int64_t)before;
+      }
+      static void fastl0_flush_end(int64_t before) { _mm_setcsr((unsigned int)before); }
+    #elif defined(__aarch64__) && defined(__GNUC__)
+      /* FPCR bit 24: flush subnormal operands and results to zero */
+      static int64_t fastl0_flush_begin(void) {
+          uint64_t before;
+          __asm__ __volatile__("mrs %0, fpcr" : "=r"(before));
+          __asm__ __volatile__("msr fpcr, %0" : : "r"(before | (1ull << 24)));
+          return (int64_t)before;
+      }
+      static void fastl0_flush_end(int64_t before) {
+          __asm__ __volatile__("msr fpcr, %0" : : "r"((uint64_t)before));
+      }
+    #else
+      static int64_t fastl0_flush_begin(void) { return 0; }
+      static void fastl0_flush_end(int64_t before) { (void)before; }
+    #endif
+    """
+    int64_t fastl0_flush_begin() noexcept nogil
+    void fastl0_flush_end(int64_t before) noexcept nogil
+
+
+ctypedef fused numeric:
+    int8_t
+    int16_t
+    int32_t
+    int64_t
+    uint8_t
+    uint16_t
+    uint32_t
+    uint64_t
+    float
+    double
+
+ctypedef fused index_t:
+    int32_t
+    int64_t
+
+cdef enum Dtype:
+    I1, I2, I4, I8, U1, U2, U4, U8, F4, F8
+
+DTYPES = {
+    "i1": I1, "i2": I2, "i4": I4, "i8": I8,
+    "u1": U1, "u2": U2, "u4": U4, "u8": U8,
+    "b1": U1, "f4": F4, "f8": F8,
+}
+
+cdef struct Source:
+    Dtype dtype
+    bint sparse
+    bint wide_index         # CSR indices and indptr are int64, else int32
+    bint unit_stride        # the columns of a row lie next to each other, aligned
+    Py_ssize_t n_columns
+    const char *data
+    Py_ssize_t row_stride   # bytes
+    Py_ssize_t column_stride
+    const char *indices
+    const char *indptr
+    int32_t *position       # CSR: 1 + place of a column in the batch, 0 = not wanted
+
+
+# --- reading rows --------------------------------------------------------------------
+
+cdef void gather_dense(
+    numeric *tag, const Source *source,         # IN
+    const int32_t *rows, Py_ssize_t n_rows,     # IN
+    const int32_t *columns, Py_ssize_t n_columns,  # IN, ascending
+    const float *scale,                         # IN, n_columns or NULL
+    float *out,                                 # OUT, (n_rows, n_columns)
+) noexcept nogil:
+    # memcpy of one element compiles to a plain load and makes unaligned data legal.
+    cdef Py_ssize_t i, j
+    cdef const char *row
+    cdef const numeric *values
+    cdef numeric value
+    if source.unit_stride and n_columns == source.n_columns:
+        for i in range(n_rows):
+            values = <const numeric *> (source.data + rows[i] * source.row_stride)
+            if scale == NULL:
+                for j in range(n_columns):
+                    out[j] = <float> values[j]
+            else:
+                for j in range(n_columns):
+                    out[j] = <float> values[j] * scale[j]
+            out += n_columns
+    elif source.unit_stride:
+        for i in range(n_rows):
+            values = <const numeric *> (source.data + rows[i] * source.row_stride)
+            if scale == NULL:
+                for j in range(n_columns):
+                    out[j] = <float> values[columns[j]]
+            else:
+                for j in range(n_columns):
+                    out[j] = <float> values[columns[j]] * scale[j]
+            out += n_columns
+    else:
+        for i in range(n_rows):
+            row = source.data + rows[i] * source.row_stride
+            for j in range(n_columns):
+                memcpy(&value, row + columns[j] * source.column_stride, sizeof(numeric))
+                out[j] = <float> value
+                if scale != NULL:
+                    out[j] *= scale[j]
+            out += n_columns
+
+
+cdef void lit_dense(
+    numeric *tag, const Source *source,
+    const int32_t *rows, Py_ssize_t n_rows,
+    const int32_t *columns, Py_ssize_t n_columns,
+    uint8_t *lit,                               # OUT, n_columns
+) noexcept nogil:
+    cdef Py_ssize_t i, j
+    cdef const char *row
+    cdef const numeric *values
+    cdef numeric value
+    for i in range(n_rows):
+        row = source.data + rows[i] * source.row_stride
+        if source.unit_stride:
+            values = <const numeric *> row
+            if n_columns == source.n_columns:
+                for j in range(n_columns):
+                    lit[j] |= values[j] != 0
+            else:
+                for j in range(n_columns):
+                    lit[j] |= values[columns[j]] != 0
+        else:
+            for j in range(n_columns):
+                memcpy(&value, row + columns[j] * source.column_stride, sizeof(numeric))
+                lit[j] |= value != 0
+
+
+cdef void visit_csr(
+    numeric *tag, index_t *index_tag, const Source *source,
+    const int32_t *rows, Py_ssize_t n_rows,
+    Py_ssize_t n_columns,
+    const float *scale,
+    float *out,                                 # ADDED TO, or NULL
+    uint8_t *lit,                               # OUT, or NULL
+) noexcept nogil:
+    cdef const numeric *values = <const numeric *> source.data
+    cdef const index_t *indices = <const index_t *> source.indices
+    cdef const index_t *indptr = <const index_t *> source.indptr
+    cdef Py_ssize_t i, k, place
+    for i in range(n_rows):
+        for k in range(indptr[rows[i]], indptr[rows[i] + 1]):
+            place = <Py_ssize_t> source.position[indices[k]] - 1
+            if place < 0:
+                continue
+            if lit != NULL:
+                lit[place] |= values[k] != 0
+            elif scale != NULL:
+                out[i * n_columns + place] += <float> values[k] * scale[place]
+            else:
+                out[i * n_columns + place] += <float> values[k]
+
+
+cdef void read_typed(
+    numeric *tag, const Source *source,
+    const int32_t *rows, Py_ssize_t n_rows,
+    const int32_t *columns, Py_ssize_t n_columns,
+    const float *scale, float *out, uint8_t *lit,
+) noexcept nogil:
+    cdef int32_t *narrow = NULL
+    cdef int64_t *wide = NULL
+    if source.sparse:
+        if source.wide_index:
+            visit_csr(tag, wide, source, rows, n_rows, n_columns, scale, out, lit)
+        else:
+            visit_csr(tag, narrow, source, rows, n_rows, n_columns, scale, out, lit)
+    elif lit != NULL:
+        lit_dense(tag, source, rows, n_rows, columns, n_columns, lit)
+    else:
+        gather_dense(tag, source, rows, n_rows, columns, n_columns, scale, out)
+
+
+cdef void read_rows(
+    const Source *source,
+    const int32_t *rows, Py_ssize_t n_rows,
+    const int32_t *columns, Py_ssize_t n_columns,
+    const float *scale,
+    float *out,                                 # OUT (n_rows, n_columns), or NULL
+    uint8_t *lit,                               # OUT (n_columns), or NULL
+) noexcept nogil:
+    """Gather rows into `out`, or mark in `lit` the columns that hold a non-zero."""
+    cdef Py_ssize_t j
+    if lit != NULL:
+        memset(lit, 0, n_columns)
+    if source.sparse:
+        if out != NULL:
+            memset(out, 0, n_rows * n_columns * sizeof(float))
+        for j in range(n_columns):
+            source.position[columns[j]] = <int32_t> (j + 1)
+    if source.dtype == F4:
+        read_typed(<float *> NULL, source, rows, n_rows, columns, n_columns, scale, out, lit)
+    elif source.dtype == F8:
+        read_typed(<double *> NULL, source, rows, n_rows, columns, n_columns, scale, out, lit)
+    elif source.dtype == U1:
+        read_typed(<uint8_t *> NULL, source, rows, n_rows, columns, n_columns, scale, out, lit)
+    elif source.dtype == U2:
+        read_typed(<uint16_t *> NULL, source, rows, n_rows, columns, n_columns, scale, out, lit)
+    elif source.dtype == U4:
+        read_typed(<uint32_t *> NULL, source, rows, n_rows, columns, n_columns, scale, out, lit)
+    elif source.dtype == U8:
+        read_typed(<uint64_t *> NULL, source, rows, n_rows, columns, n_columns, scale, out, lit)
+    elif source.dtype == I1:
+        read_typed(<int8_t *> NULL, source, rows, n_rows, columns, n_columns, scale, out, lit)
+    elif source.dtype == I2:
+        read_typed(<int16_t *> NULL, source, rows, n_rows, columns, n_columns, scale, out, lit)
+    elif source.dtype == I4:
+        read_typed(<int32_t *> NULL, source, rows, n_rows, columns, n_columns, scale, out, lit)
+    else:
+        read_typed(<int64_t *> NULL, source, rows, n_rows, columns, n_columns, scale, out, lit)
+    if source.sparse:
+        for j in range(n_columns):
+            source.position[columns[j]] = 0
+
+
+def check_csr(
+    const index_t[::1] indptr, const index_t[::1] indices,
+    Py_ssize_t n_stored, Py_ssize_t n_rows, Py_ssize_t n_columns,
+):
+    """Refuse a CSR matrix whose indices would be read out of bounds.
+
+    Raises
+    ------
+    ValueError
+        If `indptr` does not ascend from 0 within the stored entries, or an index is
+        outside ``[0, n_columns)``.
+    """
+    cdef Py_ssize_t i, last
+    cdef bint sound = indptr.shape[0] == n_rows + 1 and indptr[0] == 0
+    if sound:
+        with nogil:
+            for i in range(n_rows):
+                sound = sound and indptr[i] <= indptr[i + 1]
+            last = indptr[n_rows]
+            sound = sound and last <= indices.shape[0] and last <= n_stored
+            if sound:
+                for i in range(last):
+                    sound = sound and indices[i] >= 0 and indices[i] < n_columns
+    if not sound:
+        raise ValueError(
+            "X is not a sound CSR matrix: indptr must ascend from 0 to the number of stored "
+            f"entries and indices lie in [0, {n_columns}). Rebuild it."
+        )
+
+
+cdef class RowSource:
+    """A view of the user's data from which rows are gathered as float32.
+
+    Holds the buffers of `X` for as long as it lives; copies nothing.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_columns) or CSR matrix or array
+        Integer, bool, float32 or float64, native byte order; any strides. For CSR the
+        indices are int32 or int64 and each row's indices are below `n_columns`.
+
+    Attributes
+    ----------
+    address : int
+        Address of the C struct, for kernels that call `read_rows`.
+
+    Raises
+    ------
+    TypeError
+        If the dtype is none of the above.
+    ValueError
+        If `X` has not two dimensions, or more than 2**31 - 1 rows or columns.
+    """
+
+    cdef Source source
+    cdef Py_buffer buffers[3]
+    cdef int n_buffers
+    cdef readonly Py_ssize_t n_rows
+    cdef readonly Py_ssize_t n_columns
+
+    def __cinit__(self, X):
+        self.n_buffers = 0
+        self.source.position = NULL
+        code = DTYPES.get(X.dtype.str[1:])
+        if code is None or not X.dtype.isnative:
+            raise TypeError(
+                f"X must be bool, integer, float32 or float64 in native byte order, got "
+                f"{X.dtype.str}. Convert it with X.astype('float32')."
+            )
+        if X.ndim != 2:
+            raise ValueError(f"X must have 2 dimensions, got {X.ndim}. Reshape it.")
+        self.n_rows, self.n_columns = X.shape
+        if max(self.n_rows, self.n_columns) > 0x7FFFFFFE:
+            raise ValueError(
+                f"X must have fewer than 2**31 - 1 rows and columns, got {X.shape}."
+            )
+        self.source.dtype = code
+        self.source.n_columns = self.n_columns
+        self.source.sparse = hasattr(X, "indptr")
+        if self.source.sparse:
+            self._hold_csr(X)
+        else:
+            self._hold_dense(X)
+
+    cdef Py_buffer *_hold(self, array) except NULL:
+        cdef Py_buffer *buffer = &self.buffers[self.n_buffers]
+        PyObject_GetBuffer(array, buffer, PyBUF_STRIDES | PyBUF_FORMAT)
+        self.n_buffers += 1
+        return buffer
+
+    cdef int _hold_dense(self, X) except -1:
+        cdef Py_buffer *buffer = self._hold(X)
+        self.source.data = <const char *> buffer.buf
+        self.source.row_stride = buffer.strides[0]
+        self.source.column_stride = buffer.strides[1]
+        self.source.unit_stride = (
+            (buffer.strides[1] == buffer.itemsize or self.n_columns == 1)
+            and (<uintptr_t> buffer.buf) % buffer.itemsize == 0
+            and buffer.strides[0] % buffer.itemsize == 0
+        )
+        return 0
+
+    cdef int _hold_csr(self, X) except -1:
+        if X.indices.dtype != X.indptr.dtype or X.indices.dtype.str[1:] not in ("i4", "i8"):
+            raise TypeError(
+                f"CSR indices and indptr must both be int32 or both int64, got "
+                f"{X.indices.dtype} and {X.indptr.dtype}. Rebuild the matrix."
+            )
+        for part in (X.data, X.indices, X.indptr):
+            if not (part.flags.c_contiguous and part.flags.aligned):
+                raise TypeError("CSR parts must be contiguous and aligned. Use X.copy().")
+        check_csr(X.indptr, X.indices, X.data.shape[0], self.n_rows, self.n_columns)
+        self.source.data = <const char *> self._hold(X.data).buf
+        self.source.indices = <const char *> self._hold(X.indices).buf
+        self.source.indptr = <const char *> self._hold(X.indptr).buf
+        self.source.wide_index = X.indices.dtype.itemsize == 8
+        self.source.position = <int32_t *> calloc(self.n_columns + 1, sizeof(int32_t))
+        if self.source.position == NULL:
+            raise MemoryError(f"no memory for a map of {self.n_columns} columns")
+        return 0
+
+    def __dealloc__(self):
+        cdef int k
+        for k in range(self.n_buffers):
+            PyBuffer_Release(&self.buffers[k])
+        free(self.source.position)
+
+    @property
+    def address(self):
+        return <uintptr_t> &self.source
+
+    @property
+    def nbytes(self):
+        """Bytes this view occupies itself (the column map of a CSR matrix)."""
+        return (self.n_columns + 1) * 4 if self.source.sparse else 0
+
+    def gather(self, rows, columns, float[:, ::1] out, scale=None):
+        """Write ``X[rows][:, columns] * scale`` as float32 into `out`.
+
+        Parameters
+        ----------
+        rows : int32 array of shape (n,)
+            Row numbers in ``[0, n_rows)``, any order.
+        columns : int32 array of shape (k,)
+            Column numbers in ``[0, n_columns)``, strictly ascending.
+        out : float32 array of shape (n, k)
+            Overwritten.
+        scale : float32 array of shape (k,), default=None
+            Factor of each column.
+
+        Raises
+        ------
+        IndexError
+            If a row or column number is out of range or columns do not ascend.
+        ValueError
+            If the shapes do not agree.
+        """
+        cdef const int32_t[::1] r = rows
+        cdef const int32_t[::1] c = columns
+        cdef const float[::1] s = None
+        cdef const float *factors = NULL
+        self._check(r, c)
+        if out.shape[0] != r.shape[0] or out.shape[1] != c.shape[0]:
+            raise ValueError(
+                f"out must have shape {(r.shape[0], c.shape[0])}, "
+                f"got {(out.shape[0], out.shape[1])}"
+            )
+        if scale is not None:
+            s = scale
+            if s.shape[0] != c.shape[0]:
+                raise ValueError(f"scale must have {c.shape[0]} entries, got {s.shape[0]}")
+        if r.shape[0] == 0 or c.shape[0] == 0:
+            return
+        if s is not None:
+            factors = &s[0]
+        with nogil:
+            read_rows(&self.source, &r[0], r.shape[0], &c[0], c.shape[0], factors,
+                      &out[0, 0], NULL)
+
+    def lit(self, rows, columns, uint8_t[::1] out):
+        """Mark in `out` which of `columns` hold a non-zero in any of `rows`.
+
+        Parameters and errors as in `gather`; `out` is a uint8 array of shape (k,),
+        overwritten with 0 and 1.
+        """
+        cdef const int32_t[::1] r = rows
+        cdef const int32_t[::1] c = columns
+        self._check(r, c)
+        if out.shape[0] != c.shape[0]:
+            raise ValueError(f"out must have {c.shape[0]} entries, got {out.shape[0]}")
+        if c.shape[0] == 0:
+            return
+        if r.shape[0] == 0:
+            out[:] = 0
+            return
+        with nogil:
+            read_rows(&self.source, &r[0], r.shape[0], &c[0], c.shape[0], NULL, NULL, &out[0])
+
+    cdef int _check(self, const int32_t[::1] rows, const int32_t[::1] columns) except -1:
+        cdef Py_ssize_t i
+        cdef int32_t before = -1
+        for i in range(rows.shape[0]):
+            if rows[i] < 0 or rows[i] >= self.n_rows:
+                raise IndexError(f"row {rows[i]} is not in [0, {self.n_rows})")
+        for i in range(columns.shape[0]):
+            if columns[i] <= before or columns[i] >= self.n_columns:
+                raise IndexError(
+                    f"columns must ascend strictly within [0, {self.n_columns}), "
+                    f"got {columns[i]} after {before}"
+                )
+            before = columns[i]
+        return 0
+
+
+# --- changing shapes -----------------------------------------------------------------
+
+def pack_weights_(float[::1] flat, const int64_t[::1] widths, const uint8_t[::1] keep):
+    """Move what is kept of a flat weight buffer to its front, in place.
+
+    Parameters
+    ----------
+    flat : float32 array
+        For each layer in turn its weights (fan_in, fan_out) in C order, then its biases
+        (fan_out). Overwritten: the first entries hold the same sequence for the kept
+        units, the rest is left over.
+    widths : int64 array of shape (n_layers + 1,)
+        Widths before packing, inputs first.
+    keep : uint8 array of shape (sum(widths),)
+        Non-zero where a unit stays, inputs first.
+
+    Returns
+    -------
+    int
+        Number of entries kept; the caller cuts the buffer to it.
+
+    Raises
+    ------
+    ValueError
+        If the lengths do not agree.
+    """
+    cdef Py_ssize_t n_layers = widths.shape[0] - 1
+    cdef Py_ssize_t layer, i, j, start, stop, fan_in, fan_out, total = 0, units = 0
+    cdef Py_ssize_t read = 0, write = 0
+    cdef const uint8_t *keep_in
+    cdef const uint8_t *keep_out
+    for layer in range(n_layers):
+        total += (widths[layer] + 1) * widths[layer + 1]
+    for layer in range(n_layers + 1):
+        units += widths[layer]
+    if flat.shape[0] != total or keep.shape[0] != units:
+        raise ValueError(
+            f"widths ask for {total} weights and {units} units, "
+            f"got {flat.shape[0]} and {keep.shape[0]}"
+        )
+    if total == 0:
+        return 0
+    with nogil:
+        keep_in = &keep[0]
+        for layer in range(n_layers):
+            fan_in, fan_out = widths[layer], widths[layer + 1]
+            keep_out = keep_in + fan_in
+            for i in range(fan_in + 1):
+                # The last turn moves the biases, which have no input unit of their own.
+                if i < fan_in and not keep_in[i]:
+                    read += fan_out
+                    continue
+                j = 0
+                while j < fan_out:
+                    start = j
+                    while j < fan_out and keep_out[j]:
+                        j += 1
+                    stop = j
+                    if stop > start:
+                        if write != read + start:
+                            memmove(&flat[write], &flat[read + start],
+                                    (stop - start) * sizeof(float))
+                        write += stop - start
+                    while j < fan_out and not keep_out[j]:
+                        j += 1
+                read += fan_out
+            keep_in = keep_out
+    return write
+
+
+# --- C entry points for the Numba kernels --------------------------------------------
+
+cdef void c_read_rows(
+    int64_t source, int64_t rows, int64_t n_rows, int64_t columns, int64_t n_columns,
+    int64_t scale, int64_t out, int64_t lit,
+) noexcept nogil:
+    read_rows(<const Source *> <uintptr_t> source, <const int32_t *> <uintptr_t> rows, n_rows,
+              <const int32_t *> <uintptr_t> columns, n_columns,
+              <const float *> <uintptr_t> scale, <float *> <uintptr_t> out,
+              <uint8_t *> <uintptr_t> lit)
+
+
+cdef void c_gemm(
+    int64_t trans_a, int64_t trans_b, int64_t m, int64_t n, int64_t k,
+    int64_t a, int64_t lda, int64_t b, int64_t ldb, int64_t c, int64_t ldc,
+) noexcept nogil:
+    """C = op(A) @ op(B), row-major: the column-major product of the transposes."""
+    cdef char op_a = b'T' if trans_a else b'N'
+    cdef char op_b = b'T' if trans_b else b'N'
+    cdef int im = <int> m, jn = <int> n, kk = <int> k
+    cdef int la = <int> lda, lb = <int> ldb, lc = <int> ldc
+    cdef float one = 1.0, zero = 0.0
+    sgemm(&op_b, &op_a, &jn, &im, &kk, &one, <float *> <uintptr_t> b, &lb,
+          <float *> <uintptr_t> a, &la, &zero, <float *> <uintptr_t> c, &lc)
+
+
+cdef int64_t c_flush_begin() noexcept nogil:
+    return fastl0_flush_begin()
+
+
+cdef void c_flush_end(int64_t before) noexcept nogil:
+    fastl0_flush_end(before)
+
+
+def addresses():
+    """Return the addresses of the C entry points.
+
+    Returns
+    -------
+    dict of str to int
+        ``read_rows(source, rows, n_rows, columns, n_columns, scale, out, lit)``,
+        ``gemm(trans_a, trans_b, m, n, k, a, lda, b, ldb, c, ldc)``,
+        ``flush_begin() -> int64`` and ``flush_end(int64)``. All arguments are int64;
+        pointers are passed as addresses, 0 for none.
+    """
+    return {
+        "read_rows": <uintptr_t> &c_read_rows,
+        "gemm": <uintptr_t> &c_gemm,
+        "flush_begin": <uintptr_t> &c_flush_begin,
+        "flush_end": <uintptr_t> &c_flush_end,
+    }

@@ -1,0 +1,110 @@
+"""Owns what the commands say: option types, one-line errors, progress bars and tables.
+
+May import the standard library and tqdm, and nothing of fastl0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import math
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tqdm import tqdm
+
+PLOT_REMEDY = 'No pictures: matplotlib is missing. Run: pip install "fastl0[plot]"'
+
+
+class CommandError(Exception):
+    """A mistake the user can mend: printed on one line, without a traceback."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors take one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message without the usage and exit with code 2."""
+        self.exit(2, f"{self.prog}: error: {message}. See {self.prog} --help.\n")
+
+
+def positive_int(text: str) -> int:
+    """Read an option that must be an int >= 1."""
+    return _at_least(text, 1)
+
+
+def seed(text: str) -> int:
+    """Read an option that must be an int from 0 to 2**32 - 1."""
+    value = _at_least(text, 0)
+    if value >= 2**32:
+        raise argparse.ArgumentTypeError(f"must be an int < 2**32, got {text}")
+    return value
+
+
+def penalty(text: str) -> float:
+    """Read an option that must be a finite number >= 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"must be a finite number >= 0, got {text!r}")
+    return value
+
+
+def _at_least(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"must be an int >= {least}, got {text!r}")
+    return value
+
+
+def make_folder(folder: Path) -> None:
+    """Create the folder if need be and make sure that files can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise CommandError(f"{folder} must be a folder, got a file. Name another one.") from None
+    except OSError as error:
+        raise CommandError(
+            f"{folder} must be a folder that can be created, got: {error.strerror}. "
+            "Name another one."
+        ) from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CommandError(f"{folder} must be writable, and is not. Name another folder.")
+
+
+def can_plot() -> bool:
+    """Tell whether matplotlib is installed, without importing it."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def progress(total: int, label: str, unit: str) -> tqdm[NoReturn]:
+    """Start a progress bar on stderr; where stderr is no terminal it stays silent."""
+    return tqdm(total=total, desc=label, unit=unit, disable=None, dynamic_ncols=True, leave=False)
+
+
+def say(text: str) -> None:
+    """Print a line without tearing a running progress bar."""
+    tqdm.write(text)
+    sys.stdout.flush()  # a log file should grow as the runs finish
+
+
+def format_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Lay out rows under a header, the first column to the left and the others to the right."""
+    lines = [[str(cell) for cell in line] for line in (header, *rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "  ".join(
+            [line[0].ljust(widths[0])]
+            + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        ).rstrip()
+        for line in lines
+    )

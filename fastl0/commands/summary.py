@@ -1,0 +1,165 @@
+"""Owns the summary of ``fastl0 paper``: the table and the pictures, from the CSV files alone.
+
+May import results for the files' names and columns, and plots where it draws.
+"""
+
+from __future__ import annotations
+
+import io
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastl0.commands import results
+from fastl0.commands.console import format_table
+
+
+class Metric(NamedTuple):
+    """A row of the summary: the column it comes from, its label, its factor and its decimals."""
+
+    column: str
+    label: str
+    factor: float
+    decimals: int
+
+
+METRICS = (
+    Metric("test_error", "test error (%)", 1, 3),
+    Metric("n_parameters", "parameters", 1, 0),
+    Metric("reduction", "reduction (%)", 100, 2),
+    Metric("buffer_nbytes_start", "buffers at start (MB)", 1e-6, 3),
+    Metric("buffer_nbytes_end", "buffers at end (MB)", 1e-6, 3),
+    Metric("epoch_time_first", "first epochs (s each)", 1, 3),
+    Metric("epoch_time_last", "last epochs (s each)", 1, 3),
+    Metric("seconds", "training (s)", 1, 1),
+)
+_N_PIXELS = 784
+
+Row = Mapping[str, str]
+
+
+def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
+    """Return mean and sample standard deviation; the latter is NaN for a single value."""
+    sd = statistics.stdev(values) if len(values) > 1 else float("nan")
+    return statistics.fmean(values), sd
+
+
+def summarise(rows: Sequence[Row], column: str) -> dict[str, tuple[float, float]]:
+    """Return mean and standard deviation of a column over the seeds.
+
+    Parameters
+    ----------
+    rows : sequence of mapping of str to str
+        The rows of paper.csv.
+    column : str
+        A column that holds numbers.
+
+    Returns
+    -------
+    dict of str to tuple of float
+        One entry for each kind of pruning, and ``"hard - soft"`` for the differences within a
+        seed where both are there.
+    """
+    values = {
+        kind: {row["seed"]: float(row[column]) for row in rows if row["pruning"] == kind}
+        for kind in kinds(rows)
+    }
+    summary = {kind: mean_and_sd(list(by_seed.values())) for kind, by_seed in values.items()}
+    hard, soft = values.get("hard", {}), values.get("soft", {})
+    differences = [hard[seed] - soft[seed] for seed in hard if seed in soft]
+    if differences:
+        summary["hard - soft"] = mean_and_sd(differences)
+    return summary
+
+
+def kinds(rows: Sequence[Row]) -> list[str]:
+    """List the kinds of pruning that have rows, in their fixed order."""
+    return [kind for kind in results.PRUNINGS if any(row["pruning"] == kind for row in rows)]
+
+
+def summary_table(rows: Sequence[Row]) -> str:
+    """Lay out the summary of paper.csv: one line a metric, one column a kind of pruning."""
+    by_metric = [summarise(rows, metric.column) for metric in METRICS]
+    columns = list(by_metric[0])
+    lines = [
+        [metric.label, *(_cell(metric, *summary[column]) for column in columns)]
+        for metric, summary in zip(METRICS, by_metric, strict=True)
+    ]
+    n_seeds = len({row["seed"] for row in rows})
+    unit = "1 seed" if n_seeds == 1 else f"mean +- SD of {n_seeds} seeds"
+    return format_table([unit, *columns], lines)
+
+
+def _cell(metric: Metric, mean: float, sd: float) -> str:
+    text = f"{mean * metric.factor:,.{metric.decimals}f}"
+    return text if sd != sd else f"{text} +- {sd * metric.factor:,.{metric.decimals}f}"
+
+
+def draw(folder: Path) -> list[Path]:
+    """Draw every picture of the runs in a result folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds history.csv and support.csv, each with at least one run.
+
+    Returns
+    -------
+    list of Path
+        The PNG files written.
+    """
+    from fastl0 import plots
+
+    curves = _read_history(folder)
+    supports = {kind: mask for kind, mask in _read_supports(folder).items() if kind != "none"}
+    pictures = {
+        "error_and_size.png": plots.training_curves(
+            curves, ["test_error", "n_parameters_folded"], title="MNIST, mean and range over the seeds"
+        ),
+        "memory_and_time.png": plots.training_curves(
+            curves, ["buffer_nbytes", "epoch_time"], title="MNIST, mean and range over the seeds"
+        ),
+    }
+    if supports:
+        pictures["kept_pixels.png"] = plots.kept_pixels(supports)
+    for name, figure in pictures.items():
+        save(figure, folder / name)
+    return [folder / name for name in pictures]
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write a matplotlib figure as PNG, the whole file at once."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    results.write_atomically(path, content.getvalue())
+
+
+def _read_history(folder: Path) -> dict[str, dict[str, Any]]:
+    """Read history.csv as one array of shape (n_seeds, n_epochs) a kind of pruning and column."""
+    rows = results.read_csv(folder, "history.csv", results.HISTORY_COLUMNS)
+    columns = ("test_error", "n_parameters_folded", "buffer_nbytes", "epoch_time")
+    curves: dict[str, dict[str, Any]] = {}
+    for kind in kinds(rows):
+        of_kind = [row for row in rows if row["pruning"] == kind]
+        n_seeds = len({row["seed"] for row in of_kind})
+        curves[kind] = {
+            column: np.array([float(row[column]) for row in of_kind]).reshape(n_seeds, -1)
+            for column in columns
+        }
+    return curves
+
+
+def _read_supports(folder: Path) -> dict[str, Any]:
+    """Read support.csv as one mask of shape (n_seeds, 784) a kind of pruning."""
+    rows = results.read_csv(folder, "support.csv", results.SUPPORT_COLUMNS)
+    supports: dict[str, Any] = {}
+    for kind in kinds(rows):
+        of_kind = [row for row in rows if row["pruning"] == kind]
+        seeds = list(dict.fromkeys(row["seed"] for row in of_kind))
+        supports[kind] = np.zeros((len(seeds), _N_PIXELS), dtype=bool)
+        for row in of_kind:
+            supports[kind][seeds.index(row["seed"]), int(row["pixel"])] = True
+    return supports

@@ -1,0 +1,258 @@
+"""One fit from end to end: check, split, train, keep what is left.
+
+Stands between the estimator and the training loop; loaded by `fit` only. May import
+everything but the estimator and the commands.
+"""
+
+import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
+from tqdm import tqdm
+
+from fastl0 import validation
+from fastl0._kernels import RowSource
+from fastl0.callbacks import EpochCallbacks
+from fastl0.network import Network
+from fastl0.training import Data, EpochHook, Plan, Record, Trainer
+from fastl0.validation import Targets
+
+#: Parameters that shape a network; a warm start cannot change them.
+_SHAPING = ("hidden_layer_sizes", "solver", "pruning", "gate_inputs", "activation")
+
+
+@dataclass
+class WarmState:
+    """What a fit with ``warm_start=True`` leaves for the next one."""
+
+    trainer: Trainer
+    shaping: dict[str, Any]
+
+
+def fit_classifier(
+    estimator: Any, X: Any, y: Any, on_epoch: EpochHook | None, *, keep_interrupted: bool
+) -> None:
+    """Train `estimator` on X and y and set its fitted attributes.
+
+    Parameters
+    ----------
+    estimator : HardL0MLPClassifier
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,) or (n_samples, n_labels)
+    on_epoch : callable or None
+        See `training.EpochHook`.
+    keep_interrupted : bool
+        Whether Ctrl-C after the first epoch keeps the network trained so far.
+
+    Raises
+    ------
+    ValueError
+        If something breaks a rule, or the loss stops being finite. The estimator is then
+        as it was before.
+    """
+    warm = getattr(estimator, "_warm_state", None) if estimator.warm_start else None
+    with _undone_on_error(estimator, ("n_features_in_", "feature_names_in_")):
+        X, y = validate_data(
+            estimator, X, y, accept_sparse="csr", multi_output=True, reset=warm is None
+        )
+        x_values = validation.readable(X)
+        targets = validation.encode_targets(y)
+        if warm is not None:
+            validation.check_same_classes(targets.classes, estimator.classes_)
+        random_state = check_random_state(estimator.random_state)
+        rows, validation_rows = _split(estimator, targets, random_state)
+        plan = _plan(estimator, targets, len(rows))
+        trainer = _trainer(estimator, plan, targets, X.shape[1], random_state, warm)
+        data = Data(
+            x=RowSource(x_values),
+            y=RowSource(targets.codes),
+            rows=rows,
+            validation_rows=validation_rows,
+            validation_codes=_as_codes(targets.codes[validation_rows]),
+        )
+        callbacks = EpochCallbacks(estimator, X, y, plan.max_iter)
+        hook = _Hook(estimator, plan, targets, trainer, callbacks, on_epoch)
+        try:
+            with hook:
+                trainer.fit(plan, data, hook)
+        except KeyboardInterrupt:
+            if not keep_interrupted or not trainer.buffers.whole or not trainer.record.n_epochs:
+                raise
+            warnings.warn("Training interrupted by user.", stacklevel=4)
+        else:
+            _warn_if_not_converged(trainer.record, plan)
+        attributes = _attributes(plan, targets, trainer)
+    for name, value in attributes.items():
+        setattr(estimator, name, value)
+    if estimator.warm_start:
+        estimator._warm_state = WarmState(trainer, _shaping(estimator))
+    elif hasattr(estimator, "_warm_state"):
+        del estimator._warm_state
+    callbacks.end_fit(lambda: attributes)
+
+
+@contextmanager
+def _undone_on_error(estimator: Any, names: tuple[str, ...]) -> Iterator[None]:
+    """Give the named attributes back their values if the block fails."""
+    before = {name: getattr(estimator, name) for name in names if hasattr(estimator, name)}
+    try:
+        yield
+    except BaseException:
+        for name in names:
+            if hasattr(estimator, name):
+                delattr(estimator, name)
+        for name, value in before.items():
+            setattr(estimator, name, value)
+        raise
+
+
+def _as_codes(codes: NDArray[np.integer]) -> NDArray[np.integer]:
+    return codes[:, 0] if codes.shape[1] == 1 else codes
+
+
+def _split(
+    estimator: Any, targets: Targets, random_state: np.random.RandomState
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Row numbers to train on and to judge by."""
+    rows = np.arange(len(targets.codes), dtype=np.int32)
+    if not estimator.early_stopping:
+        return rows, rows[:0]
+    train, judge = train_test_split(
+        rows,
+        test_size=estimator.validation_fraction,
+        random_state=random_state,
+        stratify=None if targets.multilabel else targets.codes[:, 0],
+    )
+    return np.ascontiguousarray(train), np.ascontiguousarray(judge)
+
+
+def _plan(estimator: Any, targets: Targets, n_rows: int) -> Plan:
+    settings = {f.name: getattr(estimator, f.name, None) for f in fields(Plan)}
+    settings["batch_size"] = validation.batch_size(estimator.batch_size, n_rows)
+    settings["droprate_init"] = validation.droprates(estimator.droprate_init)
+    settings["out_activation"] = targets.out_activation
+    return Plan(**settings)
+
+
+def _shaping(estimator: Any) -> dict[str, Any]:
+    settings = {name: getattr(estimator, name) for name in _SHAPING}
+    settings["hidden_layer_sizes"] = validation.hidden_widths(estimator.hidden_layer_sizes)
+    return settings
+
+
+def _trainer(
+    estimator: Any,
+    plan: Plan,
+    targets: Targets,
+    n_features: int,
+    random_state: np.random.RandomState,
+    warm: WarmState | None,
+) -> Trainer:
+    """Build a network to train, or take up the one of the last fit."""
+    shaping = _shaping(estimator)
+    if warm is None:
+        seed = random_state.randint(0, 2**31, size=8)
+        widths = [n_features, *shaping["hidden_layer_sizes"], targets.n_outputs]
+        rng = np.random.default_rng([int(part) for part in seed])
+        return Trainer(plan, widths, targets.codes.shape[1], rng)
+    for name, value in shaping.items():
+        if value != warm.shaping[name]:
+            raise ValueError(
+                f"`{name}` must not change between fits with warm_start=True, got {value!r} "
+                f"after {warm.shaping[name]!r}. Set warm_start=False to start afresh."
+            )
+    # A copy: a fit that fails leaves the last one's state as it was.
+    trainer = copy.deepcopy(warm.trainer)
+    trainer.buffers.set_batch_size(plan.batch_size)
+    return trainer
+
+
+def _warn_if_not_converged(record: Record, plan: Plan) -> None:
+    if not record.converged:
+        warnings.warn(
+            f"Training stopped at max_iter={plan.max_iter} epochs while the objective was "
+            "still improving. Raise max_iter to train on.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
+
+
+def _attributes(plan: Plan, targets: Targets, trainer: Trainer) -> dict[str, Any]:
+    """Fitted attributes for the network as it is, or the best one under early stopping."""
+    record = trainer.record
+    network: Network = record.best if plan.early_stopping and record.best else (
+        trainer.freeze(plan)
+    )  # fmt: skip
+    history = {key: list(values) for key, values in record.history.items()}
+    scores = list(record.scores) if plan.early_stopping else None
+    return {
+        "coefs_": network.coefs,
+        "intercepts_": network.intercepts,
+        "support_": network.support,
+        "n_units_": network.n_units,
+        "n_parameters_": network.n_parameters,
+        "classes_": targets.classes,
+        "n_iter_": record.n_epochs,
+        "n_layers_": len(network.n_units),
+        "n_outputs_": targets.n_outputs,
+        "out_activation_": network.out_activation,
+        "loss_": history["loss"][-1],
+        "best_loss_": None if plan.early_stopping else record.best_loss,
+        "loss_curve_": history["loss"],
+        "validation_scores_": scores,
+        "best_validation_score_": record.best_score if plan.early_stopping else None,
+        "t_": record.samples_seen,
+        "history_": history,
+        "_multilabel": targets.multilabel,
+        "_sparse_labels": targets.sparse,
+    }
+
+
+class _Hook:
+    """What happens after every epoch: the progress bar, callbacks, the caller's hook."""
+
+    def __init__(
+        self,
+        estimator: Any,
+        plan: Plan,
+        targets: Targets,
+        trainer: Trainer,
+        callbacks: EpochCallbacks,
+        on_epoch: EpochHook | None,
+    ) -> None:
+        self._plan = plan
+        self._targets = targets
+        self._trainer = trainer
+        self._callbacks = callbacks
+        self._on_epoch = on_epoch
+        self._bar = tqdm(total=plan.max_iter, unit="epoch", disable=not estimator.verbose)
+        self._last = trainer.record.n_epochs + plan.max_iter - 1
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def __call__(self, epoch: int, freeze: Any, entries: dict[str, Any]) -> bool:
+        self._bar.set_postfix(
+            loss=f"{entries['loss']:.4f}",
+            units="-".join(map(str, entries["n_units"])),
+            refresh=False,
+        )
+        self._bar.update()
+        stop = self._callbacks.end_epoch(
+            lambda: _attributes(self._plan, self._targets, self._trainer), epoch == self._last
+        )
+        if self._on_epoch is not None:
+            stop = bool(self._on_epoch(epoch, freeze, entries)) or stop
+        return stop

@@ -1,0 +1,261 @@
+"""Element-wise Numba kernels: gates, activations, losses and optimiser steps.
+
+Each kernel is one loop over its arguments; a trailing underscore marks an argument that
+is overwritten. `tests/naive.py` holds a slow float64 version of each under the same name.
+May import `gates` (constants) and `jit`.
+"""
+
+import math
+
+import numpy as np
+
+from fastl0.gates import BETA, GAMMA, LOG_ODDS_LIMIT, SHIFT, ZETA
+from fastl0.jit import kernel
+
+IDENTITY, LOGISTIC, TANH, RELU = range(4)
+SOFTMAX_LOSS, LOGISTIC_LOSS = range(2)
+ADAM, SGD = range(2)
+
+ACTIVATIONS = {"identity": IDENTITY, "logistic": LOGISTIC, "tanh": TANH, "relu": RELU}
+SOLVERS = {"adam": ADAM, "sgd": SGD}
+
+# float32 throughout: a Python float in a kernel would turn the loop into float64.
+_ONE = np.float32(1.0)
+_ZERO = np.float32(0.0)
+_GAMMA = np.float32(GAMMA)
+_STRETCH = np.float32(ZETA - GAMMA)
+_INV_BETA = np.float32(1.0 / BETA)
+_SLOPE = np.float32((ZETA - GAMMA) / BETA)
+_SHIFT = np.float32(SHIFT)
+_LIMIT = np.float32(LOG_ODDS_LIMIT)
+_EDGE = np.float32(1e-6)
+_SPAN = np.float32(1.0 - 2e-6)
+_HALF = np.float32(0.5)
+
+
+@kernel
+def sigmoid(x):
+    """Logistic function of a float32 number, without overflow."""
+    t = math.exp(-abs(x))
+    return (_ONE if x >= _ZERO else t) / (_ONE + t)
+
+
+@kernel
+def sample_gates(uniforms, log_odds, gates_, slopes_, on_probability_):
+    """Draw one hard-concrete gate per unit ([LWK] eq. 10 and 11).
+
+    With ``l = log(u) - log1p(-u)`` and ``s = sigmoid((l + a) / beta)`` the gate is
+    ``clip(s * (zeta - gamma) + gamma, 0, 1)``, its slope dz/da is
+    ``(zeta - gamma) / beta * s * (1 - s)`` where ``0 < z < 1``, else 0, and its
+    on-probability is ``sigmoid(a + c)``.
+
+    Parameters
+    ----------
+    uniforms : float32 array of shape (n,)
+        In ``[0, 1)``; mapped to ``[1e-6, 1 - 1e-6)``.
+    log_odds : float32 array of shape (n,)
+        The parameters a.
+    gates_, slopes_, on_probability_ : float32 arrays of shape (n,)
+        Overwritten with z, dz/da and P(z != 0).
+    """
+    for j in range(len(log_odds)):
+        u = _EDGE + _SPAN * uniforms[j]
+        noise = math.log(u) - math.log1p(-u)
+        x = (noise + log_odds[j]) * _INV_BETA
+        t = math.exp(-abs(x))
+        s = (_ONE if x >= _ZERO else t) / (_ONE + t)
+        z = s * _STRETCH + _GAMMA
+        if z <= _ZERO:
+            gates_[j] = _ZERO
+            slopes_[j] = _ZERO
+        elif z >= _ONE:
+            gates_[j] = _ONE
+            slopes_[j] = _ZERO
+        else:
+            gates_[j] = z
+            slopes_[j] = _SLOPE * t / ((_ONE + t) * (_ONE + t))
+        on_probability_[j] = sigmoid(log_odds[j] + _SHIFT)
+
+
+@kernel
+def activate_(activation, values_, bias, gates):
+    """Overwrite pre-activations by gated activations: ``gates * f(values + bias)``.
+
+    Parameters
+    ----------
+    activation : int
+        One of `IDENTITY`, `LOGISTIC`, `TANH`, `RELU`.
+    values_ : float32 array of shape (n_rows, n_units)
+        Overwritten.
+    bias, gates : float32 arrays of shape (n_units,)
+    """
+    for i in range(values_.shape[0]):
+        row = values_[i]
+        if activation == RELU:
+            for j in range(len(row)):
+                row[j] = max(row[j] + bias[j], _ZERO) * gates[j]
+        elif activation == TANH:
+            for j in range(len(row)):
+                row[j] = math.tanh(row[j] + bias[j]) * gates[j]
+        elif activation == LOGISTIC:
+            for j in range(len(row)):
+                row[j] = sigmoid(row[j] + bias[j]) * gates[j]
+        else:
+            for j in range(len(row)):
+                row[j] = (row[j] + bias[j]) * gates[j]
+
+
+@kernel
+def differentiate_(activation, values_, upstream, gates):
+    """Overwrite gated activations by the loss's derivative by the pre-activation.
+
+    With ``h = f(a)`` and ``values = z * h`` on entry, ``upstream`` the derivative by
+    ``z * h``: on exit ``values = upstream * z * f'(a)``, f' expressed by h.
+
+    Parameters
+    ----------
+    activation : int
+    values_ : float32 array of shape (n_rows, n_units)
+        Overwritten.
+    upstream : float32 array of shape (n_rows, n_units)
+    gates : float32 array of shape (n_units,)
+        Where a gate is 0 the result is 0.
+    """
+    for i in range(values_.shape[0]):
+        row = values_[i]
+        up = upstream[i]
+        if activation == RELU:
+            for j in range(len(row)):
+                row[j] = up[j] * gates[j] if row[j] > _ZERO else _ZERO
+        elif activation == IDENTITY:
+            for j in range(len(row)):
+                row[j] = up[j] * gates[j]
+        else:
+            for j in range(len(row)):
+                z = gates[j]
+                h = row[j] / z if z > _ZERO else _ZERO
+                slope = _ONE - h * h if activation == TANH else h * (_ONE - h)
+                row[j] = up[j] * z * slope
+
+
+@kernel
+def output_loss_(loss, values_, bias, targets):
+    """Overwrite output pre-activations by the mean loss's derivative; return its sum.
+
+    Parameters
+    ----------
+    loss : int
+        `SOFTMAX_LOSS`: cross-entropy of the softmax, `targets` holds class codes.
+        `LOGISTIC_LOSS`: sum over outputs of the binary cross-entropy, `targets` 0 or 1.
+    values_ : float32 array of shape (n_rows, n_outputs)
+        Pre-activations without bias; overwritten with ``(p - y) / n_rows``.
+    bias : float32 array of shape (n_outputs,)
+    targets : float32 array of shape (n_rows, 1) or (n_rows, n_outputs)
+
+    Returns
+    -------
+    float
+        Sum of the rows' losses.
+    """
+    n_rows, n_outputs = values_.shape
+    inverse = _ONE / np.float32(n_rows)
+    total = 0.0
+    for i in range(n_rows):
+        row = values_[i]
+        for j in range(n_outputs):
+            row[j] += bias[j]
+        if loss == SOFTMAX_LOSS:
+            code = int(targets[i, 0])
+            highest = row[0]
+            for j in range(1, n_outputs):
+                highest = max(highest, row[j])
+            wanted = row[code] - highest
+            scale = _ZERO
+            for j in range(n_outputs):
+                row[j] = math.exp(row[j] - highest)
+                scale += row[j]
+            total += math.log(scale) - wanted
+            for j in range(n_outputs):
+                row[j] = row[j] / scale * inverse
+            row[code] -= inverse
+        else:
+            for j in range(n_outputs):
+                y = targets[i, j]
+                # -log p = log(1 + exp(-x)) for y = 1, with x negated for y = 0
+                total += max(row[j], _ZERO) - y * row[j] + math.log1p(math.exp(-abs(row[j])))
+                row[j] = (sigmoid(row[j]) - y) * inverse
+    return total
+
+
+@kernel
+def sum_rows(values, out_):
+    """Overwrite `out_` (n_units,) by the column sums of `values` (n_rows, n_units)."""
+    out_[:] = _ZERO
+    for i in range(values.shape[0]):
+        row = values[i]
+        for j in range(len(row)):
+            out_[j] += row[j]
+
+
+@kernel
+def dot(a, b):
+    """Sum of the products of two float32 vectors."""
+    total = _ZERO
+    for k in range(len(a)):
+        total += a[k] * b[k]
+    return total
+
+
+@kernel
+def adam_step_(theta_, first_, second_, gradient, rate, beta_1, beta_2, epsilon, decay):
+    """One Adam step (Kingma and Ba 2015, algorithm 1, in scikit-learn's arrangement).
+
+    With ``g = gradient + decay * theta``: ``m = beta_1 * m + (1 - beta_1) * g``,
+    ``v = beta_2 * v + (1 - beta_2) * g**2``, ``theta -= rate * m / (sqrt(v) + epsilon)``;
+    `rate` already holds the bias correction.
+
+    Parameters
+    ----------
+    theta_, first_, second_ : float32 arrays of shape (n,)
+        Parameters and moments, overwritten.
+    gradient : float32 array of shape (n,)
+    rate, beta_1, beta_2, epsilon, decay : float32
+    """
+    keep_1 = _ONE - beta_1
+    keep_2 = _ONE - beta_2
+    for k in range(len(theta_)):
+        g = gradient[k] + decay * theta_[k]
+        m = beta_1 * first_[k] + keep_1 * g
+        v = beta_2 * second_[k] + keep_2 * g * g
+        first_[k] = m
+        second_[k] = v
+        theta_[k] -= rate * m / (math.sqrt(v) + epsilon)
+
+
+@kernel
+def sgd_step_(theta_, velocity_, gradient, rate, momentum, nesterov, decay):
+    """One step of gradient descent with momentum, as in scikit-learn.
+
+    With ``g = gradient + decay * theta``: ``velocity = momentum * velocity - rate * g``;
+    theta moves by it, or with Nesterov by ``momentum * velocity - rate * g``.
+
+    Parameters
+    ----------
+    theta_, velocity_ : float32 arrays of shape (n,)
+        Overwritten.
+    gradient : float32 array of shape (n,)
+    rate, momentum, decay : float32
+    nesterov : bool
+    """
+    for k in range(len(theta_)):
+        step = rate * (gradient[k] + decay * theta_[k])
+        v = momentum * velocity_[k] - step
+        velocity_[k] = v
+        theta_[k] += momentum * v - step if nesterov else v
+
+
+@kernel
+def clamp_(log_odds_):
+    """Clip log-odds to +-4.605, in place: no gate may get stuck for good."""
+    for j in range(len(log_odds_)):
+        log_odds_[j] = min(max(log_odds_[j], -_LIMIT), _LIMIT)

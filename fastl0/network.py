@@ -1,0 +1,169 @@
+"""The frozen network: what is left once training is over, and its forward pass.
+
+A plain dense MLP in NumPy; needs neither Numba nor the C core. May import `gates`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from scipy.special import expit
+
+from fastl0.gates import deterministic_gate
+
+#: Bytes of input and activations worked on at a time when many rows are predicted.
+_BLOCK_NBYTES = 8 * 2**20
+
+
+@dataclass(frozen=True)
+class Network:
+    """A compact dense network.
+
+    Attributes
+    ----------
+    coefs : list of float32 arrays of shape (fan_in, fan_out)
+        Weights of each layer; gates are folded in.
+    intercepts : list of float32 arrays of shape (fan_out,)
+    support : bool array of shape (n_features,)
+        The columns of X that the first layer reads.
+    activation : {"identity", "logistic", "tanh", "relu"}
+        Of the hidden layers.
+    out_activation : {"softmax", "logistic"}
+        Of the outputs.
+    """
+
+    coefs: list[NDArray[np.float32]]
+    intercepts: list[NDArray[np.float32]]
+    support: NDArray[np.bool_]
+    activation: str
+    out_activation: str
+
+    @property
+    def n_units(self) -> tuple[int, ...]:
+        """Units of every layer, inputs first, outputs last."""
+        return (len(self.coefs[0]), *(len(intercept) for intercept in self.intercepts))
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(array.size for array in [*self.coefs, *self.intercepts])
+
+    def outputs(self, X: Any) -> NDArray[np.floating]:
+        """Compute the activated outputs.
+
+        Parameters
+        ----------
+        X : ndarray or CSR matrix of shape (n_rows, n_features)
+            Any real dtype. Rows are worked on in blocks: X is never converted as a whole.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_outputs)
+            float64 for float64 input, else float32.
+        """
+        dtype = np.float64 if X.dtype == np.float64 else np.float32
+        out = np.empty((X.shape[0], len(self.intercepts[-1])), dtype=dtype)
+        columns = None if self.support.all() else np.flatnonzero(self.support)
+        for rows in self._blocks(X.shape, np.dtype(dtype).itemsize):
+            out[rows] = self._forward(_select(X[rows], columns, dtype))
+        return out
+
+    def predict_codes(self, X: Any) -> NDArray[np.intp]:
+        """Predict class codes, indices into the sorted classes.
+
+        Parameters
+        ----------
+        X : ndarray or CSR matrix of shape (n_rows, n_features)
+
+        Returns
+        -------
+        intp array of shape (n_rows,), or of shape (n_rows, n_outputs) for several
+        logistic outputs
+        """
+        return codes_of(self.outputs(X), self.out_activation)
+
+    def _blocks(self, shape: tuple[int, int], itemsize: int) -> Iterator[slice]:
+        n_rows, n_features = shape
+        step = max(1, _BLOCK_NBYTES // (itemsize * max(n_features, *self.n_units)))
+        for start in range(0, n_rows, step):
+            yield slice(start, start + step)
+
+    def _forward(self, values: Any) -> NDArray[np.floating]:
+        last = len(self.coefs) - 1
+        for layer, (coef, intercept) in enumerate(zip(self.coefs, self.intercepts, strict=True)):
+            values = values @ coef
+            values += intercept
+            _activate_(values, self.activation if layer < last else self.out_activation)
+        return values
+
+
+def codes_of(outputs: NDArray[np.floating], out_activation: str) -> NDArray[np.intp]:
+    """Class codes from activated outputs (n_rows, n_outputs)."""
+    if out_activation == "softmax":
+        return np.argmax(outputs, axis=1)
+    codes = (outputs > 0.5).astype(np.intp)
+    return codes[:, 0] if codes.shape[1] == 1 else codes
+
+
+def _select(block: Any, columns: NDArray[np.intp] | None, dtype: type) -> Any:
+    if columns is not None:
+        block = block[:, columns] if issparse(block) else np.take(block, columns, axis=1)
+    return block.astype(dtype, copy=False)
+
+
+def _activate_(values: NDArray[np.floating], activation: str) -> None:
+    if activation == "relu":
+        np.maximum(values, 0, out=values)
+    elif activation == "tanh":
+        np.tanh(values, out=values)
+    elif activation == "logistic":
+        expit(values, out=values)
+    elif activation == "softmax":
+        values -= values.max(axis=1, keepdims=True)
+        np.exp(values, out=values)
+        values /= values.sum(axis=1, keepdims=True)
+
+
+def fold(
+    layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
+    log_odds: Sequence[NDArray[np.float32] | None],
+) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]], NDArray[np.intp]]:
+    """Fold deterministic gates into the weights they multiply; drop units whose gate is 0.
+
+    Dropping them leaves the function unchanged: their rows would be zero. A layer keeps
+    at least the unit with the highest log-odds.
+
+    Parameters
+    ----------
+    layers : sequence of (weights, biases)
+        float32 arrays of shapes (fan_in, fan_out) and (fan_out,); not modified.
+    log_odds : sequence of float32 arrays of shape (fan_in,), or None
+        Of the units that enter each layer; None where they carry no gates.
+
+    Returns
+    -------
+    coefs, intercepts : lists of float32 arrays
+        Copies that share no memory with `layers`.
+    kept_inputs : intp array
+        Positions of the inputs that stay.
+    """
+    gates = [
+        np.ones(len(weights), np.float32)
+        if a is None
+        else deterministic_gate(a).astype(np.float32)
+        for (weights, _), a in zip(layers, log_odds, strict=True)
+    ]
+    kept = []
+    for gate, a in zip(gates, log_odds, strict=True):
+        stays = np.flatnonzero(gate)
+        kept.append(stays if len(stays) or a is None else np.array([np.argmax(a)]))
+    kept.append(np.arange(len(layers[-1][1])))
+    coefs, intercepts = [], []
+    for index, (weights, bias) in enumerate(layers):
+        rows, columns = kept[index], kept[index + 1]
+        coefs.append(gates[index][rows, None] * weights[np.ix_(rows, columns)])
+        intercepts.append(bias[columns])
+    return coefs, intercepts, kept[0]

@@ -1,0 +1,325 @@
+"""The training loop: epochs, shuffling, deletion at an epoch's end, history.
+
+Owner of randomness (one NumPy generator per run) and of the decision to stop. May import
+everything but the estimator, the data sets, the plots and the commands.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastl0 import gates, pruning
+from fastl0._kernels import RowSource
+from fastl0.epoch import Rule, train_batches
+from fastl0.kernels import ACTIVATIONS, LOGISTIC_LOSS, SOFTMAX_LOSS, SOLVERS
+from fastl0.memory import DRAWS_AHEAD, Buffers, count_parameters
+from fastl0.network import Network, codes_of, fold
+from fastl0.stopping import Patience, RateSchedule
+from fastl0.threads import single_threaded_blas
+
+#: What `history_` holds of every epoch.
+HISTORY = ("loss", "n_units", "n_parameters", "buffer_nbytes", "batch_size", "epoch_time")
+
+#: Validation rows gathered and judged at a time.
+_VALIDATION_BLOCK = 1024
+
+#: Called after every epoch with its number (from 0), a function that freezes the network
+#: as it is, and the epoch's history entries; True stops the training.
+EpochHook = Callable[[int, Callable[[], Network], dict[str, Any]], bool | None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Checked settings of one training run; see `HardL0MLPClassifier` for their meaning."""
+
+    activation: str
+    solver: str
+    alpha: float
+    batch_size: int
+    learning_rate: str
+    learning_rate_init: float
+    power_t: float
+    max_iter: int
+    shuffle: bool
+    tol: float
+    momentum: float
+    nesterovs_momentum: bool
+    early_stopping: bool
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    n_iter_no_change: int
+    lam: float
+    pruning: str
+    gate_inputs: bool
+    prune_threshold: float
+    gate_learning_rate_init: float
+    droprate_init: tuple[float, float]
+    out_activation: str
+
+    def rule(self, n_samples: int, rate: float) -> Rule:
+        """Settings of one epoch as the kernels take them."""
+        return Rule(
+            batch_size=self.batch_size,
+            activation=ACTIVATIONS[self.activation],
+            loss=SOFTMAX_LOSS if self.out_activation == "softmax" else LOGISTIC_LOSS,
+            solver=SOLVERS[self.solver],
+            rate=float(rate),
+            gate_rate=float(self.gate_learning_rate_init),
+            momentum=float(self.momentum),
+            nesterov=bool(self.nesterovs_momentum),
+            beta_1=float(self.beta_1),
+            beta_2=float(self.beta_2),
+            epsilon=float(self.epsilon),
+            alpha=float(self.alpha),
+            lam=self.lam / n_samples,
+        )
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows to learn from and rows to judge by. Borrows the user's X."""
+
+    x: RowSource
+    y: RowSource
+    rows: NDArray[np.int32]
+    validation_rows: NDArray[np.int32]
+    validation_codes: NDArray[np.integer]
+
+
+@dataclass
+class Record:
+    """What has happened so far, across warm starts."""
+
+    history: dict[str, list[Any]] = field(default_factory=lambda: {k: [] for k in HISTORY})
+    scores: list[float] = field(default_factory=list)
+    best: Network | None = None
+    best_score: float = -math.inf
+    best_loss: float = math.inf
+    samples_seen: int = 0
+    converged: bool = False
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs finished."""
+        return len(self.history["loss"])
+
+
+class DivergedError(ValueError):
+    """The training loss stopped being finite."""
+
+
+class Trainer:
+    """A network in training: its buffers, its random numbers and its record.
+
+    Parameters
+    ----------
+    plan : Plan
+    widths : list of int
+        Units of every layer at the start, inputs first, outputs last.
+    n_targets : int
+        Numbers per row of encoded targets.
+    rng : numpy Generator
+        Source of all random numbers: initial weights, shuffling, gates.
+    """
+
+    def __init__(
+        self, plan: Plan, widths: list[int], n_targets: int, rng: np.random.Generator
+    ) -> None:
+        self.record = Record()
+        self._rng = rng
+        self._n_features = widths[0]
+        self._gated = [
+            plan.pruning != "none" and (layer > 0 or plan.gate_inputs)
+            for layer in range(len(widths) - 1)
+        ]
+        self.buffers = Buffers(
+            widths, plan.batch_size, n_targets, adam=plan.solver == "adam", gated=self._gated
+        )
+        self._initialise(plan)
+
+    def _initialise(self, plan: Plan) -> None:
+        gain = 2.0 if plan.activation == "relu" else 1.0
+        for layer, fan_in in enumerate(self.buffers.widths[:-1]):
+            weights, _ = self.buffers.layer(layer)
+            self._rng.standard_normal(out=weights, dtype=np.float32)
+            weights *= np.float32(math.sqrt(gain / fan_in))
+        for layer, log_odds in enumerate(self.buffers.by_set("log_odds")):
+            if log_odds is not None:
+                droprate = plan.droprate_init[min(layer, 1)]
+                log_odds[:] = gates.initial_log_odds(droprate, len(log_odds), self._rng)
+
+    def run_epoch(
+        self, plan: Plan, data: Data, order: NDArray[np.int32], rate: float
+    ) -> tuple[float, bool]:
+        """Train on the rows `order` once, then delete what was switched off.
+
+        Returns
+        -------
+        loss : float
+            The objective: mean loss, L2 term of the weights at the epoch's end, expected L0.
+        shrunk : bool
+            Whether units were deleted.
+
+        Raises
+        ------
+        DivergedError
+            If the loss is not finite. The parameters are those before that mini-batch.
+        """
+        n_rows = len(order)
+        n_batches = -(-n_rows // plan.batch_size)
+        loss, penalty = self._run_batches(plan, data, order, rate)
+        decay = 0.5 * plan.alpha * self.buffers.squared_norm() * n_batches / n_rows
+        shrunk = plan.pruning == "hard" and self._prune(plan, n_batches)
+        return (loss + plan.lam / n_rows * penalty) / n_rows + decay, shrunk
+
+    def _run_batches(
+        self, plan: Plan, data: Data, order: NDArray[np.int32], rate: float
+    ) -> tuple[float, float]:
+        buffers = self.buffers
+        weights, lent_gates, batch = buffers.weights(), buffers.gates(), buffers.batch()
+        lent_gates.price[:] = pruning.prices(buffers.widths, self._gated)
+        lent_gates.on_count[:] = 0
+        lent_gates.on_sum[:] = 0.0
+        rule = plan.rule(len(order), rate)
+        tally = np.zeros(2)
+        stride = DRAWS_AHEAD * plan.batch_size
+        for start in range(0, len(order), stride):
+            rows = order[start : start + stride]
+            uniforms = buffers.draws(-(-len(rows) // plan.batch_size))
+            self._rng.random(out=uniforms, dtype=np.float32)
+            done = train_batches(
+                weights, lent_gates, batch, rule, data.x.address, data.y.address, rows,
+                uniforms, tally,
+            )  # fmt: skip
+            if done < len(uniforms):
+                raise DivergedError(
+                    f"The training loss is not finite after {int(weights.step[0])} updates. "
+                    "Standardise the inputs (sklearn.preprocessing.StandardScaler) or lower "
+                    f"learning_rate_init, which is {plan.learning_rate_init!r}."
+                )
+        return float(tally[0]), float(tally[1])
+
+    def _prune(self, plan: Plan, n_draws: int) -> bool:
+        keep = self._decide(plan.prune_threshold, n_draws)
+        if all(stays.all() for stays in keep):
+            return False
+        self.buffers.shrink(keep)
+        return True
+
+    def _decide(self, threshold: float, n_draws: int) -> list[NDArray[np.bool_]]:
+        counts, sums = self.buffers.by_set("on_count"), self.buffers.by_set("on_sum")
+        return [
+            np.ones(width, dtype=bool)
+            if count is None or total is None
+            else pruning.decide(count, total, n_draws, threshold)
+            for count, total, width in zip(
+                counts, sums, self.buffers.widths[:-1], strict=True
+            )
+        ]  # fmt: skip
+
+    def freeze(self, plan: Plan) -> Network:
+        """Fold the deterministic gates in; return what is left as a plain network."""
+        buffers = self.buffers
+        layers = [buffers.layer(index) for index in range(len(buffers.widths) - 1)]
+        coefs, intercepts, kept = fold(layers, buffers.by_set("log_odds"))
+        support = np.zeros(self._n_features, dtype=bool)
+        support[buffers.columns[kept]] = True
+        return Network(coefs, intercepts, support, plan.activation, plan.out_activation)
+
+    def fit(self, plan: Plan, data: Data, on_epoch: EpochHook | None = None) -> None:
+        """Run up to ``plan.max_iter`` epochs; the record tells what happened.
+
+        Raises
+        ------
+        DivergedError
+            If the loss stops being finite.
+        """
+        record = self.record
+        record.converged = False
+        patience = Patience(
+            plan.tol, plan.n_iter_no_change, record.best_loss, record.best_score
+        )  # fmt: skip
+        schedule = RateSchedule(
+            plan.learning_rate if plan.solver == "sgd" else "constant",
+            plan.learning_rate_init,
+            plan.power_t,
+        )
+        order = data.rows.copy()
+        with single_threaded_blas():
+            for _ in range(plan.max_iter):
+                start = time.perf_counter()
+                if plan.shuffle:
+                    self._rng.shuffle(order)
+                loss, shrunk = self.run_epoch(plan, data, order, schedule.rate)
+                self._note_epoch(plan, loss, time.perf_counter() - start)
+                record.samples_seen += len(order)
+                schedule.end_epoch(record.samples_seen)
+                out_of_patience = self._judge(plan, data, patience, loss, shrunk)
+                stop = on_epoch is not None and on_epoch(
+                    record.n_epochs - 1,
+                    lambda: self.freeze(plan),
+                    {key: values[-1] for key, values in record.history.items()},
+                )
+                if stop or (out_of_patience and schedule.give_up()):
+                    record.converged = True
+                    break
+                if out_of_patience:
+                    patience.waited = 0
+
+    def _note_epoch(self, plan: Plan, loss: float, seconds: float) -> None:
+        widths = tuple(self.buffers.widths)
+        entries = {
+            "loss": loss,
+            "n_units": widths,
+            "n_parameters": count_parameters(widths),
+            "buffer_nbytes": self.buffers.nbytes,
+            "batch_size": plan.batch_size,
+            "epoch_time": seconds,
+        }
+        for key, value in entries.items():
+            self.record.history[key].append(value)
+
+    def _judge(
+        self, plan: Plan, data: Data, patience: Patience, loss: float, shrunk: bool
+    ) -> bool:  # fmt: skip
+        record = self.record
+        if not plan.early_stopping:
+            out_of_patience = patience.note_loss(loss, shrunk)
+            record.best_loss = patience.best_loss
+            return out_of_patience
+        network = self.freeze(plan)
+        score = self._score(network, data)
+        record.scores.append(score)
+        # Of equal scores the later network is the smaller one.
+        if score >= record.best_score:
+            record.best = network
+        out_of_patience = patience.note_score(score, shrunk)
+        record.best_score = patience.best_score
+        return out_of_patience
+
+    def _score(self, network: Network, data: Data) -> float:
+        """Accuracy on the validation rows (of whole rows, for multilabel targets)."""
+        columns = np.flatnonzero(network.support).astype(np.int32)
+        n_rows = len(data.validation_rows)
+        reader = Network(
+            network.coefs,
+            network.intercepts,
+            np.ones(len(columns), dtype=bool),
+            network.activation,
+            network.out_activation,
+        )
+        right = 0
+        for start in range(0, n_rows, _VALIDATION_BLOCK):
+            rows = data.validation_rows[start : start + _VALIDATION_BLOCK]
+            block = np.empty((len(rows), len(columns)), dtype=np.float32)
+            data.x.gather(rows, columns, block)
+            codes = codes_of(reader.outputs(block), network.out_activation)
+            same = codes == data.validation_codes[start : start + len(rows)]
+            right += int(np.count_nonzero(same if same.ndim == 1 else same.all(axis=1)))
+        return right / n_rows

@@ -1,0 +1,199 @@
+"""The front door: checks of X, y and parameters before anything is allocated.
+
+Every error names the parameter, the rule, the value given and the remedy. Imports
+nothing of fastl0.
+"""
+
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_READABLE = {np.dtype(code) for code in "bhilqBHILQ?fd"}
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Encoded class labels.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (n_rows, n_targets)
+        Class codes, or 0 and 1 for binary and multilabel targets; uint8 where they fit,
+        else int32.
+    classes : ndarray
+        The labels the codes stand for, sorted.
+    n_outputs : int
+        Units of the output layer.
+    out_activation : {"softmax", "logistic"}
+    multilabel : bool
+    sparse : bool
+        Whether y came as a sparse matrix.
+    """
+
+    codes: NDArray[np.integer]
+    classes: NDArray
+    n_outputs: int
+    out_activation: str
+    multilabel: bool
+    sparse: bool
+
+
+def readable(X: Any) -> Any:
+    """Return X in a dtype and range that rows can be gathered from, copying if it must.
+
+    Bool, integer, float32 and float64 arrays in native byte order come back as they are.
+
+    Raises
+    ------
+    ValueError
+        If a value is too large for float32.
+    """
+    if X.dtype not in _READABLE or not X.dtype.isnative:
+        wanted = np.float64 if X.dtype.itemsize > 4 else np.float32
+        X = X.astype(wanted)
+    if issparse(X) and (
+        X.indices.dtype != X.indptr.dtype or not X.data.flags.c_contiguous
+    ):  # fmt: skip
+        X = X.copy()
+        X.indices = X.indices.astype(np.int64)
+        X.indptr = X.indptr.astype(np.int64)
+    values = X.data if issparse(X) else X
+    if X.dtype == np.float64 and values.size:
+        largest = max(float(values.max()), -float(values.min()))
+        if largest > _FLOAT32_MAX:
+            raise ValueError(
+                f"X must hold values within the float32 range (up to {_FLOAT32_MAX:.3g}), got "
+                f"{largest:.3g}. Scale the inputs, for instance with StandardScaler."
+            )
+    return X
+
+
+def encode_targets(y: Any) -> Targets:
+    """Check class labels and encode them as small integers.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_rows,) or (n_rows, n_labels)
+        Class labels, or a multilabel indicator (dense or sparse).
+
+    Raises
+    ------
+    ValueError
+        If y is not a classification target or holds one class only.
+    """
+    if not issparse(y) and y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    check_classification_targets(y)
+    kind = type_of_target(y, input_name="y")
+    if kind == "multilabel-indicator":
+        dense = np.ascontiguousarray((y.toarray() if issparse(y) else y) != 0)
+        n_labels = dense.shape[1]
+        return Targets(
+            codes=dense.astype(np.uint8),
+            classes=np.arange(n_labels),
+            n_outputs=n_labels,
+            out_activation="logistic",
+            multilabel=True,
+            sparse=issparse(y),
+        )
+    if kind == "multiclass-multioutput":
+        raise ValueError(
+            "y must hold one label a row or be a multilabel indicator of 0 and 1, got "
+            "several multiclass columns. Fit one classifier a column, for instance with "
+            "sklearn.multioutput.MultiOutputClassifier."
+        )
+    classes, codes = np.unique(y, return_inverse=True)
+    n_classes = len(classes)
+    if n_classes < 2:
+        raise ValueError(
+            f"y must hold at least 2 classes, got 1 class: {classes[0]!r}. Add rows of "
+            "another class."
+        )
+    small = np.uint8 if n_classes <= 256 else np.int32
+    return Targets(
+        codes=codes.astype(small).reshape(-1, 1),
+        classes=classes,
+        n_outputs=1 if n_classes == 2 else n_classes,
+        out_activation="logistic" if n_classes == 2 else "softmax",
+        multilabel=False,
+        sparse=False,
+    )
+
+
+def check_same_classes(classes: NDArray, fitted: NDArray) -> None:
+    """Check that a warm start sees the classes of the first fit.
+
+    Raises
+    ------
+    ValueError
+        If it does not.
+    """
+    if not np.array_equal(classes, fitted):
+        unseen = np.setdiff1d(classes, fitted)
+        what = f"labels unseen at the first fit: {unseen!r}" if len(unseen) else f"{classes!r}"
+        raise ValueError(
+            f"With warm_start=True y must hold the classes {fitted!r} of the first fit, got "
+            f"{what}. Set warm_start=False to start afresh."
+        )
+
+
+def hidden_widths(hidden_layer_sizes: Any) -> list[int]:
+    """Check `hidden_layer_sizes` and return it as a list.
+
+    Raises
+    ------
+    ValueError
+        If an entry is not an integer >= 1.
+    """
+    sizes = hidden_layer_sizes
+    sizes = list(sizes) if np.iterable(sizes) and not isinstance(sizes, str) else [sizes]
+    for size in sizes:
+        if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
+            remedy = "Drop the empty layer." if size == 0 else "Give the units of each layer."
+            raise ValueError(
+                f"`hidden_layer_sizes` must hold ints >= 1, got {hidden_layer_sizes!r}. {remedy}"
+            )
+    return [int(size) for size in sizes]
+
+
+def droprates(droprate_init: Any) -> tuple[float, float]:
+    """Check `droprate_init` and return it as (of the inputs, of the hidden units).
+
+    Raises
+    ------
+    ValueError
+        If it is not one number in (0, 1), or two of them.
+    """
+    pair = (droprate_init,) * 2 if isinstance(droprate_init, Real) else droprate_init
+    sound = isinstance(pair, tuple | list | np.ndarray) and len(pair) == 2
+    if not sound or not all(isinstance(d, Real) and 0 < d < 1 for d in pair):
+        raise ValueError(
+            "`droprate_init` must be a number in (0, 1) or a pair of them, for the inputs and "
+            f"for the hidden units, got {droprate_init!r}. Use (0.2, 0.5)."
+        )
+    return float(pair[0]), float(pair[1])
+
+
+def batch_size(batch_size: Any, n_rows: int) -> int:
+    """Check `batch_size` against the number of training rows and resolve "auto".
+
+    Raises
+    ------
+    ValueError
+        If it is larger than the number of training rows.
+    """
+    if isinstance(batch_size, str):
+        return min(200, n_rows)
+    if batch_size > n_rows:
+        raise ValueError(
+            f"`batch_size` must be at most the {n_rows} training rows, got {batch_size}. Use a "
+            'smaller one, or "auto".'
+        )
+    return int(batch_size)

@@ -1,0 +1,115 @@
+"""Stand-ins for what is slow or far away: an estimator, a run of paper, and MNIST itself.
+
+Every image carries its label in its first pixel, so that a stand-in network can be wrong about
+as many rows as a test wants.
+"""
+
+import gzip
+import time
+
+import numpy as np
+
+from fastl0.commands import results
+from fastl0.datasets import MNIST
+
+N_TRAIN, N_TEST = 40, 20
+N_UNITS = {
+    "hard": [(500, 60, 40, 10), (200, 50, 30, 10), (100, 40, 20, 10)],
+    "soft": [(784, 300, 100, 10)] * 3,
+    "none": [(784, 300, 100, 10)] * 3,
+}
+
+
+def mnist(seed=0):
+    rng = np.random.default_rng(seed)
+    arrays = []
+    for n_rows in (N_TRAIN, N_TEST):
+        X = rng.integers(0, 256, (n_rows, 784), dtype=np.uint8)
+        y = (np.arange(n_rows) % 10).astype(np.uint8)
+        X[:, 0] = y
+        arrays += [X, y]
+    return MNIST(*arrays)
+
+
+def idx(array, *, magic=None, dimensions=None):
+    """Pack bytes as an IDX file would."""
+    magic = 2048 + array.ndim if magic is None else magic
+    fields = [magic, *(array.shape if dimensions is None else dimensions)]
+    return b"".join(field.to_bytes(4, "big") for field in fields) + array.tobytes()
+
+
+def write_mnist(folder, data, *, packed=True):
+    folder.mkdir(parents=True, exist_ok=True)
+    for prefix, X, y in (("train", data[0], data[1]), ("t10k", data[2], data[3])):
+        for name, array in (
+            (f"{prefix}-images-idx3-ubyte", X.reshape(-1, 28, 28)),
+            (f"{prefix}-labels-idx1-ubyte", y),
+        ):
+            if packed:
+                (folder / f"{name}.gz").write_bytes(gzip.compress(idx(array), compresslevel=1))
+            else:
+                (folder / name).write_bytes(idx(array))
+
+
+def n_parameters(widths):
+    return sum((a + 1) * b for a, b in zip(widths[:-1], widths[1:], strict=True))
+
+
+class Network:
+    """Wrong about the first `n_wrong` rows, right about the others."""
+
+    def __init__(self, n_wrong, widths):
+        self.n_wrong = n_wrong
+        self.n_parameters = n_parameters(widths)
+
+    def predict_codes(self, X):
+        codes = np.rint(X[:, 0] * X.max() * 255).astype(int)
+        codes[: self.n_wrong] += 1
+        return codes % 10
+
+
+class Classifier:
+    """Learns nothing, in no time: the first epoch errs on 5 + seed rows, each later on one less."""
+
+    seen: list = []  # noqa: RUF012
+
+    def __init__(self, **parameters):
+        self.parameters = parameters
+
+    def _fit(self, X, y, on_epoch):
+        self.seen.append((self.parameters, X, y))
+        for epoch in range(self.parameters["max_iter"]):
+            widths = N_UNITS[self.parameters["pruning"]][min(epoch, 2)]
+            widths = (X.shape[1], *widths[1:]) if X.shape[1] < widths[0] else widths
+            record = {
+                "loss": 1 / (epoch + 1),
+                "n_units": widths,
+                "n_parameters": n_parameters(widths),
+                "buffer_nbytes": 16 * n_parameters(widths),
+                "batch_size": 128,
+                "epoch_time": 0.25 * (epoch + 1),
+            }
+            network = Network(5 + self.parameters["random_state"] - epoch, widths)
+            if on_epoch(epoch, lambda network=network: network, record):
+                break
+        self.n_units_ = widths
+        self.support_ = np.arange(X.shape[1]) < widths[0]
+        return self
+
+
+def run(plan, data, seed, pruning, on_epoch=None):
+    """Stand in for one run of paper, also inside a worker process: the first seed takes longest."""
+    if plan.jobs > 1:
+        time.sleep(0.5 if seed == 0 else 0.0)
+    widths = [list(N_UNITS[pruning][min(epoch, 2)]) for epoch in range(plan.epochs)]
+    sizes = [n_parameters(w) for w in widths]
+    history = {
+        "loss": [1 / (epoch + 1) for epoch in range(plan.epochs)],
+        "test_error": [2.5 + seed - epoch / 100 for epoch in range(plan.epochs)],
+        "n_parameters": sizes,
+        "n_units": widths,
+        "buffer_nbytes": [16 * size for size in sizes],
+        "epoch_time": [0.5] * plan.epochs,
+        "n_parameters_folded": sizes,
+    }
+    return results.Run(seed, pruning, history, widths[-1], list(range(widths[-1][0])))
