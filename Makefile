@@ -6,6 +6,9 @@ VENV := .venv
 ARGS :=
 BIN := $(VENV)/bin
 
+# What compiled kernels are made of.
+KERNELS := $(addprefix fastl0/,gates.py jit.py kernels.py epoch.py _kernels.pyx)
+
 # Which extras an installation of one brings along, itself included.
 covers-plot := plot
 covers-test := test plot
@@ -16,7 +19,7 @@ covers-dev := dev test plot
 .NOTPARALLEL:
 
 help:
-	@echo 'make demo       train on MNIST and watch the network shrink'
+	@echo 'make demo       hard, soft and no pruning side by side on the digits of scikit-learn'
 	@echo 'make paper      repeat the published experiments'
 	@echo 'make test       the test suite'
 	@echo 'make bench      the benchmarks'
@@ -25,16 +28,16 @@ help:
 	@echo 'make clean      delete $(VENV) and everything that was built'
 	@echo 'ARGS="..." adds arguments to the command behind a target.'
 
-demo: $(VENV)/.ready-plot
+demo: $(VENV)/.ready-plot $(VENV)/.kernels
 	$(BIN)/fastl0 demo $(ARGS)
 
-paper: $(VENV)/.ready-plot
+paper: $(VENV)/.ready-plot $(VENV)/.kernels
 	$(BIN)/fastl0 paper $(ARGS)
 
-test: $(VENV)/.ready-test
+test: $(VENV)/.ready-test $(VENV)/.kernels
 	$(BIN)/pytest $(ARGS)
 
-bench: $(VENV)/.ready-test
+bench: $(VENV)/.ready-test $(VENV)/.kernels
 	$(BIN)/pytest benches --timeout=0 $(ARGS)
 
 lint: $(VENV)/.ready-dev
@@ -52,6 +55,11 @@ $(VENV)/.ready-%: $(VENV)/.created pyproject.toml setup.py fastl0/_kernels.pyx
 	@echo 'Installing fastl0[$*] into $(VENV), a minute or two the first time'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $(addprefix $(VENV)/.ready-,$(covers-$*))
+
+# Numba's disk cache misses a change of a kernel that is called from another file.
+$(VENV)/.kernels: $(VENV)/.created $(KERNELS)
+	@rm -f fastl0/__pycache__/*.nbi fastl0/__pycache__/*.nbc
+	@touch $@
 
 $(VENV)/.created:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -71,6 +79,6 @@ $(VENV)/.created:
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info results .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f fastl0/_kernels.c fastl0/_kernels.html fastl0/*.so
 	find fastl0 tests benches -name __pycache__ -type d -prune -exec rm -rf {} +

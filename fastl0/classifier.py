@@ -87,7 +87,9 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     epsilon : float, default=1e-8
         Adam's guard against division by zero, > 0.
     n_iter_no_change : int, default=10
-        Epochs without progress after which training stops, >= 1.
+        Epochs without progress after which training stops, >= 1. With gates the loss is
+        noisy: it is averaged over as many epochs, and epochs of fewer than 20 mini-batches
+        count for a part of one only.
     lam : float, default=0.1
         Strength of the L0 term, >= 0: the price of one weight, in units of the loss of one
         training row. Larger values leave smaller networks.
@@ -146,9 +148,9 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Number of training rows visited, all epochs added up.
     history_ : dict of list
         One entry an epoch, each list of length `n_iter_`: ``loss``; ``n_units`` and
-        ``n_parameters`` after the epoch's deletions; ``buffer_nbytes``, the bytes that
-        the training buffers (weights, moments, gradients, gates, activations, mini-batch)
-        occupy then; ``batch_size``; ``epoch_time`` in seconds.
+        ``n_parameters`` of the network trained in that epoch; ``buffer_nbytes``, the
+        bytes that the training buffers (weights, moments, gradients, gates, activations,
+        mini-batch) occupied; ``batch_size``; ``epoch_time`` in seconds.
 
     References
     ----------

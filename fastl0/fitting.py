@@ -108,10 +108,10 @@ def _undone_on_error(estimator: Any, names: tuple[str, ...]) -> Iterator[None]:
         yield
     except BaseException:
         for name in names:
-            if hasattr(estimator, name):
+            if name in before:
+                setattr(estimator, name, before[name])
+            elif hasattr(estimator, name):
                 delattr(estimator, name)
-        for name, value in before.items():
-            setattr(estimator, name, value)
         raise
 
 

@@ -7,7 +7,7 @@ May import NumPy and matplotlib, and nothing of fastl0.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,24 +19,29 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 # Okabe and Ito's colours stay apart for colour-blind readers; the dashes do so in grey print.
 _LINES = {"hard": ("#0072B2", "-"), "soft": ("#D55E00", "--"), "none": ("#555555", ":")}
 _SPARE_LINE = ("#009E73", "-.")
+_PLAIN_NUMBERS = FuncFormatter(lambda value, _: f"{value:,.10g}")
 
 
 class Panel(NamedTuple):
-    """How one quantity is drawn: its title, its axis label with unit, its factor and its scale."""
+    """How one quantity is drawn: its title, its axis label with unit, its factor and its scale.
+
+    The scale is linear, logarithmic, or for an amount: linear from zero, so that heights compare,
+    unless the values span more than a factor of ten.
+    """
 
     title: str
     label: str
+    scale: Literal["linear", "log", "amount"]
     factor: float = 1.0
-    log: bool = False
 
 
 PANELS = {
-    "accuracy": Panel("Test accuracy", "accuracy (%)"),
-    "test_error": Panel("Test error", "error (%)", log=True),
-    "loss": Panel("Training loss", "loss", log=True),
-    "n_parameters_folded": Panel("Network size, gates folded in", "parameters", log=True),
-    "buffer_nbytes": Panel("Training memory", "buffers (MB)", factor=1e-6, log=True),
-    "epoch_time": Panel("Time of one epoch", "time (s)", log=True),
+    "accuracy": Panel("Test accuracy", "accuracy (%)", "linear"),
+    "test_error": Panel("Test error", "error (%)", "log"),
+    "loss": Panel("Training loss", "loss", "log"),
+    "n_parameters_folded": Panel("Network size, gates folded in", "parameters", "amount"),
+    "buffer_nbytes": Panel("Training memory", "buffers (MB)", "amount", factor=1e-6),
+    "epoch_time": Panel("Time of one epoch", "time (s)", "amount"),
 }
 
 
@@ -113,7 +118,7 @@ def _draw_line(ax: Axes, pruning: str, values: npt.NDArray[np.float64]) -> None:
     # A lone epoch makes no line, so it gets a dot.
     marker = "o" if len(epochs) == 1 else ""
     mean = values.mean(axis=0)
-    ax.plot(epochs, mean, color=colour, linestyle=dashes, marker=marker, lw=1.8, label=pruning)
+    ax.plot(epochs, mean, color=colour, linestyle=dashes, marker=marker, lw=1.4, label=pruning)
     if len(values) > 1:
         low, high = values.min(axis=0), values.max(axis=0)
         ax.fill_between(epochs, low, high, color=colour, alpha=0.2, lw=0)
@@ -124,9 +129,14 @@ def _label(ax: Axes, panel: Panel) -> None:
     ax.set_xlabel("epoch")
     ax.set_ylabel(panel.label)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    if panel.log:
+    least, greatest = ax.dataLim.intervaly
+    if panel.scale == "log" or (panel.scale == "amount" and greatest > 10 * least):
         ax.set_yscale("log")
         _tick_log_axis(ax)
+    else:
+        ax.yaxis.set_major_formatter(_PLAIN_NUMBERS)
+        if panel.scale == "amount":
+            ax.set_ylim(0, 1.05 * greatest)
     ax.grid(True, color="#DDDDDD", lw=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
@@ -139,5 +149,5 @@ def _tick_log_axis(ax: Axes) -> None:
         ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
     else:
         ax.yaxis.set_major_locator(MaxNLocator(nbins=6))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    ax.yaxis.set_major_formatter(_PLAIN_NUMBERS)
     ax.yaxis.set_minor_locator(NullLocator())

@@ -1,7 +1,8 @@
 """Decides when training has converged and what the next learning rate is.
 
-The rules are those of scikit-learn's MLPClassifier, with one addition: an epoch that
-deleted units counts as progress. Imports nothing of fastl0.
+The rules are those of scikit-learn's MLPClassifier, with two additions for gated networks:
+an epoch that deleted units counts as progress, and the loss is smoothed, because random
+gates make it jump most where data are few. Imports nothing of fastl0.
 """
 
 import math
@@ -9,6 +10,9 @@ from dataclasses import dataclass
 
 #: With learning_rate="adaptive" the rate is not lowered below this (as in scikit-learn).
 LOWEST_RATE = 1e-6
+
+#: Draws of the gates that make an epoch's loss worth as much as one without gates.
+FEWEST_DRAWS = 20
 
 
 @dataclass
@@ -19,20 +23,26 @@ class Patience:
     ----------
     tol : float
         Least improvement of the loss or the score that counts.
-    n_iter_no_change : int
+    n_epochs : int
         Epochs without progress that are put up with.
+    smooth : bool
+        Judge an exponential average of the loss over about `n_epochs` epochs.
     """
 
     tol: float
-    n_iter_no_change: int
+    n_epochs: int
+    smooth: bool = False
     best_loss: float = math.inf
     best_score: float = -math.inf
     waited: int = 0
+    _average: float = 0.0
+    _weight: float = 0.0
 
     def note_loss(self, loss: float, shrunk: bool) -> bool:
         """Take in an epoch's loss; say whether patience has run out."""
-        stalled = loss > self.best_loss - self.tol
-        self.best_loss = min(self.best_loss, loss)
+        level = self._average_with(loss) if self.smooth else loss
+        stalled = level > self.best_loss - self.tol
+        self.best_loss = min(self.best_loss, level)
         return self._note(stalled and not shrunk)
 
     def note_score(self, score: float, shrunk: bool) -> bool:
@@ -41,9 +51,30 @@ class Patience:
         self.best_score = max(self.best_score, score)
         return self._note(stalled and not shrunk)
 
+    def _average_with(self, loss: float) -> float:
+        decay = 1.0 - 2.0 / (self.n_epochs + 1.0)
+        self._average = decay * self._average + (1.0 - decay) * loss
+        self._weight = decay * self._weight + (1.0 - decay)
+        return self._average / self._weight
+
     def _note(self, stalled: bool) -> bool:
         self.waited = self.waited + 1 if stalled else 0
-        return self.waited > self.n_iter_no_change
+        return self.waited > self.n_epochs
+
+
+def epochs_to_wait(n_iter_no_change: int, n_batches: int) -> int:
+    """Epochs without progress to put up with where gates make the loss noisy.
+
+    Each mini-batch draws the gates once; an epoch of a few mini-batches says little about
+    the loss. So an epoch counts for `FEWEST_DRAWS` draws at least.
+
+    Parameters
+    ----------
+    n_iter_no_change : int
+    n_batches : int
+        Mini-batches per epoch.
+    """
+    return math.ceil(n_iter_no_change * max(1.0, FEWEST_DRAWS / n_batches))
 
 
 @dataclass

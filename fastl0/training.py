@@ -19,7 +19,7 @@ from fastl0.epoch import Rule, train_batches
 from fastl0.kernels import ACTIVATIONS, LOGISTIC_LOSS, SOFTMAX_LOSS, SOLVERS
 from fastl0.memory import DRAWS_AHEAD, Buffers, count_parameters
 from fastl0.network import Network, codes_of, fold
-from fastl0.stopping import Patience, RateSchedule
+from fastl0.stopping import Patience, RateSchedule, epochs_to_wait
 from fastl0.threads import single_threaded_blas
 
 #: What `history_` holds of every epoch.
@@ -134,6 +134,7 @@ class Trainer:
         self.record = Record()
         self._rng = rng
         self._n_features = widths[0]
+        self._n_draws = 0  # gate draws that the last epoch's tallies cover
         self._gated = [
             plan.pruning != "none" and (layer > 0 or plan.gate_inputs)
             for layer in range(len(widths) - 1)
@@ -157,7 +158,10 @@ class Trainer:
     def run_epoch(
         self, plan: Plan, data: Data, order: NDArray[np.int32], rate: float
     ) -> tuple[float, bool]:
-        """Train on the rows `order` once, then delete what was switched off.
+        """Delete what the last epoch switched off, then train on the rows `order` once.
+
+        The mask acts from the next epoch on: a network that training leaves behind has
+        been trained for an epoch at least since its last deletion.
 
         Returns
         -------
@@ -173,9 +177,11 @@ class Trainer:
         """
         n_rows = len(order)
         n_batches = -(-n_rows // plan.batch_size)
+        shrunk = plan.pruning == "hard" and self._n_draws > 0 and self._prune(plan)
+        self._n_draws = 0  # an interrupted epoch leaves tallies that nothing may judge by
         loss, penalty = self._run_batches(plan, data, order, rate)
+        self._n_draws = n_batches
         decay = 0.5 * plan.alpha * self.buffers.squared_norm() * n_batches / n_rows
-        shrunk = plan.pruning == "hard" and self._prune(plan, n_batches)
         return (loss + plan.lam / n_rows * penalty) / n_rows + decay, shrunk
 
     def _run_batches(
@@ -205,19 +211,19 @@ class Trainer:
                 )
         return float(tally[0]), float(tally[1])
 
-    def _prune(self, plan: Plan, n_draws: int) -> bool:
-        keep = self._decide(plan.prune_threshold, n_draws)
+    def _prune(self, plan: Plan) -> bool:
+        keep = self._decide(plan.prune_threshold)
         if all(stays.all() for stays in keep):
             return False
         self.buffers.shrink(keep)
         return True
 
-    def _decide(self, threshold: float, n_draws: int) -> list[NDArray[np.bool_]]:
+    def _decide(self, threshold: float) -> list[NDArray[np.bool_]]:
         counts, sums = self.buffers.by_set("on_count"), self.buffers.by_set("on_sum")
         return [
             np.ones(width, dtype=bool)
             if count is None or total is None
-            else pruning.decide(count, total, n_draws, threshold)
+            else pruning.decide(count, total, self._n_draws, threshold)
             for count, total, width in zip(
                 counts, sums, self.buffers.widths[:-1], strict=True
             )
@@ -242,18 +248,18 @@ class Trainer:
         """
         record = self.record
         record.converged = False
-        patience = Patience(
-            plan.tol, plan.n_iter_no_change, record.best_loss, record.best_score
-        )  # fmt: skip
+        patience = self._patience(plan, len(data.rows))
+
         schedule = RateSchedule(
             plan.learning_rate if plan.solver == "sgd" else "constant",
             plan.learning_rate_init,
             plan.power_t,
         )
-        order = data.rows.copy()
+        order = np.empty_like(data.rows)
         with single_threaded_blas():
             for _ in range(plan.max_iter):
                 start = time.perf_counter()
+                order[:] = data.rows
                 if plan.shuffle:
                     self._rng.shuffle(order)
                 loss, shrunk = self.run_epoch(plan, data, order, schedule.rate)
@@ -271,6 +277,12 @@ class Trainer:
                     break
                 if out_of_patience:
                     patience.waited = 0
+
+    def _patience(self, plan: Plan, n_rows: int) -> Patience:
+        n_epochs, noisy = plan.n_iter_no_change, plan.pruning != "none"
+        if noisy and not plan.early_stopping:
+            n_epochs = epochs_to_wait(n_epochs, -(-n_rows // plan.batch_size))
+        return Patience(plan.tol, n_epochs, smooth=noisy, best_score=self.record.best_score)
 
     def _note_epoch(self, plan: Plan, loss: float, seconds: float) -> None:
         widths = tuple(self.buffers.widths)
@@ -291,7 +303,7 @@ class Trainer:
         record = self.record
         if not plan.early_stopping:
             out_of_patience = patience.note_loss(loss, shrunk)
-            record.best_loss = patience.best_loss
+            record.best_loss = min(record.best_loss, loss)
             return out_of_patience
         network = self.freeze(plan)
         score = self._score(network, data)

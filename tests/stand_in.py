@@ -5,6 +5,7 @@ as many rows as a test wants.
 """
 
 import gzip
+import itertools
 import time
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from fastl0.commands import results
 from fastl0.datasets import MNIST
 
-N_TRAIN, N_TEST = 40, 20
+N_TRAIN, N_TEST = 130, 20
 N_UNITS = {
     "hard": [(500, 60, 40, 10), (200, 50, 30, 10), (100, 40, 20, 10)],
     "soft": [(784, 300, 100, 10)] * 3,
@@ -52,7 +53,7 @@ def write_mnist(folder, data, *, packed=True):
 
 
 def n_parameters(widths):
-    return sum((a + 1) * b for a, b in zip(widths[:-1], widths[1:], strict=True))
+    return sum((a + 1) * b for a, b in itertools.pairwise(widths))
 
 
 class Network:
@@ -63,7 +64,7 @@ class Network:
         self.n_parameters = n_parameters(widths)
 
     def predict_codes(self, X):
-        codes = np.rint(X[:, 0] * X.max() * 255).astype(int)
+        codes = np.rint(X[:, 0] * 255).astype(int)
         codes[: self.n_wrong] += 1
         return codes % 10
 
@@ -75,6 +76,9 @@ class Classifier:
 
     def __init__(self, **parameters):
         self.parameters = parameters
+
+    def fit(self, X, y):
+        return self
 
     def _fit(self, X, y, on_epoch):
         self.seen.append((self.parameters, X, y))
@@ -98,9 +102,12 @@ class Classifier:
 
 
 def run(plan, data, seed, pruning, on_epoch=None):
-    """Stand in for one run of paper, also inside a worker process: the first seed takes longest."""
-    if plan.jobs > 1:
-        time.sleep(0.5 if seed == 0 else 0.0)
+    """Stand in for one run of paper; with several jobs the first run finishes after another."""
+    deadline = time.monotonic() + 60
+    while plan.jobs > 1 and (seed, pruning) == (0, "hard") and time.monotonic() < deadline:
+        if any((plan.out / "runs").glob("*.json")):
+            break
+        time.sleep(0.01)
     widths = [list(N_UNITS[pruning][min(epoch, 2)]) for epoch in range(plan.epochs)]
     sizes = [n_parameters(w) for w in widths]
     history = {

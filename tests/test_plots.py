@@ -93,6 +93,16 @@ def test_log_axis_keeps_readable_ticks(values):
     assert not any("10^" in text for text in inside)
 
 
+@pytest.mark.parametrize(("least", "scale"), [(2_000, "linear"), (200, "log")])
+def test_amounts_start_at_zero_unless_they_span_decades(least, scale):
+    figure = plots.training_curves(
+        {"hard": {"n_parameters_folded": [[10_000, least]]}}, ["n_parameters_folded"]
+    )
+    ax = figure.axes[0]
+    assert ax.get_yscale() == scale
+    assert (ax.get_ylim()[0] == 0) == (scale == "linear")
+
+
 def test_kept_pixels_counts_the_seeds():
     hard = np.zeros((3, 784), dtype=bool)
     hard[:, 28] = True  # first pixel of the second row

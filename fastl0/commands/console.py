@@ -85,9 +85,16 @@ def can_plot() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def progress(total: int, label: str, unit: str) -> tqdm[NoReturn]:
+def progress(total: int, label: str, unit: str, *, leave: bool = False) -> tqdm[NoReturn]:
     """Start a progress bar on stderr; where stderr is no terminal it stays silent."""
-    return tqdm(total=total, desc=label, unit=unit, disable=None, dynamic_ncols=True, leave=False)
+    return tqdm(
+        total=total,
+        desc=label,
+        unit=f" {unit}s",
+        leave=leave,
+        disable=None,
+        dynamic_ncols=True,
+    )
 
 
 def say(text: str) -> None:

@@ -25,6 +25,7 @@ ESTIMATOR: dict[str, Any] = {
     "solver": "adam",
     "batch_size": 128,
     "learning_rate_init": 0.001,
+    "gate_learning_rate_init": 0.001,
 }
 DENSE_PARAMETERS = 785 * 300 + 301 * 100 + 101 * 10
 
@@ -57,9 +58,24 @@ def add_options(subcommands: Any) -> None:
         "the environment variable FASTL0_DATA sets the default, and without either the set is "
         "fetched from OpenML",
     )
-    parser.add_argument("--epochs", type=console.positive_int, default=500, help="epochs per run (default: %(default)s)")
-    parser.add_argument("--seeds", type=console.positive_int, default=5, help="number of seeds (default: %(default)s)")
-    parser.add_argument("--lam", type=console.penalty, default=0.1, help="weight of the penalty (default: %(default)s)")
+    parser.add_argument(
+        "--epochs",
+        type=console.positive_int,
+        default=500,
+        help="epochs per run (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=console.positive_int,
+        default=5,
+        help="number of seeds (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--lam",
+        type=console.penalty,
+        default=0.1,
+        help="weight of the penalty (default: %(default)s)",
+    )
     parser.add_argument(
         "--pruning",
         nargs="+",
@@ -69,7 +85,10 @@ def add_options(subcommands: Any) -> None:
         help="kinds of pruning to compare, out of hard, soft and none (default: all)",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("fastl0-paper"), help="folder of the results (default: %(default)s)"
+        "--out",
+        type=Path,
+        default=Path("fastl0-paper"),
+        help="folder of the results (default: %(default)s)",
     )
     parser.add_argument(
         "--jobs",
@@ -221,7 +240,8 @@ def _run(plan: Plan, mnist: MNIST, seed: int, pruning: str, on_epoch: Any = None
         "pruning": pruning,
         "random_state": seed,
     }
-    X_train, X_test = (X.astype(np.float32) / 255 for X in (mnist.X_train, mnist.X_test))
+    full = np.float32(255)
+    X_train, X_test = (X.astype(np.float32) / full for X in (mnist.X_train, mnist.X_test))
     trial = train(parameters, X_train, mnist.y_train, X_test, mnist.y_test, on_epoch)
     return results.Run(seed, pruning, *trial)
 

@@ -117,7 +117,9 @@ def draw(folder: Path) -> list[Path]:
     supports = {kind: mask for kind, mask in _read_supports(folder).items() if kind != "none"}
     pictures = {
         "error_and_size.png": plots.training_curves(
-            curves, ["test_error", "n_parameters_folded"], title="MNIST, mean and range over the seeds"
+            curves,
+            ["test_error", "n_parameters_folded"],
+            title="MNIST, mean and range over the seeds",
         ),
         "memory_and_time.png": plots.training_curves(
             curves, ["buffer_nbytes", "epoch_time"], title="MNIST, mean and range over the seeds"

@@ -1,0 +1,12 @@
+"""Data that many tests share, and MNIST where FASTL0_DATA names a folder that has it."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """600 rows of scikit-learn's digits as float32 in [0, 1], and their labels."""
+    X, y = load_digits(return_X_y=True)
+    return (X[:600] / 16).astype(np.float32), y[:600]
