@@ -30,10 +30,10 @@ from fastl0.kernels import (
     sum_rows,
 )
 
-#: Compact when at most this share of the inputs / of a hidden layer is active. Measured
-#: by benches/bench_products.py; above it copying the block costs more than it saves.
-COMPACT_INPUTS = np.float32(0.95)
-COMPACT_HIDDEN = np.float32(0.80)
+#: Compact when at most this share of the inputs / of a hidden layer is active. Measured by
+#: benches/sweep.py; above it copying the block costs more than it saves.
+COMPACT_INPUTS = np.float32(0.90)
+COMPACT_HIDDEN = np.float32(0.75)
 
 #: Mini-batches to go without looking for zero columns after finding hardly any.
 _LIT_PAUSE = 63
@@ -257,9 +257,7 @@ def update_gates_(gates_, rule, rate):
 @kernel
 def draw_gates_(gates_, uniforms):
     """Sample all gates of one mini-batch and tally them; return the penalty."""
-    sample_gates(
-        uniforms, gates_.log_odds, gates_.value, gates_.slope, gates_.on_probability
-    )
+    sample_gates(uniforms, gates_.log_odds, gates_.value, gates_.slope, gates_.on_probability)
     penalty = 0.0
     for j in range(len(gates_.log_odds)):
         gates_.on_count[j] += gates_.value[j] > 0

@@ -136,7 +136,7 @@ def _split(
 
 
 def _plan(estimator: Any, targets: Targets, n_rows: int) -> Plan:
-    settings = {f.name: getattr(estimator, f.name, None) for f in fields(Plan)}
+    settings: dict[str, Any] = {f.name: getattr(estimator, f.name, None) for f in fields(Plan)}
     settings["batch_size"] = validation.batch_size(estimator.batch_size, n_rows)
     settings["droprate_init"] = validation.droprates(estimator.droprate_init)
     settings["out_activation"] = targets.out_activation

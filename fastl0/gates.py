@@ -59,9 +59,7 @@ def deterministic_gate(log_odds: ArrayLike) -> NDArray[np.float64]:
     return np.clip(s * (ZETA - GAMMA) + GAMMA, 0.0, 1.0)
 
 
-def initial_log_odds(
-    droprate: float, size: int, rng: np.random.Generator
-) -> NDArray[np.float32]:
+def initial_log_odds(droprate: float, size: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Draw starting log-odds, normal around ``log((1 - d) / d)`` with SD 0.01 ([LWK] section 4).
 
     Parameters

@@ -8,6 +8,7 @@ reference check turns a view that somebody still holds into a loud error. May im
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,9 +133,13 @@ class Buffers:
         """Bytes that all arrays occupy: weights, moments, gradients, gates, mini-batch."""
         return sum(array.nbytes for array in self.arrays().values())
 
-    def arrays(self) -> dict[str, NDArray]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays by name, not copied; not to be held across `shrink`."""
-        small = {"targets": self._targets, "step": self._step, "lit_pause": self._lit_pause}
+        small: dict[str, NDArray[Any]] = {
+            "targets": self._targets,
+            "step": self._step,
+            "lit_pause": self._lit_pause,
+        }
         return {**self._flat, **self._gates, **self._scratch, **small}
 
     # --- lending ---------------------------------------------------------------------
@@ -149,9 +154,7 @@ class Buffers:
 
     def weights(self) -> Weights:
         """Lend the flat weight buffers."""
-        return Weights(
-            **self._flat, widths=np.array(self.widths, dtype=np.int64), step=self._step
-        )
+        return Weights(**self._flat, widths=np.array(self.widths, dtype=np.int64), step=self._step)
 
     def gates(self) -> Gates:
         """Lend the gate buffers."""
@@ -197,7 +200,7 @@ class Buffers:
         weights = (self.layer(index)[0] for index in range(len(self.widths) - 1))
         return float(sum(np.vdot(w, w) for w in weights))
 
-    def by_set(self, name: str) -> list[NDArray | None]:
+    def by_set(self, name: str) -> list[NDArray[Any] | None]:
         """Split a per-gate array into views, one a set of units, None where ungated."""
         array = self._gates[name]
         return [
@@ -257,7 +260,7 @@ class Buffers:
             self._scratch[name].resize(self._scratch_size(name))
 
 
-def _pack_vector_(array: NDArray, keep: NDArray[np.bool_]) -> int:
+def _pack_vector_(array: NDArray[Any], keep: NDArray[np.bool_]) -> int:
     """Move the entries where `keep` holds to the front; return how many there are."""
     kept = array[keep]
     array[: len(kept)] = kept

@@ -151,9 +151,7 @@ def fold(
         Positions of the inputs that stay.
     """
     gates = [
-        np.ones(len(weights), np.float32)
-        if a is None
-        else deterministic_gate(a).astype(np.float32)
+        np.ones(len(weights), np.float32) if a is None else deterministic_gate(a).astype(np.float32)
         for (weights, _), a in zip(layers, log_odds, strict=True)
     ]
     kept = []

@@ -286,6 +286,9 @@ class Trainer:
 
     def _note_epoch(self, plan: Plan, loss: float, seconds: float) -> None:
         widths = tuple(self.buffers.widths)
+        before = self.record.history["n_units"][-1:]
+        # One object for equal widths: pickle writes it once.
+        widths = before[0] if before == [widths] else widths
         entries = {
             "loss": loss,
             "n_units": widths,

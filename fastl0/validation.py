@@ -38,7 +38,7 @@ class Targets:
     """
 
     codes: NDArray[np.integer]
-    classes: NDArray
+    classes: NDArray[Any]
     n_outputs: int
     out_activation: str
     multilabel: bool
@@ -93,10 +93,10 @@ def encode_targets(y: Any) -> Targets:
     check_classification_targets(y)
     kind = type_of_target(y, input_name="y")
     if kind == "multilabel-indicator":
-        dense = np.ascontiguousarray((y.toarray() if issparse(y) else y) != 0)
+        dense: NDArray[np.bool_] = np.asarray((y.toarray() if issparse(y) else y) != 0)
         n_labels = dense.shape[1]
         return Targets(
-            codes=dense.astype(np.uint8),
+            codes=np.ascontiguousarray(dense, dtype=np.uint8),
             classes=np.arange(n_labels),
             n_outputs=n_labels,
             out_activation="logistic",
@@ -118,7 +118,7 @@ def encode_targets(y: Any) -> Targets:
         )
     small = np.uint8 if n_classes <= 256 else np.int32
     return Targets(
-        codes=codes.astype(small).reshape(-1, 1),
+        codes=codes.reshape(-1, 1).astype(small),
         classes=classes,
         n_outputs=1 if n_classes == 2 else n_classes,
         out_activation="logistic" if n_classes == 2 else "softmax",
@@ -127,7 +127,7 @@ def encode_targets(y: Any) -> Targets:
     )
 
 
-def check_same_classes(classes: NDArray, fitted: NDArray) -> None:
+def check_same_classes(classes: NDArray[Any], fitted: NDArray[Any]) -> None:
     """Check that a warm start sees the classes of the first fit.
 
     Raises
@@ -173,7 +173,7 @@ def droprates(droprate_init: Any) -> tuple[float, float]:
     """
     pair = (droprate_init,) * 2 if isinstance(droprate_init, Real) else droprate_init
     sound = isinstance(pair, tuple | list | np.ndarray) and len(pair) == 2
-    if not sound or not all(isinstance(d, Real) and 0 < d < 1 for d in pair):
+    if not sound or not all(isinstance(d, Real) and 0 < float(d) < 1 for d in pair):
         raise ValueError(
             "`droprate_init` must be a number in (0, 1) or a pair of them, for the inputs and "
             f"for the hidden units, got {droprate_init!r}. Use (0.2, 0.5)."

@@ -15,6 +15,10 @@ from fastl0.pruning import prices
 LOSSES = {"softmax": SOFTMAX_LOSS, "logistic": LOGISTIC_LOSS}
 
 
+class NotFiniteError(Exception):
+    """Training stopped at a loss that is not finite."""
+
+
 @dataclass
 class Problem:
     network: naive.Network
@@ -192,7 +196,8 @@ def run(buffers, problem, settings, X=None):
         problem.uniforms.astype(np.float32),
         tally,
     )
-    assert done == len(problem.uniforms)
+    if done < len(problem.uniforms):
+        raise NotFiniteError
     return tally
 
 

@@ -75,13 +75,15 @@ def test_broken_file_says_what_is_wrong(folder, name, content, message):
     assert name in str(error.value)
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "foreign"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "garbled", "foreign"])
 def test_broken_gzip_says_so(folder, damage):
     content = bytearray((folder / IMAGES).read_bytes())
     if damage == "cut":
         del content[-20:]
     elif damage == "flipped":
         content[len(content) // 2] ^= 0xFF
+    elif damage == "garbled":
+        content[10] = 0xFF  # a kind of block that does not exist, right behind the header
     else:
         content = bytearray(b"<html>404</html>")
     replace(folder, IMAGES, bytes(content), packed=False)

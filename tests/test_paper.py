@@ -160,12 +160,10 @@ def test_a_run_hands_over_scaled_rows_and_its_settings(classifier, tmp_path):
     assert X.dtype == np.float32
     np.testing.assert_allclose(X, MNIST.X_train / 255, rtol=1e-6)
     np.testing.assert_array_equal(y, MNIST.y_train)
+    assert paper.ESTIMATOR.items() >= {"batch_size": 128, "learning_rate_init": 0.001}.items()
+    assert stand_in.n_parameters((784, *paper.ESTIMATOR["hidden_layer_sizes"], 10)) == 266_610
     assert parameters == {
-        "hidden_layer_sizes": [300, 100],
-        "activation": "relu",
-        "solver": "adam",
-        "batch_size": 128,
-        "learning_rate_init": 0.001,
+        **paper.ESTIMATOR,
         "max_iter": 3,
         "n_iter_no_change": 3,
         "lam": 0.3,
@@ -296,6 +294,21 @@ def test_two_jobs_give_the_same_files(tmp_path, whole, monkeypatch, unseen, caps
     assert "hard, seed 0" not in lines[0]  # stored as they finish, not as they started
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs process groups")
+@pytest.mark.parametrize("orphaned", [True, False])
+def test_worker_gives_up_when_its_parent_is_gone(tmp_path, monkeypatch, orphaned):
+    codes = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+
+    def run(plan, data, seed, pruning, on_epoch):
+        on_epoch()
+        return (seed, pruning)
+
+    parent = os.getppid() + orphaned
+    assert paper._run_in_worker(run, parent, plan(tmp_path), MNIST, 1, "soft") == (1, "soft")
+    assert codes == [1] * orphaned
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -386,7 +399,7 @@ def test_difference_needs_the_same_seed():
 def test_table_is_rounded_and_scaled(whole):
     text = (whole / "summary.txt").read_text()
     lines = {line.split("  ")[0]: " ".join(line.split()) for line in text.splitlines()}
-    assert "mean +- SD of 2 seeds" in lines
+    assert lines["seeds"] == "seeds 2 2 2 2"
     assert lines["test error (%)"].startswith("test error (%) 2.980 +- 0.707 2.980 +- 0.707")
     assert lines["test error (%)"].endswith("0.000 +- 0.000")
     assert "5,070 +- 0 266,610 +- 0" in lines["parameters"]
@@ -395,11 +408,15 @@ def test_table_is_rounded_and_scaled(whole):
     assert "0.081 +- 0.000 4.266 +- 0.000" in lines["buffers at end (MB)"]
 
 
+def test_table_tells_how_many_seeds_each_column_has():
+    table = summary.summary_table(run_rows(hard={0: 1.0, 1: 5.0}, soft={1: 2.0, 2: 1.0, 3: 0.0}))
+    assert table.splitlines()[2].split() == ["seeds", "2", "3", "1"]
+
+
 def test_single_seed_has_no_deviation(tmp_path, calls):
     paper.carry_out(plan(tmp_path, seeds=1), MNIST)
     text = (tmp_path / "summary.txt").read_text()
-    assert text.startswith("1 seed ")
-    assert "+-" not in text
+    assert "+-" not in text.partition("\n")[2]
     assert "nan" not in text
 
 

@@ -264,7 +264,7 @@ def test_a_loss_that_is_not_finite_changes_no_parameter():
     problem = small.problem((5, 3, 2), closed=None, dark=0)
     problem.X[9] = np.inf
     buffers = small.buffers_of(problem)
-    with pytest.raises(AssertionError):
+    with pytest.raises(small.NotFiniteError):
         small.run(buffers, problem, ADAM)
     assert buffers.weights().step[0] == 1
     first = problem.with_uniforms(problem.uniforms[:1])

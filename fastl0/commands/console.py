@@ -10,6 +10,7 @@ import importlib.util
 import math
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,6 +18,10 @@ from typing import Any, NoReturn
 from tqdm import tqdm
 
 PLOT_REMEDY = 'No pictures: matplotlib is missing. Run: pip install "fastl0[plot]"'
+
+
+# tqdm's own lock reaches across processes and would leak when Ctrl-C stops a worker.
+tqdm.set_lock(threading.RLock())
 
 
 class CommandError(Exception):

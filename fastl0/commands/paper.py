@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -205,16 +205,15 @@ def _load(data: Path | None) -> MNIST:
     try:
         return load_mnist(data)
     except (OSError, ValueError) as error:
-        remedy = " Download MNIST yourself and name its folder with --data." if not data else ""
+        remedy = " Download MNIST yourself and name its folder with --data." if data is None else ""
         raise console.CommandError(f"{error}{remedy}") from error
 
 
 def _runs(plan: Plan, mnist: MNIST, keys: list[tuple[int, str]]) -> Iterator[results.Run]:
     """Yield the runs as they finish."""
     if plan.jobs == 1:
-        for i, (seed, pruning) in enumerate(keys):
-            label = f"{pruning}, seed {seed} ({i + 1} of {len(keys)})"
-            with console.progress(plan.epochs, label, "epoch") as bar:
+        for seed, pruning in keys:
+            with console.progress(plan.epochs, f"{pruning}, seed {seed}", "epoch") as bar:
                 finished = _run(plan, mnist, seed, pruning, bar.update)
             yield finished
         return
@@ -222,13 +221,37 @@ def _runs(plan: Plan, mnist: MNIST, keys: list[tuple[int, str]]) -> Iterator[res
 
     parallel = Parallel(n_jobs=plan.jobs, backend="loky", return_as="generator_unordered")
     with console.progress(len(keys), "all runs", "run") as bar:
-        for finished in parallel(delayed(_run)(plan, mnist, *key) for key in keys):
+        tasks = (delayed(_run_in_worker)(_run, os.getpid(), plan, mnist, *key) for key in keys)
+        for finished in parallel(tasks):
             bar.update()
             yield finished
 
 
-def _run(plan: Plan, mnist: MNIST, seed: int, pruning: str, on_epoch: Any = None) -> results.Run:
-    """Make one run; module level, so that worker processes can import it."""
+def _run_in_worker(
+    run: Callable[..., results.Run],
+    parent: int,
+    plan: Plan,
+    mnist: MNIST,
+    seed: int,
+    pruning: str,
+) -> results.Run:
+    """Make one run in a worker process, which gives up when its parent has been killed."""
+
+    def quit_if_orphaned() -> None:
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return run(plan, mnist, seed, pruning, quit_if_orphaned)
+
+
+def _run(
+    plan: Plan,
+    mnist: MNIST,
+    seed: int,
+    pruning: str,
+    on_epoch: Callable[[], object] | None = None,
+) -> results.Run:
+    """Make one run."""
     import numpy as np
 
     from fastl0.commands.trial import train

@@ -84,13 +84,14 @@ def summary_table(rows: Sequence[Row]) -> str:
     """Lay out the summary of paper.csv: one line a metric, one column a kind of pruning."""
     by_metric = [summarise(rows, metric.column) for metric in METRICS]
     columns = list(by_metric[0])
-    lines = [
+    seeds = {kind: {row["seed"] for row in rows if row["pruning"] == kind} for kind in kinds(rows)}
+    seeds["hard - soft"] = seeds.get("hard", set()) & seeds.get("soft", set())
+    lines = [["seeds", *(str(len(seeds[column])) for column in columns)]]
+    lines += [
         [metric.label, *(_cell(metric, *summary[column]) for column in columns)]
         for metric, summary in zip(METRICS, by_metric, strict=True)
     ]
-    n_seeds = len({row["seed"] for row in rows})
-    unit = "1 seed" if n_seeds == 1 else f"mean +- SD of {n_seeds} seeds"
-    return format_table([unit, *columns], lines)
+    return format_table(["mean +- SD", *columns], lines)
 
 
 def _cell(metric: Metric, mean: float, sd: float) -> str:

@@ -1,0 +1,63 @@
+"""The rooms and what each may import, as CONTRIBUTING.md draws them."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import fastl0
+
+PACKAGE = Path(fastl0.__file__).parent
+
+KERNELS = {"gates", "jit", "_kernels"}
+TRAINING = KERNELS | {"kernels", "epoch", "memory", "network", "pruning", "stopping", "threads"}
+FITTING = TRAINING | {"training", "callbacks", "validation"}
+
+MAY_IMPORT = {
+    "__init__": {"classifier"},
+    "__main__": {"commands"},
+    "callbacks": set(),
+    "classifier": {"callbacks", "fitting", "network", "training", "validation"},
+    "datasets": set(),
+    "epoch": {"jit", "kernels"},
+    "fitting": FITTING,
+    "gates": set(),
+    "jit": {"_kernels"},
+    "kernels": {"gates", "jit"},
+    "memory": {"_kernels", "epoch"},
+    "network": {"gates"},
+    "plots": set(),
+    "pruning": set(),
+    "stopping": set(),
+    "threads": set(),
+    "training": TRAINING,
+    "validation": set(),
+}
+
+
+def imports_of(path):
+    """Names of the fastl0 modules that a file imports anywhere, type checking included."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "fastl0":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fastl0."):
+            yield node.module.split(".")[1]
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("fastl0."):
+                    yield alias.name.split(".")[1]
+
+
+def test_every_module_is_listed():
+    assert {path.stem for path in PACKAGE.glob("*.py")} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("module", sorted(MAY_IMPORT))
+def test_a_module_imports_only_what_it_may(module):
+    assert set(imports_of(PACKAGE / f"{module}.py")) <= MAY_IMPORT[module]
+
+
+def test_the_library_never_imports_its_commands():
+    for path in PACKAGE.glob("*.py"):
+        if path.stem != "__main__":
+            assert "commands" not in set(imports_of(path))
