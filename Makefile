@@ -5,6 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 ARGS :=
 BIN := $(VENV)/bin
+# pip builds in an environment of its own that it throws away: byte-compiling that takes longer
+# than the build. (0 is right: pip reads the names of options with "no" the other way round.)
+export PIP_NO_COMPILE := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # What compiled kernels are made of.
 KERNELS := $(addprefix fastl0/,gates.py jit.py kernels.py epoch.py _kernels.pyx)
@@ -53,7 +57,7 @@ venv: $(VENV)/.created
 # Editable: a change of a .py file counts at once, a change of one of these builds anew.
 $(VENV)/.ready-%: $(VENV)/.created pyproject.toml setup.py fastl0/_kernels.pyx
 	@echo 'Installing fastl0[$*] into $(VENV), a minute or two the first time'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@$(BIN)/python -m pip install --quiet --compile --editable '.[$*]'
 	@touch $(addprefix $(VENV)/.ready-,$(covers-$*))
 
 # Numba's disk cache misses a change of a kernel that is called from another file.

@@ -20,7 +20,7 @@ N_BATCHES = 16
 @pytest.fixture(scope="module")
 def images():
     with single_threaded_blas():
-        yield workloads.scaled(workloads.load_images()[0][:4096])
+        yield workloads.scaled(workloads.load_images()[0])
 
 
 @pytest.mark.parametrize("kind", ["whole", "compact", "bare"])

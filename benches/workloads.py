@@ -124,8 +124,8 @@ class Epoch:
 # --- single mini-batches -------------------------------------------------------------
 
 #: Pieces of a mini-batch, to be added up.
-GATES, LISTS, GATHER, FORWARD, LOSS, BACKWARD, UPDATE = (1 << k for k in range(7))
-ALL_PIECES = (1 << 7) - 1
+GATES, LIT, LISTS, GATHER, FORWARD, LOSS, BACKWARD, UPDATE = (1 << k for k in range(8))
+ALL_PIECES = (1 << 8) - 1
 
 
 @kernel(cache=False)
@@ -133,6 +133,7 @@ def run_batches_(weights_, gates_, batch_, rule, x_source, rows, draws, limits, 
     """The loop of `epoch.train_batches`, in pieces and with any limits to compaction.
 
     `draws` holds, for each mini-batch, uniforms for the sampler, or gate values and slopes.
+    Without `LISTS` those of the last call stay.
     """
     before = flush_begin()
     widths = weights_.widths
@@ -146,18 +147,17 @@ def run_batches_(weights_, gates_, batch_, rule, x_source, rows, draws, limits, 
             gates_.value[:] = draws[1, k]
             gates_.slope[:] = draws[2, k]
         unit_start = 0
-        if pieces & LISTS:
+        use_lit = False
+        if pieces & LIT:
             use_lit = look_for_lit_(batch_, x_source, rows[k], widths[0])
-        else:
-            use_lit = False
         for layer in range(n_layers):
-            if pieces & (LISTS | GATHER):
+            if pieces & LISTS:
                 n_active[layer] = list_active_(
                     batch_, gates_, unit_start, gates_.start[layer], widths[layer],
                     use_lit and layer == 0, limits[min(layer, 1)],
                 )  # fmt: skip
             unit_start += widths[layer]
-        if pieces & (LISTS | GATHER):
+        if pieces & LISTS:
             for c in range(n_outputs):
                 batch_.active[unit_start + c] = c
         if pieces & GATHER:
@@ -273,7 +273,7 @@ class Minibatches:
         if limits is None:
             limits = (1.0 if compact_inputs else 0.0, 1.0 if compact_hidden else 0.0)
         if pieces is None:
-            pieces = GATHER | FORWARD | LOSS | BACKWARD | UPDATE
+            pieces = LISTS | GATHER | FORWARD | LOSS | BACKWARD | UPDATE
         run_batches_(
             *self._lent, self._rule, self._x.address, self._rows, self._draws,
             np.array(limits, np.float32), pieces, self.n_active,

@@ -103,6 +103,11 @@ def test_log_odds_are_clamped_on_both_sides():
     assert_same("clamp_", np.array([-50, 50, 4.605, -4.605, 0], np.float32), rtol=EPS)
 
 
+@pytest.mark.parametrize("x", EXTREMES)
+def test_the_logistic_function_agrees_and_does_not_overflow(x):
+    assert_same("sigmoid", x, rtol=1e-5, atol=1e-37)
+
+
 # --- activations ---------------------------------------------------------------------
 
 

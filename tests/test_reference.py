@@ -170,6 +170,16 @@ def test_gradients_agree_when_all_gates_of_a_layer_are_closed(layers):
         assert n == (1 if shut else width)
 
 
+def test_a_column_that_lights_up_while_nobody_looks_for_dark_ones_is_read():
+    problem, _ = small.off_kinks(
+        (31, 5), gated=(False,), dark=0, n_rows=21, batch_size=7, settings=ADAM, margin=3e-5
+    )
+    problem.X[problem.X == 0] = 0.5
+    problem.X[:7, 13] = 0
+    buffers = assert_runs_agree(problem, small.trained(problem, ADAM), ADAM)
+    assert buffers.batch().lit_pause[0] > 0
+
+
 def test_gradients_agree_on_an_all_black_mini_batch():
     problem = small.problem((9, 8, 3), "tanh", dark=1, n_rows=5, batch_size=5)
     assert not problem.X.any()
