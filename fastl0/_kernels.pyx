@@ -339,7 +339,9 @@ cdef class RowSource:
             )
         self.source.dtype = code
         self.source.n_columns = self.n_columns
-        self.source.sparse = hasattr(X, "indptr")
+        self.source.sparse = getattr(X, "format", None) == "csr"
+        if hasattr(X, "indptr") and not self.source.sparse:
+            raise TypeError(f"X must be an array or CSR, got {type(X)}. Use X.tocsr().")
         if self.source.sparse:
             self._hold_csr(X)
         else:

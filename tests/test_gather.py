@@ -228,6 +228,7 @@ BAD_CSR = {
     "indptr_falls_between": ([1.0, 2], [0, 1], [0, 900, 2]),
     "indptr_starts_late": ([1.0, 2], [0, 1], [1, 1, 2]),
     "indptr_negative": ([1.0, 2], [0, 1], [-1, 1, 2]),
+    "indptr_dips_below_its_start": ([1.0, 2], [0, 1], [0, -1, 2]),
     "indptr_too_long": ([1.0, 2], [0, 1], [0, 1, 2, 2]),
     "indptr_too_short": ([1.0, 2], [0, 1], [0, 2]),
     "indptr_empty": ([1.0, 2], [0, 1], []),

@@ -171,13 +171,15 @@ def test_gradients_agree_when_all_gates_of_a_layer_are_closed(layers):
 
 
 def test_a_column_that_lights_up_while_nobody_looks_for_dark_ones_is_read():
-    problem, _ = small.off_kinks(
-        (31, 5), gated=(False,), dark=0, n_rows=21, batch_size=7, settings=ADAM, margin=3e-5
-    )
+    problem = small.problem((31, 5), n_rows=21, batch_size=7)
     problem.X[problem.X == 0] = 0.5
     problem.X[:7, 13] = 0
-    buffers = assert_runs_agree(problem, small.trained(problem, ADAM), ADAM)
+    problem.network.log_odds[0][13] = 3.0
+    state = small.trained(problem, ADAM)
+    assert state.distance_to_kinks > 1e-4
+    buffers = assert_runs_agree(problem, state, ADAM)
     assert buffers.batch().lit_pause[0] > 0
+    assert small.n_active(buffers)[0] < 31
 
 
 def test_gradients_agree_on_an_all_black_mini_batch():
