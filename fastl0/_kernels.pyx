@@ -64,6 +64,16 @@ cdef extern from *:
     int64_t fastl0_flush_begin() noexcept nogil
     void fastl0_flush_end(int64_t before) noexcept nogil
 
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+      #define fastl0_prefetch(address) __builtin_prefetch(address)
+    #else
+      #define fastl0_prefetch(address) ((void) 0)
+    #endif
+    """
+    void fastl0_prefetch(const void *address) noexcept nogil
+
 
 ctypedef fused numeric:
     int8_t
@@ -89,6 +99,10 @@ DTYPES = {
     "u1": U1, "u2": U2, "u4": U4, "u8": U8,
     "b1": U1, "f4": F4, "f8": F8,
 }
+
+# Rows whose entries are fetched from memory before they are needed.
+cdef enum:
+    ROWS_AHEAD = 2
 
 cdef struct Source:
     Dtype dtype
@@ -131,11 +145,15 @@ cdef void gather_dense(
     elif source.unit_stride:
         for i in range(n_rows):
             values = <const numeric *> (source.data + rows[i] * source.row_stride)
+            # Few entries of far-apart rows: waiting for memory is most of the cost.
+            row = source.data + rows[min(i + ROWS_AHEAD, n_rows - 1)] * source.row_stride
             if scale == NULL:
                 for j in range(n_columns):
+                    fastl0_prefetch(<const numeric *> row + columns[j])
                     out[j] = <float> values[columns[j]]
             else:
                 for j in range(n_columns):
+                    fastl0_prefetch(<const numeric *> row + columns[j])
                     out[j] = <float> values[columns[j]] * scale[j]
             out += n_columns
     else:

@@ -48,6 +48,27 @@ def assert_same(name, *arguments, rtol=4 * EPS, atol=0.0):
             np.testing.assert_allclose(found, expected, rtol=rtol, atol=atol)
 
 
+# --- elementary functions ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_exponentials_and_logarithms_agree(length):
+    powers = np.random.default_rng(2).uniform(-80, 80, length).astype(np.float32)
+    for x in -abs(powers):
+        np.testing.assert_allclose(kernels.exp(x), np.exp(np.float64(x)), rtol=4 * EPS)
+    for x in np.exp(powers):
+        expected = np.log(np.float64(x))
+        np.testing.assert_allclose(kernels.log(x), expected, rtol=2 * EPS, atol=2 * EPS)
+
+
+# Without the JIT NumPy warns where a NaN becomes an integer.
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
+def test_exponentials_end_at_one_and_near_zero_and_keep_nan():
+    found = [kernels.exp(np.float32(x)) for x in (0.0, -0.0, -87.0, -1e4, -np.inf, np.nan)]
+    lowest = np.exp(np.float32(-87))
+    np.testing.assert_allclose(found, [1, 1, lowest, lowest, lowest, np.nan], rtol=4 * EPS)
+
+
 # --- gates ---------------------------------------------------------------------------
 
 
