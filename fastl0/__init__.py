@@ -4,7 +4,10 @@
 and deletes, at the end of each epoch, the units that stayed off.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastl0.classifier import HardL0MLPClassifier
 
 __version__ = "0.1.0"
 __all__ = ["HardL0MLPClassifier", "__version__"]

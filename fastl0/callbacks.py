@@ -24,6 +24,8 @@ __all__ = ["CallbackSupportMixin", "EpochCallbacks", "with_callbacks"]
 class EpochCallbacks:
     """Tells the callbacks of an estimator of the beginning and end of fit and epochs.
 
+    Every task that is begun is ended, also where training stops early or is interrupted.
+
     Parameters
     ----------
     estimator : estimator
@@ -42,33 +44,34 @@ class EpochCallbacks:
         if getattr(estimator, "_skl_callbacks", None):
             self._fit = estimator._init_callback_context(max_subtasks=max_iter)
             self._fit.call_on_fit_task_begin(estimator=estimator, **self._data)
-            self._begin_epoch()
 
-    def _begin_epoch(self) -> None:
-        self._epoch = self._fit.subcontext(task_name="epoch")
-        self._epoch.call_on_fit_task_begin(estimator=self._estimator, **self._data)
+    def begin_epoch(self) -> None:
+        """Tell of an epoch's beginning."""
+        if self._fit is not None:
+            self._epoch = self._fit.subcontext(task_name="epoch")
+            self._epoch.call_on_fit_task_begin(estimator=self._estimator, **self._data)
 
-    def end_epoch(self, attributes: Callable[[], dict[str, Any]], last: bool) -> bool:
+    def end_epoch(self, attributes: Callable[[], dict[str, Any]] | None) -> bool:
         """Tell of an epoch's end; say whether a callback asks to stop.
 
         Parameters
         ----------
-        attributes : callable
-            Returns the fitted attributes the estimator would have if it stopped here.
-        last : bool
-            Whether no epoch can follow.
+        attributes : callable or None
+            Returns the fitted attributes the estimator would have if it stopped here;
+            None for an epoch that was interrupted.
         """
-        if self._fit is None:
+        if self._epoch is None:
             return False
-        stop = self._epoch.call_on_fit_task_end(
-            estimator=self._estimator, **self._data, reconstruction_attributes=attributes
+        epoch, self._epoch = self._epoch, None
+        return bool(
+            epoch.call_on_fit_task_end(
+                estimator=self._estimator, **self._data, reconstruction_attributes=attributes
+            )
         )
-        if not (stop or last):
-            self._begin_epoch()
-        return bool(stop)
 
     def end_fit(self, attributes: Callable[[], dict[str, Any]]) -> None:
-        """Tell of the end of fit."""
+        """Tell of the end of fit, and of an epoch that was interrupted."""
+        self.end_epoch(None)
         if self._fit is not None:
             self._fit.call_on_fit_task_end(
                 estimator=self._estimator, **self._data, reconstruction_attributes=attributes

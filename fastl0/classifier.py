@@ -36,7 +36,13 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     leave the weights, the optimiser's moments, the gates and the activations, and deleted
     inputs are no longer read.
 
-    Parameters that MLPClassifier has too mean the same and have the same default.
+    Parameters that MLPClassifier has too mean the same and have the same default, with
+    these differences: with gates, `n_iter_no_change` allows for their noise; a
+    `batch_size` above the number of rows is an error, not clipped; `verbose` shows a
+    progress bar; `warm_start` has to be set before the first fit and goes on with moments
+    and random numbers, too; weights start from a normal distribution of variance
+    ``2 / fan_in`` for "relu" and ``1 / fan_in`` else. ``solver="lbfgs"``, `sample_weight`
+    and `partial_fit` are not there.
 
     Parameters
     ----------
@@ -72,7 +78,8 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Whether to show a progress bar on standard error.
     warm_start : bool, default=False
         Whether the next fit goes on from where this one stopped: weights, gates, moments,
-        random numbers and the reduced network. Keeps the training buffers.
+        random numbers and the reduced network. To be set before the first fit: it makes
+        the estimator keep its training buffers.
     momentum : float, default=0.9
         Momentum of ``solver="sgd"``, in [0, 1].
     nesterovs_momentum : bool, default=True
@@ -127,7 +134,7 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features seen in fit, where all are strings.
     n_iter_ : int
-        Number of epochs run.
+        Number of epochs run, earlier fits of a warm start included.
     n_layers_ : int
         Number of layers, inputs and outputs included.
     n_outputs_ : int

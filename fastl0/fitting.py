@@ -5,11 +5,12 @@ everything but the estimator and the commands.
 """
 
 import copy
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +24,22 @@ from fastl0 import validation
 from fastl0._kernels import RowSource
 from fastl0.callbacks import EpochCallbacks
 from fastl0.network import Network
-from fastl0.training import Data, EpochHook, Plan, Record, Trainer
+from fastl0.training import HISTORY, Data, EpochHook, Plan, Record, Trainer
 from fastl0.validation import Targets
 
 #: Parameters that shape a network; a warm start cannot change them.
-_SHAPING = ("hidden_layer_sizes", "solver", "pruning", "gate_inputs", "activation")
+_SHAPING = (
+    "hidden_layer_sizes",
+    "solver",
+    "pruning",
+    "gate_inputs",
+    "activation",
+    "early_stopping",
+)
+
+
+#: Packages whose frames a warning passes over.
+_INSIDE = ("fastl0", "sklearn")
 
 
 @dataclass
@@ -60,6 +72,12 @@ def fit_classifier(
         as it was before.
     """
     warm = getattr(estimator, "_warm_state", None) if estimator.warm_start else None
+    if estimator.warm_start and warm is None and hasattr(estimator, "coefs_"):
+        _warn(
+            "warm_start=True starts afresh: the last fit kept no training state. Set "
+            "warm_start=True before the first fit.",
+            UserWarning,
+        )
     with _undone_on_error(estimator, ("n_features_in_", "feature_names_in_")):
         X, y = validate_data(
             estimator, X, y, accept_sparse="csr", multi_output=True, reset=warm is None
@@ -80,14 +98,13 @@ def fit_classifier(
             validation_codes=_as_codes(targets.codes[validation_rows]),
         )
         callbacks = EpochCallbacks(estimator, X, y, plan.max_iter)
-        hook = _Hook(estimator, plan, targets, trainer, callbacks, on_epoch)
         try:
-            with hook:
-                trainer.fit(plan, data, hook)
+            with _Watcher(estimator, plan, targets, trainer, callbacks, on_epoch) as watcher:
+                trainer.fit(plan, data, watcher)
         except KeyboardInterrupt:
-            if not keep_interrupted or not trainer.buffers.whole or not trainer.record.n_epochs:
+            if not (keep_interrupted and trainer.record.n_epochs and trainer.buffers.usable()):
                 raise
-            warnings.warn("Training interrupted by user.", stacklevel=4)
+            _warn("Training interrupted by user.", UserWarning)
         else:
             _warn_if_not_converged(trainer.record, plan)
         attributes = _attributes(plan, targets, trainer)
@@ -136,7 +153,8 @@ def _split(
 
 
 def _plan(estimator: Any, targets: Targets, n_rows: int) -> Plan:
-    settings: dict[str, Any] = {f.name: getattr(estimator, f.name, None) for f in fields(Plan)}
+    names = {field.name for field in fields(Plan)} - {"out_activation"}
+    settings: dict[str, Any] = {name: getattr(estimator, name) for name in names}
     settings["batch_size"] = validation.batch_size(estimator.batch_size, n_rows)
     settings["droprate_init"] = validation.droprates(estimator.droprate_init)
     settings["out_activation"] = targets.out_activation
@@ -178,12 +196,19 @@ def _trainer(
 
 def _warn_if_not_converged(record: Record, plan: Plan) -> None:
     if not record.converged:
-        warnings.warn(
+        _warn(
             f"Training stopped at max_iter={plan.max_iter} epochs while the objective was "
             "still improving. Raise max_iter to train on.",
             ConvergenceWarning,
-            stacklevel=5,
         )
+
+
+def _warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line that called into fastl0, past scikit-learn's wrappers of `fit`."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _INSIDE:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
 
 
 def _attributes(plan: Plan, targets: Targets, trainer: Trainer) -> dict[str, Any]:
@@ -192,8 +217,8 @@ def _attributes(plan: Plan, targets: Targets, trainer: Trainer) -> dict[str, Any
     network: Network = record.best if plan.early_stopping and record.best else (
         trainer.freeze(plan)
     )  # fmt: skip
-    history = {key: list(values) for key, values in record.history.items()}
-    scores = list(record.scores) if plan.early_stopping else None
+    history = {name: record.column(name) for name in HISTORY}
+    scores = record.column("score") if plan.early_stopping else None
     return {
         "coefs_": network.coefs,
         "intercepts_": network.intercepts,
@@ -206,10 +231,10 @@ def _attributes(plan: Plan, targets: Targets, trainer: Trainer) -> dict[str, Any
         "n_outputs_": targets.n_outputs,
         "out_activation_": network.out_activation,
         "loss_": history["loss"][-1],
-        "best_loss_": None if plan.early_stopping else record.best_loss,
+        "best_loss_": None if scores else min(history["loss"]),
         "loss_curve_": history["loss"],
         "validation_scores_": scores,
-        "best_validation_score_": record.best_score if plan.early_stopping else None,
+        "best_validation_score_": max(scores) if scores else None,
         "t_": record.samples_seen,
         "history_": history,
         "_multilabel": targets.multilabel,
@@ -217,8 +242,8 @@ def _attributes(plan: Plan, targets: Targets, trainer: Trainer) -> dict[str, Any
     }
 
 
-class _Hook:
-    """What happens after every epoch: the progress bar, callbacks, the caller's hook."""
+class _Watcher:
+    """What happens around every epoch: the progress bar, callbacks, the caller's hook."""
 
     def __init__(
         self,
@@ -235,15 +260,17 @@ class _Hook:
         self._callbacks = callbacks
         self._on_epoch = on_epoch
         self._bar = tqdm(total=plan.max_iter, unit="epoch", disable=not estimator.verbose)
-        self._last = trainer.record.n_epochs + plan.max_iter - 1
 
-    def __enter__(self) -> None:
-        return None
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
 
-    def __call__(self, epoch: int, freeze: Any, entries: dict[str, Any]) -> bool:
+    def begin_epoch(self) -> None:
+        self._callbacks.begin_epoch()
+
+    def end_epoch(self, epoch: int, freeze: Any, entries: dict[str, Any]) -> bool:
         self._bar.set_postfix(
             loss=f"{entries['loss']:.4f}",
             units="-".join(map(str, entries["n_units"])),
@@ -251,7 +278,7 @@ class _Hook:
         )
         self._bar.update()
         stop = self._callbacks.end_epoch(
-            lambda: _attributes(self._plan, self._targets, self._trainer), epoch == self._last
+            lambda: _attributes(self._plan, self._targets, self._trainer)
         )
         if self._on_epoch is not None:
             stop = bool(self._on_epoch(epoch, freeze, entries)) or stop

@@ -5,12 +5,13 @@ Every Numba kernel of fastl0 is decorated with `kernel`. May import only `_kerne
 * ``error_model="numpy"``: a division needs no zero check, so the loops vectorise.
 * ``fastmath`` may fuse and reorder sums but keeps NaN and infinity: a diverging loss
   must be seen.
-* ``cache=True``: compiled once per machine and version.
+* ``cache=True``: compiled once per machine and version, where a folder can be written.
 * ``nogil=True``: training in one thread never stops the others.
 """
 
 import ctypes
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import binding
@@ -18,13 +19,24 @@ from numba import config, njit, types
 
 from fastl0 import _kernels
 
-kernel = functools.partial(
-    njit,
-    cache=True,
-    nogil=True,
-    error_model="numpy",
-    fastmath={"contract", "nsz", "reassoc"},
-)
+_POLICY = {
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": {"contract", "nsz", "reassoc"},
+}
+
+
+def kernel(function: Callable[..., Any] | None = None, *, cache: bool = True) -> Any:
+    """Compile `function` under fastl0's policy when it is first called."""
+    if function is None:
+        return functools.partial(kernel, cache=cache)
+    try:
+        return njit(cache=cache, **_POLICY)(function)
+    except RuntimeError as error:
+        # No folder that can be written: compile anew in each process.
+        if not cache or "cannot cache" not in str(error):
+            raise
+        return njit(**_POLICY)(function)
 
 
 def _entry_point(name: str, result: str, n_arguments: int) -> Any:

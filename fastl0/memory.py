@@ -2,11 +2,12 @@
 
 `Buffers` allocates every array, lends views to the kernels for one call, and after an
 epoch deletes the rows and columns of units that were switched off: what is kept moves to
-the front (`_kernels.pack_weights_`) and the array is cut with `ndarray.resize`, whose
-reference check turns a view that somebody still holds into a loud error. May import
+the front (`_kernels.pack_weights_`) and the array is cut in place; a view that somebody
+still holds is a loud error. May import
 `_kernels`, `epoch` (the layout it fills) and nothing else of fastl0.
 """
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -103,9 +104,11 @@ class Buffers:
             name: np.zeros(self._scratch_size(name), dtype) for name, dtype in _SCRATCH.items()
         }
         self._scratch["columns"][:] = np.arange(self.widths[0])
-        self._targets = np.zeros((batch_size, n_targets), np.float32)
-        self._step = np.zeros(1, np.int64)
-        self._lit_pause = np.zeros(1, np.int64)
+        self._small: dict[str, NDArray[Any]] = {
+            "targets": np.zeros((batch_size, n_targets), np.float32),
+            "step": np.zeros(1, np.int64),
+            "lit_pause": np.zeros(1, np.int64),
+        }
 
     # --- sizes -----------------------------------------------------------------------
 
@@ -135,12 +138,7 @@ class Buffers:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays by name, not copied; not to be held across `shrink`."""
-        small: dict[str, NDArray[Any]] = {
-            "targets": self._targets,
-            "step": self._step,
-            "lit_pause": self._lit_pause,
-        }
-        return {**self._flat, **self._gates, **self._scratch, **small}
+        return {**self._flat, **self._gates, **self._scratch, **self._small}
 
     # --- lending ---------------------------------------------------------------------
 
@@ -154,7 +152,9 @@ class Buffers:
 
     def weights(self) -> Weights:
         """Lend the flat weight buffers."""
-        return Weights(**self._flat, widths=np.array(self.widths, dtype=np.int64), step=self._step)
+        return Weights(
+            **self._flat, widths=np.array(self.widths, dtype=np.int64), step=self._small["step"]
+        )
 
     def gates(self) -> Gates:
         """Lend the gate buffers."""
@@ -176,7 +176,8 @@ class Buffers:
     def batch(self) -> Batch:
         """Lend the mini-batch and its activations."""
         lent = {name: array for name, array in self._scratch.items() if name != "draws"}
-        return Batch(**lent, lit_pause=self._lit_pause, targets=self._targets)
+        small = self._small
+        return Batch(**lent, lit_pause=small["lit_pause"], targets=small["targets"])
 
     def draws(self, n_batches: int) -> NDArray[np.float32]:
         """Lend room for the uniform numbers of `n_batches` <= `DRAWS_AHEAD` mini-batches."""
@@ -194,6 +195,16 @@ class Buffers:
         fan_in, fan_out = self.widths[index], self.widths[index + 1]
         theta = self._flat["theta"][start : start + (fan_in + 1) * fan_out]
         return theta[: fan_in * fan_out].reshape(fan_in, fan_out), theta[fan_in * fan_out :]
+
+    def all_finite(self) -> bool:
+        """Whether every weight, bias and log-odds is a finite number."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = np.sum(self._flat["theta"]) + np.sum(self._gates["log_odds"])
+        return bool(np.isfinite(total))
+
+    def usable(self) -> bool:
+        """Whether an interruption left the buffers whole, with finite numbers in them."""
+        return self.whole and self.all_finite()
 
     def squared_norm(self) -> float:
         """Sum of the squared weights of all layers, biases left out."""
@@ -228,17 +239,17 @@ class Buffers:
         flags = np.concatenate([*keep, np.ones(self.widths[-1], dtype=bool)]).view(np.uint8)
         gated = [k for k, g in zip(keep, self._gated, strict=True) if g]
         gate_flags = np.concatenate(gated) if gated else np.zeros(0, dtype=bool)
-        # A local name for an array would count as a reference and forbid the resize.
         for name in self._flat:
             if self._flat[name].size:
                 n_kept = _kernels.pack_weights_(self._flat[name], before, flags)
-                self._flat[name].resize(n_kept)
+                _resize_(self._flat, name, n_kept)
         for name in self._gates:
-            self._gates[name].resize(_pack_vector_(self._gates[name], gate_flags))
-        self._scratch["columns"].resize(_pack_vector_(self._scratch["columns"], keep[0]))
+            _resize_(self._gates, name, _pack_vector_(self._gates[name], gate_flags))
+        n_columns = _pack_vector_(self._scratch["columns"], keep[0])
+        _resize_(self._scratch, "columns", n_columns)
         self.widths = [*(int(k.sum()) for k in keep), self.widths[-1]]
         self._fit_scratch()
-        self._lit_pause[0] = 0
+        self._small["lit_pause"][0] = 0
         self.whole = True
 
     def set_batch_size(self, batch_size: int) -> None:
@@ -251,13 +262,32 @@ class Buffers:
         """
         self.whole = False
         self.batch_size = batch_size
-        self._targets.resize((batch_size, self._targets.shape[1]))
+        shape = (batch_size, self._small["targets"].shape[1])
+        _resize_(self._small, "targets", shape)
         self._fit_scratch()
         self.whole = True
 
     def _fit_scratch(self) -> None:
         for name in self._scratch:
-            self._scratch[name].resize(self._scratch_size(name))
+            _resize_(self._scratch, name, self._scratch_size(name))
+
+
+def _count_references(arrays: dict[str, NDArray[Any]], name: str) -> int:
+    return sys.getrefcount(arrays[name])
+
+
+#: References to an array that nobody but its dict holds, as counted here.
+_UNSHARED = _count_references({"array": np.zeros(1)}, "array")
+
+
+def _resize_(arrays: dict[str, NDArray[Any]], name: str, shape: int | tuple[int, ...]) -> None:
+    """Resize an array in place, unless somebody holds it or a view of it.
+
+    NumPy's own check counts one reference too many under a profiler or debugger.
+    """
+    if _count_references(arrays, name) > _UNSHARED:
+        raise ValueError(f"cannot resize `{name}`: somebody still holds a view of it")
+    arrays[name].resize(shape, refcheck=False)
 
 
 def _pack_vector_(array: NDArray[Any], keep: NDArray[np.bool_]) -> int:

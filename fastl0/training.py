@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,16 @@ _VALIDATION_BLOCK = 1024
 #: Called after every epoch with its number (from 0), a function that freezes the network
 #: as it is, and the epoch's history entries; True stops the training.
 EpochHook = Callable[[int, Callable[[], Network], dict[str, Any]], bool | None]
+
+
+class Watcher(Protocol):
+    """Who is told of every epoch."""
+
+    def begin_epoch(self) -> None:
+        """An epoch begins."""
+
+    def end_epoch(self, epoch: int, freeze: Callable[[], Network], entries: dict[str, Any]) -> bool:
+        """An epoch is over (arguments as in `EpochHook`); say whether to stop."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,7 @@ class Plan:
             beta_2=float(self.beta_2),
             epsilon=float(self.epsilon),
             alpha=float(self.alpha),
-            lam=self.lam / n_samples,
+            lam=float(self.lam) / n_samples,
         )
 
 
@@ -94,20 +104,29 @@ class Data:
 
 @dataclass
 class Record:
-    """What has happened so far, across warm starts."""
+    """What has happened so far, across warm starts.
 
-    history: dict[str, list[Any]] = field(default_factory=lambda: {k: [] for k in HISTORY})
-    scores: list[float] = field(default_factory=list)
+    `epochs` grows by one finished entry at a time: an interruption leaves no uneven lists.
+    """
+
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    patience: Patience | None = None
     best: Network | None = None
-    best_score: float = -math.inf
-    best_loss: float = math.inf
-    samples_seen: int = 0
     converged: bool = False
 
     @property
     def n_epochs(self) -> int:
         """Epochs finished."""
-        return len(self.history["loss"])
+        return len(self.epochs)
+
+    def column(self, name: str) -> list[Any]:
+        """One entry of every epoch: those of `HISTORY`, "score" and "samples_seen"."""
+        return [entries[name] for entries in self.epochs]
+
+    @property
+    def samples_seen(self) -> int:
+        """Training rows visited, all epochs added up."""
+        return int(self.epochs[-1]["samples_seen"]) if self.epochs else 0
 
 
 class DivergedError(ValueError):
@@ -173,7 +192,7 @@ class Trainer:
         Raises
         ------
         DivergedError
-            If the loss is not finite. The parameters are those before that mini-batch.
+            If the loss or a parameter is not finite.
         """
         n_rows = len(order)
         n_batches = -(-n_rows // plan.batch_size)
@@ -182,7 +201,19 @@ class Trainer:
         loss, penalty = self._run_batches(plan, data, order, rate)
         self._n_draws = n_batches
         decay = 0.5 * plan.alpha * self.buffers.squared_norm() * n_batches / n_rows
-        return (loss + plan.lam / n_rows * penalty) / n_rows + decay, shrunk
+        objective = (loss + plan.lam / n_rows * penalty) / n_rows + decay
+        # No mini-batch has seen what the last update did.
+        if not (math.isfinite(objective) and self.buffers.all_finite()):
+            raise self._diverged(plan)
+        return objective, shrunk
+
+    def _diverged(self, plan: Plan) -> DivergedError:
+        n_updates = int(self.buffers.arrays()["step"][0])
+        return DivergedError(
+            f"The training loss is not finite after {n_updates} updates. Standardise the "
+            "inputs (sklearn.preprocessing.StandardScaler) or lower learning_rate_init, which "
+            f"is {plan.learning_rate_init!r}."
+        )
 
     def _run_batches(
         self, plan: Plan, data: Data, order: NDArray[np.int32], rate: float
@@ -204,11 +235,7 @@ class Trainer:
                 uniforms, tally,
             )  # fmt: skip
             if done < len(uniforms):
-                raise DivergedError(
-                    f"The training loss is not finite after {int(weights.step[0])} updates. "
-                    "Standardise the inputs (sklearn.preprocessing.StandardScaler) or lower "
-                    f"learning_rate_init, which is {plan.learning_rate_init!r}."
-                )
+                raise self._diverged(plan)
         return float(tally[0]), float(tally[1])
 
     def _prune(self, plan: Plan) -> bool:
@@ -238,39 +265,40 @@ class Trainer:
         support[buffers.columns[kept]] = True
         return Network(coefs, intercepts, support, plan.activation, plan.out_activation)
 
-    def fit(self, plan: Plan, data: Data, on_epoch: EpochHook | None = None) -> None:
+    def fit(self, plan: Plan, data: Data, watcher: Watcher) -> None:
         """Run up to ``plan.max_iter`` epochs; the record tells what happened.
 
         Raises
         ------
         DivergedError
-            If the loss stops being finite.
+            If the loss or a parameter stops being finite.
         """
         record = self.record
         record.converged = False
-        patience = self._patience(plan, len(data.rows))
-
+        patience = record.patience = self._patience(plan, len(data.rows))
         schedule = RateSchedule(
             plan.learning_rate if plan.solver == "sgd" else "constant",
             plan.learning_rate_init,
             plan.power_t,
         )
+        schedule.end_epoch(record.samples_seen)
         order = np.empty_like(data.rows)
         with single_threaded_blas():
             for _ in range(plan.max_iter):
+                watcher.begin_epoch()
                 start = time.perf_counter()
                 order[:] = data.rows
                 if plan.shuffle:
                     self._rng.shuffle(order)
                 loss, shrunk = self.run_epoch(plan, data, order, schedule.rate)
-                self._note_epoch(plan, loss, time.perf_counter() - start)
-                record.samples_seen += len(order)
+                entries = self._entries(plan, loss, time.perf_counter() - start, len(order))
+                out_of_patience = self._judge(plan, data, patience, entries, shrunk)
+                record.epochs.append(entries)
                 schedule.end_epoch(record.samples_seen)
-                out_of_patience = self._judge(plan, data, patience, loss, shrunk)
-                stop = on_epoch is not None and on_epoch(
+                stop = watcher.end_epoch(
                     record.n_epochs - 1,
                     lambda: self.freeze(plan),
-                    {key: values[-1] for key, values in record.history.items()},
+                    {name: entries[name] for name in HISTORY},
                 )
                 if stop or (out_of_patience and schedule.give_up()):
                     record.converged = True
@@ -282,41 +310,37 @@ class Trainer:
         n_epochs, noisy = plan.n_iter_no_change, plan.pruning != "none"
         if noisy and not plan.early_stopping:
             n_epochs = epochs_to_wait(n_epochs, -(-n_rows // plan.batch_size))
-        return Patience(plan.tol, n_epochs, smooth=noisy, best_score=self.record.best_score)
+        patience = self.record.patience or Patience(plan.tol, n_epochs)
+        patience.tol, patience.n_epochs, patience.smooth = plan.tol, n_epochs, noisy
+        return patience
 
-    def _note_epoch(self, plan: Plan, loss: float, seconds: float) -> None:
+    def _entries(self, plan: Plan, loss: float, seconds: float, n_rows: int) -> dict[str, Any]:
         widths = tuple(self.buffers.widths)
-        before = self.record.history["n_units"][-1:]
-        # One object for equal widths: pickle writes it once.
-        widths = before[0] if before == [widths] else widths
-        entries = {
+        before = self.record.epochs[-1]["n_units"] if self.record.epochs else None
+        return {
             "loss": loss,
-            "n_units": widths,
+            # One object for equal widths: pickle writes it once.
+            "n_units": before if before == widths else widths,
             "n_parameters": count_parameters(widths),
             "buffer_nbytes": self.buffers.nbytes,
             "batch_size": plan.batch_size,
             "epoch_time": seconds,
+            "score": None,
+            "samples_seen": self.record.samples_seen + n_rows,
         }
-        for key, value in entries.items():
-            self.record.history[key].append(value)
 
     def _judge(
-        self, plan: Plan, data: Data, patience: Patience, loss: float, shrunk: bool
+        self, plan: Plan, data: Data, patience: Patience, entries: dict[str, Any], shrunk: bool
     ) -> bool:  # fmt: skip
-        record = self.record
+        """Score the network if it shall be scored; say whether patience has run out."""
         if not plan.early_stopping:
-            out_of_patience = patience.note_loss(loss, shrunk)
-            record.best_loss = min(record.best_loss, loss)
-            return out_of_patience
+            return patience.note_loss(entries["loss"], shrunk)
         network = self.freeze(plan)
-        score = self._score(network, data)
-        record.scores.append(score)
+        score = entries["score"] = self._score(network, data)
         # Of equal scores the later network is the smaller one.
-        if score >= record.best_score:
-            record.best = network
-        out_of_patience = patience.note_score(score, shrunk)
-        record.best_score = patience.best_score
-        return out_of_patience
+        if score >= patience.best_score:
+            self.record.best = network
+        return patience.note_score(score, shrunk)
 
     def _score(self, network: Network, data: Data) -> float:
         """Accuracy on the validation rows (of whole rows, for multilabel targets)."""

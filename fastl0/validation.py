@@ -58,12 +58,8 @@ def readable(X: Any) -> Any:
     if X.dtype not in _READABLE or not X.dtype.isnative:
         wanted = np.float64 if X.dtype.itemsize > 4 else np.float32
         X = X.astype(wanted)
-    if issparse(X) and (
-        X.indices.dtype != X.indptr.dtype or not X.data.flags.c_contiguous
-    ):  # fmt: skip
-        X = X.copy()
-        X.indices = X.indices.astype(np.int64)
-        X.indptr = X.indptr.astype(np.int64)
+    if issparse(X):
+        X = _readable_csr(X)
     values = X.data if issparse(X) else X
     if X.dtype == np.float64 and values.size:
         largest = max(float(values.max()), -float(values.min()))
@@ -73,6 +69,17 @@ def readable(X: Any) -> Any:
                 f"{largest:.3g}. Scale the inputs, for instance with StandardScaler."
             )
     return X
+
+
+def _readable_csr(X: Any) -> Any:
+    """Return a CSR matrix whose three parts are contiguous, with one type of index."""
+    parts = (X.data, X.indices, X.indptr)
+    sound = all(part.flags.c_contiguous and part.flags.aligned for part in parts)
+    if sound and X.indices.dtype == X.indptr.dtype:
+        return X
+    index = np.result_type(X.indices, X.indptr)
+    copies = (np.array(X.data), np.array(X.indices, index), np.array(X.indptr, index))
+    return type(X)(copies, shape=X.shape, copy=False)
 
 
 def encode_targets(y: Any) -> Targets:

@@ -1,4 +1,4 @@
-"""Data that many tests share, and MNIST where FASTL0_DATA names a folder that has it."""
+"""Data that many tests share."""
 
 import numpy as np
 import pytest

@@ -117,7 +117,6 @@ def test_interrupt_ends_with_130(quick, tmp_path, capsys, monkeypatch):
 
 
 def test_real_estimator_shrinks_its_memory(tmp_path, capsys):
-    pytest.importorskip("fastl0.classifier")
     data = demo._digits(0)
     parameters = {**demo.ESTIMATOR, "max_iter": 12, "random_state": 0}
     hard = trial.train({**parameters, "pruning": "hard"}, *data)
