@@ -12,16 +12,27 @@ from functools import cache
 from typing import Any
 
 _lock = threading.Lock()
-_state: dict[str, Any] = {"trainings": 0, "limiter": None}
+_state: dict[str, Any] = {"trainings": 0, "before": []}
 
 
 @cache
-def _controller() -> Any:
+def _libraries() -> list[Any]:
     # threadpoolctl sees only libraries that are loaded: load SciPy's BLAS before it looks.
     import scipy.linalg  # noqa: F401
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController().select(user_api="blas")
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+def _set_threads(numbers: list[int]) -> None:
+    """Give each BLAS library its number of threads, from whichever thread this is."""
+    for library, number in zip(_libraries(), numbers, strict=True):
+        # threadpoolctl 3.8 lets one Python thread set OpenBLAS's number and makes the rest
+        # do nothing, silently. Here all of them go through one lock and may.
+        release = getattr(library, "clear_controlling_thread", lambda force: None)
+        release(force=True)
+        library.set_num_threads(number)
+        release(force=True)
 
 
 @contextmanager
@@ -33,7 +44,8 @@ def single_threaded_blas() -> Iterator[None]:
     """
     with _lock:
         if _state["trainings"] == 0:
-            _state["limiter"] = _controller().limit(limits=1)
+            _state["before"] = [library.get_num_threads() for library in _libraries()]
+            _set_threads([1] * len(_state["before"]))
         _state["trainings"] += 1
     try:
         yield
@@ -41,5 +53,4 @@ def single_threaded_blas() -> Iterator[None]:
         with _lock:
             _state["trainings"] -= 1
             if _state["trainings"] == 0:
-                _state["limiter"].restore_original_limits()
-                _state["limiter"] = None
+                _set_threads(_state["before"])

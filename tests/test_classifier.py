@@ -517,6 +517,82 @@ def test_a_diverging_loss_names_the_remedy_and_leaves_nothing_half_done(digits, 
         assert same_network(clf.fit(X, y), before.fit(X, y))
 
 
+@pytest.mark.parametrize("max_iter", range(1, 9))
+def test_a_network_that_is_not_finite_is_never_returned(digits, max_iter):
+    X, y = digits[0] * np.float32(1000), digits[1]
+    for rate in (1e2, 1e6):
+        clf = HardL0MLPClassifier(
+            pruning="none", solver="sgd", max_iter=max_iter, learning_rate_init=rate
+        )
+        try:
+            clf.fit(X, y)
+        except ValueError as error:
+            if "not finite" not in str(error):
+                raise
+        else:
+            assert np.isfinite(clf.loss_)
+            assert all(np.isfinite(coef).all() for coef in clf.coefs_)
+
+
+@pytest.mark.parametrize("watch", [sys.setprofile, sys.settrace])
+def test_buffers_shrink_under_a_profiler_and_a_debugger(digits, watch):
+    getter = {sys.setprofile: sys.getprofile, sys.settrace: sys.gettrace}[watch]
+    before = getter()
+    watch(lambda *_: None)
+    try:
+        clf = HardL0MLPClassifier(**EAGER | {"max_iter": 10}).fit(*digits)
+    finally:
+        watch(before)
+    assert clf.n_parameters_ < 7510
+
+
+def test_numpy_scalars_as_parameters_compile_nothing_anew(digits):
+    from fastl0.epoch import train_batches
+
+    HardL0MLPClassifier(max_iter=1).fit(*digits)
+    n_compiled = len(train_batches.signatures)
+    names = ("lam", "alpha", "tol", "learning_rate_init", "epsilon", "momentum", "beta_1")
+    defaults = HardL0MLPClassifier().get_params()
+    settings = {name: np.float32(defaults[name]) for name in names}
+    HardL0MLPClassifier(max_iter=np.int16(1), nesterovs_momentum=np.bool_(True), **settings).fit(
+        *digits
+    )
+    assert len(train_batches.signatures) == n_compiled
+
+
+def test_kernels_compile_without_a_folder_for_their_cache(tmp_path):
+    code = (
+        "from numba.core import caching\n"
+        "caching.CacheImpl._locator_classes = []\n"
+        "import numpy as np\n"
+        "from fastl0.jit import kernel\n"
+        "@kernel\n"
+        "def double(x):\n"
+        "    return 2 * x\n"
+        "assert double(4) == 8\n"
+    )
+    path = tmp_path / "uncached.py"
+    path.write_text(code)
+    subprocess.run([sys.executable, str(path)], check=True)
+
+
+def test_warnings_point_at_the_line_that_called_fit(digits):
+    clf = HardL0MLPClassifier(max_iter=2)
+    with pytest.warns(ConvergenceWarning) as caught:
+        clf.fit(*digits)
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="starts afresh") as caught:
+        clf.set_params(warm_start=True).fit(*digits)
+    assert caught[0].filename == __file__
+
+
+def test_warm_start_keeps_its_patience(digits):
+    clf = HardL0MLPClassifier(
+        pruning="none", warm_start=True, tol=10.0, n_iter_no_change=7, max_iter=5
+    )
+    assert [clf.fit(*digits).n_iter_ for _ in range(2)] == [5, 9]
+
+
 def test_predict_refuses_more_features_and_an_unfitted_model(digits):
     with pytest.raises(NotFittedError):
         HardL0MLPClassifier().predict(digits[0])
