@@ -85,7 +85,7 @@ def fit_classifier(
         x_values = validation.readable(X)
         targets = validation.encode_targets(y)
         if warm is not None:
-            validation.check_same_classes(targets.classes, estimator.classes_)
+            validation.check_same_targets(targets, estimator.classes_, estimator._multilabel)
         random_state = check_random_state(estimator.random_state)
         rows, validation_rows = _split(estimator, targets, random_state)
         plan = _plan(estimator, targets, len(rows))
@@ -108,27 +108,24 @@ def fit_classifier(
         else:
             _warn_if_not_converged(trainer.record, plan)
         attributes = _attributes(plan, targets, trainer)
-    for name, value in attributes.items():
-        setattr(estimator, name, value)
-    if estimator.warm_start:
-        estimator._warm_state = WarmState(trainer, _shaping(estimator))
-    elif hasattr(estimator, "_warm_state"):
-        del estimator._warm_state
+        kept = WarmState(trainer, _shaping(estimator)) if estimator.warm_start else None
+    # One step, so that Ctrl-C cannot leave half of the attributes behind.
+    vars(estimator).update(attributes | ({"_warm_state": kept} if kept else {}))
+    if kept is None:
+        vars(estimator).pop("_warm_state", None)
     callbacks.end_fit(lambda: attributes)
 
 
 @contextmanager
 def _undone_on_error(estimator: Any, names: tuple[str, ...]) -> Iterator[None]:
     """Give the named attributes back their values if the block fails."""
-    before = {name: getattr(estimator, name) for name in names if hasattr(estimator, name)}
+    before = {name: value for name, value in vars(estimator).items() if name in names}
     try:
         yield
     except BaseException:
-        for name in names:
-            if name in before:
-                setattr(estimator, name, before[name])
-            elif hasattr(estimator, name):
-                delattr(estimator, name)
+        vars(estimator).update(before)
+        for name in set(names) - set(before):
+            vars(estimator).pop(name, None)
         raise
 
 
@@ -143,18 +140,32 @@ def _split(
     rows = np.arange(len(targets.codes), dtype=np.int32)
     if not estimator.early_stopping:
         return rows, rows[:0]
-    train, judge = train_test_split(
-        rows,
-        test_size=estimator.validation_fraction,
-        random_state=random_state,
-        stratify=None if targets.multilabel else targets.codes[:, 0],
-    )
+    try:
+        train, judge = train_test_split(
+            rows,
+            test_size=estimator.validation_fraction,
+            random_state=random_state,
+            stratify=None if targets.multilabel else targets.codes[:, 0],
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"`early_stopping`=True cannot set aside a share of `validation_fraction`="
+            f"{estimator.validation_fraction!r} of {len(rows)} rows with every class on both "
+            f"sides ({error}). Give more rows or another share, or set early_stopping=False."
+        ) from error
     return np.ascontiguousarray(train), np.ascontiguousarray(judge)
 
 
 def _plan(estimator: Any, targets: Targets, n_rows: int) -> Plan:
-    names = {field.name for field in fields(Plan)} - {"out_activation"}
-    settings: dict[str, Any] = {name: getattr(estimator, name) for name in names}
+    plain: dict[Any, Any] = {float: float, int: int, bool: bool}
+    settings: dict[str, Any] = {}
+    for field in fields(Plan):
+        if field.name not in ("batch_size", "droprate_init", "out_activation"):
+            value = getattr(estimator, field.name)
+            if field.type is float:
+                validation.check_float32(field.name, value)
+            # NumPy's scalars would give the loss, and new compilations, their own types.
+            settings[field.name] = plain.get(field.type, lambda value: value)(value)
     settings["batch_size"] = validation.batch_size(estimator.batch_size, n_rows)
     settings["droprate_init"] = validation.droprates(estimator.droprate_init)
     settings["out_activation"] = targets.out_activation
@@ -259,24 +270,23 @@ class _Watcher:
         self._trainer = trainer
         self._callbacks = callbacks
         self._on_epoch = on_epoch
-        self._bar = tqdm(total=plan.max_iter, unit="epoch", disable=not estimator.verbose)
+        self._bar = tqdm(total=plan.max_iter, unit="epoch") if estimator.verbose else None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
     def begin_epoch(self) -> None:
         self._callbacks.begin_epoch()
 
     def end_epoch(self, epoch: int, freeze: Any, entries: dict[str, Any]) -> bool:
-        self._bar.set_postfix(
-            loss=f"{entries['loss']:.4f}",
-            units="-".join(map(str, entries["n_units"])),
-            refresh=False,
-        )
-        self._bar.update()
+        if self._bar is not None:
+            units = "-".join(map(str, entries["n_units"]))
+            self._bar.set_postfix(loss=f"{entries['loss']:.4f}", units=units, refresh=False)
+            self._bar.update()
         stop = self._callbacks.end_epoch(
             lambda: _attributes(self._plan, self._targets, self._trainer)
         )

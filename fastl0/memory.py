@@ -2,8 +2,7 @@
 
 `Buffers` allocates every array, lends views to the kernels for one call, and after an
 epoch deletes the rows and columns of units that were switched off: what is kept moves to
-the front (`_kernels.pack_weights_`) and the array is cut in place; a view that somebody
-still holds is a loud error. May import
+the front (`_kernels.pack_weights_`) and the array is cut in place. May import
 `_kernels`, `epoch` (the layout it fills) and nothing else of fastl0.
 """
 
@@ -228,11 +227,6 @@ class Buffers:
         ----------
         keep : sequence of bool arrays
             For the inputs and each hidden layer, which units stay; at least one each.
-
-        Raises
-        ------
-        ValueError
-            If somebody still holds a view of a buffer.
         """
         self.whole = False
         before = np.array(self.widths, dtype=np.int64)
@@ -253,13 +247,7 @@ class Buffers:
         self.whole = True
 
     def set_batch_size(self, batch_size: int) -> None:
-        """Give the mini-batch and its activations room for `batch_size` rows.
-
-        Raises
-        ------
-        ValueError
-            If somebody still holds a view of a buffer.
-        """
+        """Give the mini-batch and its activations room for `batch_size` rows."""
         self.whole = False
         self.batch_size = batch_size
         shape = (batch_size, self._small["targets"].shape[1])
@@ -281,13 +269,18 @@ _UNSHARED = _count_references({"array": np.zeros(1)}, "array")
 
 
 def _resize_(arrays: dict[str, NDArray[Any]], name: str, shape: int | tuple[int, ...]) -> None:
-    """Resize an array in place, unless somebody holds it or a view of it.
+    """Resize an array in place; replace it if somebody holds it or a view of it.
 
-    NumPy's own check counts one reference too many under a profiler or debugger.
+    A sampling profiler does, through the frames it looks at; it keeps the old memory.
+    NumPy's own check of references counts one too many under a profiler or debugger.
     """
     if _count_references(arrays, name) > _UNSHARED:
-        raise ValueError(f"cannot resize `{name}`: somebody still holds a view of it")
-    arrays[name].resize(shape, refcheck=False)
+        fresh = np.zeros(shape, arrays[name].dtype)
+        n_kept = min(fresh.size, arrays[name].size)
+        fresh.reshape(-1)[:n_kept] = arrays[name].reshape(-1)[:n_kept]
+        arrays[name] = fresh
+    else:
+        arrays[name].resize(shape, refcheck=False)
 
 
 def _pack_vector_(array: NDArray[Any], keep: NDArray[np.bool_]) -> int:

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 #: With learning_rate="adaptive" the rate is not lowered below this (as in scikit-learn).
 LOWEST_RATE = 1e-6
 
+#: "Never": more epochs than this are not waited for.
+MOST_EPOCHS = 10**9
+
 #: Draws of the gates that make an epoch's loss worth as much as one without gates.
 FEWEST_DRAWS = 20
 
@@ -74,7 +77,7 @@ def epochs_to_wait(n_iter_no_change: int, n_batches: int) -> int:
     n_batches : int
         Mini-batches per epoch.
     """
-    return math.ceil(n_iter_no_change * max(1.0, FEWEST_DRAWS / n_batches))
+    return math.ceil(min(n_iter_no_change, MOST_EPOCHS) * max(1.0, FEWEST_DRAWS / n_batches))
 
 
 @dataclass
@@ -99,7 +102,7 @@ class RateSchedule:
     def end_epoch(self, samples_seen: int) -> None:
         """Set the rate of the next epoch."""
         if self.kind == "invscaling":
-            self.rate = self.initial / (samples_seen + 1) ** self.power_t
+            self.rate = self.initial * math.exp(-self.power_t * math.log(samples_seen + 1))
 
     def give_up(self) -> bool:
         """Say whether to stop, now that patience has run out; "adaptive" lowers the rate."""

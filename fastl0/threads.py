@@ -5,6 +5,7 @@ two waiting BLAS threads stall for milliseconds when another process is busy. Im
 nothing of fastl0.
 """
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,22 @@ from functools import cache
 from typing import Any
 
 _lock = threading.Lock()
-_state: dict[str, Any] = {"trainings": 0, "before": []}
+#: One token per training under way, and each library's threads before the first of them.
+_trainings: set[object] = set()
+_before: list[int] = []
+
+
+def _forget_trainings() -> None:
+    """In a forked child no thread of the parent trains, and none holds the lock."""
+    global _lock
+    _lock = threading.Lock()
+    if _trainings:
+        _trainings.clear()
+        _restore()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_trainings)
 
 
 @cache
@@ -35,6 +51,11 @@ def _set_threads(numbers: list[int]) -> None:
         release(force=True)
 
 
+def _restore() -> None:
+    _set_threads(_before)
+    _before.clear()
+
+
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
     """Hold BLAS at one thread while any thread of this process is inside.
@@ -42,15 +63,17 @@ def single_threaded_blas() -> Iterator[None]:
     The setting is process-wide, so it is counted: the first one in sets it, the last one
     out restores what was there. Nested and concurrent use is fine.
     """
-    with _lock:
-        if _state["trainings"] == 0:
-            _state["before"] = [library.get_num_threads() for library in _libraries()]
-            _set_threads([1] * len(_state["before"]))
-        _state["trainings"] += 1
+    token = object()
     try:
+        with _lock:
+            # Not empty if Ctrl-C kept the last training from restoring it.
+            if not _before:
+                _before.extend([library.get_num_threads() for library in _libraries()])
+            _trainings.add(token)
+            _set_threads([1] * len(_before))
         yield
     finally:
         with _lock:
-            _state["trainings"] -= 1
-            if _state["trainings"] == 0:
-                _set_threads(_state["before"])
+            _trainings.discard(token)
+            if not _trainings:
+                _restore()

@@ -211,8 +211,8 @@ class Trainer:
         n_updates = int(self.buffers.arrays()["step"][0])
         return DivergedError(
             f"The training loss is not finite after {n_updates} updates. Standardise the "
-            "inputs (sklearn.preprocessing.StandardScaler) or lower learning_rate_init, which "
-            f"is {plan.learning_rate_init!r}."
+            "inputs (sklearn.preprocessing.StandardScaler) or lower learning_rate_init, now "
+            f"{plan.learning_rate_init:g} (or lam={plan.lam:g}, alpha={plan.alpha:g})."
         )
 
     def _run_batches(

@@ -4,6 +4,7 @@ Every error names the parameter, the rule, the value given and the remedy. Impor
 nothing of fastl0.
 """
 
+import math
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -15,6 +16,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+_FLOAT32_TINY = float(np.finfo(np.float32).tiny)
 _READABLE = {np.dtype(code) for code in "bhilqBHILQ?fd"}
 
 
@@ -53,8 +55,11 @@ def readable(X: Any) -> Any:
     Raises
     ------
     ValueError
-        If a value is too large for float32.
+        If X does not hold numbers, a value is too large for float32, or a CSR matrix has
+        indices out of bounds.
     """
+    if X.dtype.kind not in "biuf":
+        raise ValueError(f"X must hold numbers, got dtype {X.dtype}. Convert it to float.")
     if X.dtype not in _READABLE or not X.dtype.isnative:
         wanted = np.float64 if X.dtype.itemsize > 4 else np.float32
         X = X.astype(wanted)
@@ -71,8 +76,25 @@ def readable(X: Any) -> Any:
     return X
 
 
+def _check_csr(X: Any) -> None:
+    """Refuse a CSR matrix that SciPy would read out of bounds."""
+    indptr, indices, n_stored = X.indptr, X.indices, len(X.data)
+    sound = len(indptr) == X.shape[0] + 1 and indptr[0] == 0
+    sound = sound and bool((indptr[1:] >= indptr[:-1]).all())
+    sound = sound and indptr[-1] <= min(n_stored, len(indices))
+    if sound and indptr[-1] > 0:
+        used = indices[: indptr[-1]]
+        sound = used.min() >= 0 and used.max() < X.shape[1]
+    if not sound:
+        raise ValueError(
+            "X is not a sound CSR matrix: indptr must ascend from 0 to the number of stored "
+            f"entries and indices lie in [0, {X.shape[1]}). Rebuild it."
+        )
+
+
 def _readable_csr(X: Any) -> Any:
-    """Return a CSR matrix whose three parts are contiguous, with one type of index."""
+    """Return a sound CSR matrix of contiguous parts with one type of index."""
+    _check_csr(X)
     parts = (X.data, X.indices, X.indptr)
     sound = all(part.flags.c_contiguous and part.flags.aligned for part in parts)
     if sound and X.indices.dtype == X.indptr.dtype:
@@ -95,12 +117,17 @@ def encode_targets(y: Any) -> Targets:
     ValueError
         If y is not a classification target or holds one class only.
     """
-    if not issparse(y) and y.ndim == 2 and y.shape[1] == 1:
-        y = column_or_1d(y, warn=True)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y.toarray().ravel() if issparse(y) else column_or_1d(y, warn=True)
     check_classification_targets(y)
     kind = type_of_target(y, input_name="y")
     if kind == "multilabel-indicator":
-        dense: NDArray[np.bool_] = np.asarray((y.toarray() if issparse(y) else y) != 0)
+        dense: NDArray[Any] = y.toarray() if issparse(y) else y
+        if not np.isin(dense, (0, 1)).all():
+            raise ValueError(
+                "y must hold 0 and 1 only as a multilabel indicator, got the values "
+                f"{np.unique(dense)!r}. Use (y > 0).astype(int) if positive means yes."
+            )
         n_labels = dense.shape[1]
         return Targets(
             codes=np.ascontiguousarray(dense, dtype=np.uint8),
@@ -134,21 +161,50 @@ def encode_targets(y: Any) -> Targets:
     )
 
 
-def check_same_classes(classes: NDArray[Any], fitted: NDArray[Any]) -> None:
-    """Check that a warm start sees the classes of the first fit.
+def check_same_targets(targets: Targets, classes: NDArray[Any], multilabel: bool) -> None:
+    """Check that a warm start sees targets of the kind and classes of the first fit.
 
     Raises
     ------
     ValueError
         If it does not.
     """
-    if not np.array_equal(classes, fitted):
-        unseen = np.setdiff1d(classes, fitted)
-        what = f"labels unseen at the first fit: {unseen!r}" if len(unseen) else f"{classes!r}"
+    kinds = {True: "a multilabel indicator", False: "one label a row"}
+    if targets.multilabel != multilabel:
         raise ValueError(
-            f"With warm_start=True y must hold the classes {fitted!r} of the first fit, got "
+            f"With warm_start=True y must hold {kinds[multilabel]}, as in the first fit, got "
+            f"{kinds[targets.multilabel]}. Set warm_start=False to start afresh."
+        )
+    if not np.array_equal(targets.classes, classes):
+        unseen = np.setdiff1d(targets.classes, classes)
+        what = f"labels unseen at the first fit: {unseen!r}" if len(unseen) else targets.classes
+        raise ValueError(
+            f"With warm_start=True y must hold the classes {classes!r} of the first fit, got "
             f"{what}. Set warm_start=False to start afresh."
         )
+
+
+def check_float32(name: str, value: Any) -> None:
+    """Check that training, which computes in float32, can use a setting.
+
+    Raises
+    ------
+    ValueError
+        If it rounds to infinity, a decay rate to 1, or `epsilon` to a subnormal number.
+    """
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if number > _FLOAT32_MAX and name != "tol":
+        rule = f"be at most {_FLOAT32_MAX:.3g}, as training computes in float32"
+    elif name in ("beta_1", "beta_2") and np.float32(number) >= 1.0:
+        rule = "be below 1 in float32 (0.9999999 is)"
+    elif name == "epsilon" and number < _FLOAT32_TINY:
+        rule = f"be at least {_FLOAT32_TINY:.3g}, the smallest normal float32"
+    else:
+        return
+    raise ValueError(f"`{name}` must {rule}, got {value!r}. Use the default or a value near it.")
 
 
 def hidden_widths(hidden_layer_sizes: Any) -> list[int]:

@@ -401,6 +401,38 @@ def test_warm_start_refuses_other_classes_and_other_shapes(digits):
         clf.set_params(hidden_layer_sizes=5).fit(X, y)
 
 
+def test_warm_start_refuses_targets_of_another_kind(digits):
+    X, Y = digits[0], np.eye(10, dtype=int)[digits[1]]
+    clf = HardL0MLPClassifier(max_iter=2, warm_start=True).fit(*digits)
+    with pytest.raises(ValueError, match=r"y must hold one label a row.*multilabel indicator"):
+        clf.fit(X, Y)
+    clf = HardL0MLPClassifier(max_iter=2, warm_start=True).fit(X, Y)
+    with pytest.raises(ValueError, match=r"y must hold a multilabel indicator.*one label"):
+        clf.fit(*digits)
+
+
+def test_never_stopping_can_be_said_with_the_largest_int(digits):
+    assert HardL0MLPClassifier(max_iter=3, n_iter_no_change=sys.maxsize).fit(*digits).n_iter_ == 3
+
+
+def test_early_stopping_with_too_few_rows_names_the_parameters():
+    with pytest.raises(ValueError, match=r"`early_stopping`.*`validation_fraction`=0.1 of 4 rows"):
+        HardL0MLPClassifier(early_stopping=True).fit(X4, Y4)
+
+
+def test_losses_are_plain_floats_whatever_the_parameters(digits):
+    clf = HardL0MLPClassifier(max_iter=2, alpha=np.float16(0.1), lam=np.float32(0.1)).fit(*digits)
+    assert {type(loss) for loss in clf.loss_curve_} == {float}
+
+
+def test_predict_refuses_a_csr_matrix_with_indices_out_of_bounds(digits):
+    clf = HardL0MLPClassifier(max_iter=2).fit(*digits)
+    X = sp.csr_matrix(digits[0])
+    X.indices[3] = 10**6
+    with pytest.raises(ValueError, match="sound CSR"):
+        clf.predict(X)
+
+
 def interrupt_at(epoch):
     def hook(done, *_):
         if done == epoch:
@@ -520,7 +552,7 @@ def test_a_diverging_loss_names_the_remedy_and_leaves_nothing_half_done(digits, 
 @pytest.mark.parametrize("max_iter", range(1, 9))
 def test_a_network_that_is_not_finite_is_never_returned(digits, max_iter):
     X, y = digits[0] * np.float32(1000), digits[1]
-    for rate in (1e2, 1e6):
+    for rate in (1.0, 1e2, 1e6):
         clf = HardL0MLPClassifier(
             pruning="none", solver="sgd", max_iter=max_iter, learning_rate_init=rate
         )

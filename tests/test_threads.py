@@ -1,5 +1,6 @@
 """BLAS threads: one while anything trains, and what was there before afterwards."""
 
+import os
 import threading
 
 import pytest
@@ -35,6 +36,38 @@ def test_nested_use_restores_at_the_outermost_exit():
 def test_an_error_inside_restores_too():
     with pytest.raises(KeyError), single_threaded_blas():
         raise KeyError
+    assert blas_threads() == {2}
+
+
+def test_a_training_in_another_thread_than_the_one_that_set_the_limits_has_one_thread():
+    seen = []
+
+    def train():
+        with single_threaded_blas():
+            seen.append(blas_threads())
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    thread.join()
+    assert seen == [{1}]
+    assert blas_threads() == {2}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+# Forking beside threads is what is tested; BLAS's own are idle.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_child_forked_while_another_thread_trains_starts_afresh():
+    with single_threaded_blas():
+        child = os.fork()
+        if child == 0:
+            try:
+                afterwards = blas_threads()
+                with single_threaded_blas():
+                    during = blas_threads()
+                os._exit(0 if (afterwards, during) == ({2}, {1}) else 1)
+            finally:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert blas_threads() == {2}
 
 

@@ -93,3 +93,46 @@ def test_batch_sizes():
     assert validation.batch_size(np.int64(7), 7) == 7
     with pytest.raises(ValueError, match="at most the 7 training rows, got 8"):
         validation.batch_size(8, 7)
+
+
+@pytest.mark.parametrize("kind", ["M8[s]", "m8[s]"])
+def test_dates_are_no_numbers(kind):
+    with pytest.raises(ValueError, match="X must hold numbers, got dtype"):
+        validation.readable(np.zeros((2, 2), kind))
+
+
+@pytest.mark.parametrize("place", ["indices", "indptr"])
+@pytest.mark.parametrize("value", [-1, 3, 10**6])
+def test_unsound_csr_matrices_are_refused(place, value):
+    X = sp.csr_array(np.eye(3))
+    getattr(X, place)[1] = value
+    if (place, value) == ("indptr", 3):
+        X.indptr[2] = 2
+    with pytest.raises(ValueError, match="not a sound CSR matrix"):
+        validation.readable(X)
+
+
+def test_multilabel_values_other_than_0_and_1_are_refused():
+    for low, high in ((-1, 1), (1, 2), (0, 2)):
+        Y = np.where([[0, 1], [1, 0], [1, 1]], high, low)
+        with pytest.raises(ValueError, match=r"y must hold 0 and 1 only.*astype"):
+            validation.encode_targets(Y)
+
+
+def test_a_sparse_column_holds_one_label_a_row():
+    y = np.array([[0], [2], [1], [2]])
+    assert validation.encode_targets(sp.csr_array(y)).codes.tolist() == y.tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lam", 1e39), ("alpha", 10**400), ("beta_1", 1 - 1e-9), ("epsilon", 1e-50)],
+)
+def test_settings_that_float32_cannot_hold_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+        validation.check_float32(name, value)
+
+
+def test_settings_that_float32_can_hold_pass():
+    for name, value in (("lam", 1e30), ("tol", np.inf), ("beta_2", 0.9999), ("epsilon", 1e-30)):
+        validation.check_float32(name, value)

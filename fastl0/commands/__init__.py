@@ -7,11 +7,13 @@ said to the user). Each is imported when its subcommand runs.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,9 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 if all went well, 2 after a wrong option, a missing or a damaged file, 130 after Ctrl-C.
+        0 if all went well, 2 after a wrong option, a missing or a damaged file, 130 after Ctrl-C,
+        141 if whoever read the output has gone, as in ``fastl0 demo | head -1``.
     """
-    from fastl0.commands import console, demo, paper
+    from fastl0.commands import console, demo, paper, results
 
     parser = console.Parser(
         prog="fastl0", description="Train neural networks that delete their own units."
@@ -39,7 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         options.run(options)
-    except (console.CommandError, OSError) as error:
+    except BrokenPipeError:
+        # What is still to be flushed at exit must not fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+    except (console.CommandError, results.StoreError, OSError) as error:
         print(f"fastl0 {options.command}: error: {error}", file=sys.stderr)
         return EXIT_USAGE
     except KeyboardInterrupt as interrupt:

@@ -6,9 +6,7 @@ May import the standard library and tqdm, and nothing of fastl0.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import math
-import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -17,7 +15,7 @@ from typing import Any, NoReturn
 
 from tqdm import tqdm
 
-PLOT_REMEDY = 'No pictures: matplotlib is missing. Run: pip install "fastl0[plot]"'
+PLOT_REMEDY = 'No pictures: matplotlib is missing or broken. Run: pip install "fastl0[plot]"'
 
 
 # tqdm's own lock reaches across processes and would leak when Ctrl-C stops a worker.
@@ -71,7 +69,7 @@ def _at_least(text: str, least: int) -> int:
 
 
 def make_folder(folder: Path) -> None:
-    """Create the folder if need be and make sure that files can be written there."""
+    """Create the folder if need be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
@@ -81,13 +79,15 @@ def make_folder(folder: Path) -> None:
             f"{folder} must be a folder that can be created, got: {error.strerror}. "
             "Name another one."
         ) from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise CommandError(f"{folder} must be writable, and is not. Name another folder.")
 
 
 def can_plot() -> bool:
-    """Tell whether matplotlib is installed, without importing it."""
-    return importlib.util.find_spec("matplotlib") is not None
+    """Tell whether matplotlib is installed and can be imported."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def progress(total: int, label: str, unit: str, *, leave: bool = False) -> tqdm[NoReturn]:
@@ -97,14 +97,20 @@ def progress(total: int, label: str, unit: str, *, leave: bool = False) -> tqdm[
         desc=label,
         unit=f" {unit}s",
         leave=leave,
-        disable=None,
+        disable=True if sys.stderr is None else None,
         dynamic_ncols=True,
     )
 
 
 def say(text: str) -> None:
-    """Print a line without tearing a running progress bar."""
-    tqdm.write(text)
+    """Print a line without tearing a running progress bar.
+
+    Characters that stdout cannot encode are escaped, and a closed stdout (``>&-``) gets nothing.
+    """
+    if sys.stdout is None:
+        return
+    encoding = sys.stdout.encoding or "utf-8"
+    tqdm.write(text.encode(encoding, "backslashreplace").decode(encoding))
     sys.stdout.flush()  # a log file should grow as the runs finish
 
 

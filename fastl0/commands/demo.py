@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastl0.commands import console
-from fastl0.commands.results import PRUNINGS, format_widths
+from fastl0.commands.results import PRUNINGS, check_writable, format_widths
 from fastl0.commands.trial import Trial, compile_kernels, train
 
 ESTIMATOR: dict[str, Any] = {
@@ -55,6 +55,7 @@ def run(options: argparse.Namespace) -> None:
     if options.out.suffix.lower() != ".png" or options.out.is_dir():
         raise console.CommandError(f"--out must name a .png file, got {str(options.out)!r}.")
     console.make_folder(options.out.parent)
+    check_writable(options.out)
     console.say("Loading the kernels; the first time they are compiled, which takes a while.")
     compile_kernels()
     data = _digits(options.seed)

@@ -106,22 +106,20 @@ def add_options(subcommands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Carry out the subcommand."""
-    try:
-        if options.plots_only:
-            report(options.out)
-            return
-        plan = Plan(
-            out=options.out,
-            epochs=options.epochs,
-            seeds=options.seeds,
-            lam=options.lam,
-            pruning=tuple(kind for kind in results.PRUNINGS if kind in options.pruning),
-            jobs=options.jobs,
-        )
-        console.make_folder(plan.out)
-        carry_out(plan, _load(options.data))
-    except results.StoreError as error:
-        raise console.CommandError(str(error)) from error
+    if options.plots_only:
+        report(options.out)
+        return
+    plan = Plan(
+        out=options.out,
+        epochs=options.epochs,
+        seeds=options.seeds,
+        lam=options.lam,
+        pruning=tuple(kind for kind in results.PRUNINGS if kind in options.pruning),
+        jobs=options.jobs,
+    )
+    console.make_folder(plan.out)
+    results.check_writable(plan.out / "paper.csv")
+    carry_out(plan, _load(options.data))
 
 
 def carry_out(plan: Plan, mnist: MNIST) -> None:
@@ -136,7 +134,7 @@ def carry_out(plan: Plan, mnist: MNIST) -> None:
     Raises
     ------
     results.StoreError
-        If ``plan.out`` holds results of other settings.
+        If ``plan.out`` holds results of other settings, or a damaged file.
     KeyboardInterrupt
         After Ctrl-C, with a sentence that says how to go on.
     """
@@ -202,6 +200,8 @@ def _load(data: Path | None) -> MNIST:
         console.say(
             "No --data given: fetching MNIST from OpenML, kept in scikit-learn's data folder."
         )
+    else:
+        console.say(f"Reading MNIST from {data.resolve()}.")
     try:
         return load_mnist(data)
     except (OSError, ValueError) as error:

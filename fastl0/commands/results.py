@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,6 +44,11 @@ HISTORY_COLUMNS = (
     "n_parameters_folded",
 )
 SUPPORT_COLUMNS = ("seed", "pruning", "pixel")
+_HISTORY = HISTORY_COLUMNS[3:]  # the lists of a run's history
+_KEYS = ("seed", "pruning", "epoch", "pixel")  # together they name a row
+_INTS = ("seed", "epoch", "pixel")
+_NO_NUMBERS = ("pruning", "n_units", "loss")  # a loss may be NaN
+REWRITE = "Run without --plots-only to write it anew."
 _WINDOW = 10  # epochs that a first or last epoch time is the median of
 
 
@@ -74,17 +80,24 @@ class ResultStore:
     Raises
     ------
     StoreError
-        If the folder holds results of other settings, or a damaged file.
+        If the folder holds results of other settings or a damaged file, or cannot be written to.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.folder = folder
         self.settings = settings
         self._bind()
-        (folder / "runs").mkdir(exist_ok=True)
+        try:
+            (folder / "runs").mkdir(exist_ok=True)
+        except FileExistsError:
+            raise StoreError(
+                f"{folder / 'runs'} must be a folder, got a file. Move it, or name another --out."
+            ) from None
         self._runs = {
-            key: _read_run(self._path(key)) for key in self.keys() if self._path(key).is_file()
+            key: _read_run(self._path(key), key) for key in self.keys() if self._path(key).exists()
         }
+        for key in self.missing():
+            check_writable(self._path(key))
         self._write_tables()
 
     def keys(self) -> list[tuple[int, str]]:
@@ -109,7 +122,7 @@ class ResultStore:
     def _bind(self) -> None:
         """Tie the folder to the settings, or refuse if it is tied to others."""
         path = self.folder / "settings.json"
-        if path.is_file():
+        if path.exists():
             _compare(path, read_json(path), json.loads(json.dumps(self.settings)))
         elif (self.folder / "paper.csv").exists():
             raise StoreError(
@@ -135,10 +148,27 @@ class ResultStore:
             write_atomically(self.folder / name, text.getvalue().encode())
 
 
+def check_writable(path: Path) -> None:
+    """Make sure, by way of trial, that :func:`write_atomically` can write a file.
+
+    Raises
+    ------
+    StoreError
+        If it cannot.
+    """
+    temporary = _temporary(path)
+    try:
+        temporary.write_bytes(b"trial")
+        temporary.unlink()
+    except OSError as error:
+        raise StoreError(
+            f"{path} must be writable, got: {error.strerror}. Name another --out."
+        ) from None
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file as a whole: whoever reads it, at any moment, finds the old or the new one."""
-    # A fixed name, so that what a killed process leaves behind is overwritten by the next one.
-    temporary = path.with_name(f"{path.name}.tmp")
+    temporary = _temporary(path)
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -156,6 +186,16 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.close(folder)
 
 
+def _temporary(path: Path) -> Path:
+    # A fixed name, so that what a killed process leaves behind is overwritten by the next one.
+    temporary = path.with_name(f"{path.name}.tmp")
+    if temporary.is_dir():
+        raise StoreError(
+            f"{temporary} must be free for a file, got a folder. Move it, or name another --out."
+        )
+    return temporary
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object, or say which file is damaged."""
     try:
@@ -168,34 +208,124 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_csv(folder: Path, name: str, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Read a CSV file of a result folder as one dict a row, and check that it has the columns."""
+    """Read a CSV file of a result folder as one dict a row.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, is no CSV in UTF-8, lacks one of the columns, or has a cell that
+        does not go with its column or a row that is there twice.
+    """
     path = folder / name
     if not path.is_file():
         raise StoreError(f"{folder} must hold {name}, and does not. Run without --plots-only.")
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        lacking = [column for column in columns if column not in (reader.fieldnames or ())]
-        if lacking:
-            raise StoreError(f"{path} must have the columns {lacking}. Run without --plots-only.")
-        return list(reader)
-
-
-def _read_run(path: Path) -> Run:
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
     try:
-        return Run(**read_json(path))
-    except TypeError:
-        raise StoreError(f"{path} must hold {Run._fields}. Delete it to repeat the run.") from None
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            lacking = [column for column in columns if column not in (reader.fieldnames or ())]
+            if lacking:
+                raise StoreError(f"{path} must have the columns {lacking}. {REWRITE}")
+            for row in reader:
+                for column in columns:
+                    _check_cell(f"{path}, line {reader.line_num}", column, row[column])
+                key = tuple(row[column] for column in _KEYS if column in columns)
+                if key in rows:
+                    raise StoreError(f"{path} must hold {'-'.join(key)} once. {REWRITE}")
+                rows[key] = row
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise StoreError(f"{path} must be CSV in UTF-8, and is not ({error}). {REWRITE}") from None
+    return list(rows.values())
+
+
+def _check_cell(place: str, column: str, cell: str | None) -> None:
+    """Refuse what the column cannot hold; the csv module reads None where a row is cut short."""
+    rule = ""
+    try:
+        if cell is None:
+            rule = "be there"
+        elif column == "pruning":
+            rule = "" if cell in PRUNINGS else f"be one of {', '.join(PRUNINGS)}"
+        elif column in _INTS:
+            rule = "" if int(cell) >= 0 else "be an int >= 0"
+        elif column not in _NO_NUMBERS:
+            rule = "" if math.isfinite(float(cell)) else "be finite"
+    except ValueError:
+        rule = "be a number"
+    if rule:
+        raise StoreError(f"{place}: {column} must {rule}, got {cell!r}. {REWRITE}")
+
+
+def _read_run(path: Path, key: tuple[int, str]) -> Run:
+    stored = read_json(path)
+    rule = _broken_rule(stored, key)
+    if rule:
+        raise StoreError(f"{path} must {rule}. Delete it to repeat the run.")
+    return Run(**stored)
+
+
+def _broken_rule(stored: Mapping[str, Any], key: tuple[int, str]) -> str:
+    """Return the first rule that the content of a run's file breaks, or nothing."""
+    if set(stored) != set(Run._fields):
+        return f"hold {', '.join(Run._fields)}, got {', '.join(stored) or 'nothing'}"
+    if (stored["seed"], stored["pruning"]) != key:
+        return f"be of seed and pruning {key}, got {(stored['seed'], stored['pruning'])}"
+    history = stored["history"]
+    for name in _HISTORY:
+        values = history.get(name) if isinstance(history, dict) else None
+        if not isinstance(values, list) or not values:
+            return f"hold the list {name} in its history, with an entry an epoch"
+        if len(values) != len(history["loss"]):
+            return (
+                "hold lists of equal length in its history, "
+                f"got {len(history['loss'])} of loss and {len(values)} of {name}"
+            )
+        if not all(_are_ints(v) if name == "n_units" else _is_number(v) for v in values):
+            return f"hold {'widths' if name == 'n_units' else 'numbers'} in its history's {name}"
+    for name in ("n_units", "support"):
+        if not _are_ints(stored[name]):
+            return f"hold a list of ints in {name}"
+    if stored["n_units"][:1] != [len(stored["support"])]:
+        return f"hold as many inputs in support as n_units says, got {len(stored['support'])}"
+    return ""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _are_ints(value: object) -> bool:
+    return isinstance(value, list) and all(_is_number(v) and isinstance(v, int) for v in value)
 
 
 def _compare(path: Path, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    names = [name for name in (*asked, *stored) if stored.get(name) != asked.get(name)]
+    remedy = "Start with the same options as before, or name another --out."
+    old, new = _flatten(stored), _flatten(asked)
+    lacking = [name for name in asked if name not in stored]
+    if lacking:
+        raise StoreError(f"{path} must hold {', '.join(lacking)}, and does not. {remedy}")
+    names = [name for name in dict.fromkeys((*new, *old)) if old.get(name) != new.get(name)]
     if names:
-        old = ", ".join(f"{name}={stored.get(name)!r}" for name in dict.fromkeys(names))
-        new = ", ".join(f"{name}={asked.get(name)!r}" for name in dict.fromkeys(names))
         raise StoreError(
-            f"{path} must hold the settings of this start ({new}), got {old}. "
-            "Start with the same options as before, or name another --out."
+            f"{path} must hold the settings of this start ({_list(names, new)}), "
+            f"got {_list(names, old)}. {remedy}"
         )
+
+
+def _flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring the entries of inner dicts to the top, so that each can be compared."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        inner = value.items() if isinstance(value, dict) else ()
+        flat |= {f"{name}.{key}": v for key, v in inner} or {name: value}
+    return flat
+
+
+def _list(names: Sequence[str], settings: Mapping[str, Any]) -> str:
+    texts = {name: repr(settings[name]) if name in settings else "nothing" for name in names}
+    return ", ".join(
+        f"{name}={text if len(text) <= 30 else text[:12] + '...'}" for name, text in texts.items()
+    )
 
 
 def _run_row(run: Run, dense_parameters: int) -> tuple[Any, ...]:

@@ -105,17 +105,24 @@ def draw(folder: Path) -> list[Path]:
     Parameters
     ----------
     folder : Path
-        Holds history.csv and support.csv, each with at least one run.
+        Holds paper.csv with at least one run, and history.csv and support.csv with the same.
 
     Returns
     -------
     list of Path
         The PNG files written.
+
+    Raises
+    ------
+    results.StoreError
+        If a file is damaged, or does not hold all of the runs in paper.csv.
     """
     from fastl0 import plots
 
-    curves = _read_history(folder)
-    supports = {kind: mask for kind, mask in _read_supports(folder).items() if kind != "none"}
+    runs = results.read_csv(folder, "paper.csv", results.RUN_COLUMNS)
+    curves = _read_history(folder, runs)
+    supports = _read_supports(folder, runs)
+    supports.pop("none", None)  # keeps all
     pictures = {
         "error_and_size.png": plots.training_curves(
             curves,
@@ -140,29 +147,60 @@ def save(figure: Any, path: Path) -> None:
     results.write_atomically(path, content.getvalue())
 
 
-def _read_history(folder: Path) -> dict[str, dict[str, Any]]:
+def _read_history(folder: Path, runs: Sequence[Row]) -> dict[str, dict[str, Any]]:
     """Read history.csv as one array of shape (n_seeds, n_epochs) a kind of pruning and column."""
-    rows = results.read_csv(folder, "history.csv", results.HISTORY_COLUMNS)
+    by_run: dict[tuple[str, str], dict[int, Row]] = {_key(run): {} for run in runs}
+    for row in results.read_csv(folder, "history.csv", results.HISTORY_COLUMNS):
+        if _key(row) in by_run:  # one that paper.csv has not yet is no part of the table either
+            by_run[_key(row)][int(row["epoch"])] = row
+    n_epochs = max(1, *map(len, by_run.values()))
+    for (seed, kind), by_epoch in by_run.items():
+        if sorted(by_epoch) != list(range(1, n_epochs + 1)):
+            raise results.StoreError(
+                f"{folder / 'history.csv'} must hold epochs 1 to {n_epochs} of {kind}, seed {seed}, "
+                f"got {len(by_epoch)} rows. {results.REWRITE}"
+            )
     columns = ("test_error", "n_parameters_folded", "buffer_nbytes", "epoch_time")
-    curves: dict[str, dict[str, Any]] = {}
-    for kind in kinds(rows):
-        of_kind = [row for row in rows if row["pruning"] == kind]
-        n_seeds = len({row["seed"] for row in of_kind})
-        curves[kind] = {
-            column: np.array([float(row[column]) for row in of_kind]).reshape(n_seeds, -1)
+    return {
+        kind: {
+            column: np.array(
+                [
+                    [float(by_epoch[i + 1][column]) for i in range(n_epochs)]
+                    for run, by_epoch in by_run.items()
+                    if run[1] == kind
+                ]
+            )
             for column in columns
         }
-    return curves
+        for kind in kinds(runs)
+    }
 
 
-def _read_supports(folder: Path) -> dict[str, Any]:
+def _read_supports(folder: Path, runs: Sequence[Row]) -> dict[str, Any]:
     """Read support.csv as one mask of shape (n_seeds, 784) a kind of pruning."""
-    rows = results.read_csv(folder, "support.csv", results.SUPPORT_COLUMNS)
-    supports: dict[str, Any] = {}
-    for kind in kinds(rows):
-        of_kind = [row for row in rows if row["pruning"] == kind]
-        seeds = list(dict.fromkeys(row["seed"] for row in of_kind))
-        supports[kind] = np.zeros((len(seeds), _N_PIXELS), dtype=bool)
-        for row in of_kind:
-            supports[kind][seeds.index(row["seed"]), int(row["pixel"])] = True
-    return supports
+    masks = {_key(run): np.zeros(_N_PIXELS, dtype=bool) for run in runs}
+    path = folder / "support.csv"
+    for row in results.read_csv(folder, "support.csv", results.SUPPORT_COLUMNS):
+        pixel = int(row["pixel"])
+        if pixel >= _N_PIXELS:
+            raise results.StoreError(
+                f"{path} must hold pixels < {_N_PIXELS}, got {pixel}. {results.REWRITE}"
+            )
+        if _key(row) in masks:
+            masks[_key(row)][pixel] = True
+    for run in runs:
+        n_inputs = run["n_units"].partition("-")[0]
+        n_kept = masks[_key(run)].sum()
+        if str(n_kept) != n_inputs:
+            raise results.StoreError(
+                f"{path} must hold {n_inputs} pixels of {run['pruning']}, seed {run['seed']}, "
+                f"got {n_kept}. {results.REWRITE}"
+            )
+    return {
+        kind: np.array([mask for run, mask in masks.items() if run[1] == kind])
+        for kind in kinds(runs)
+    }
+
+
+def _key(row: Row) -> tuple[str, str]:
+    return row["seed"], row["pruning"]
