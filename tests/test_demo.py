@@ -107,6 +107,16 @@ def test_picture_cannot_go_into_a_file(quick, tmp_path, capsys):
     assert "must be a folder" in capsys.readouterr().err
 
 
+def test_unwritable_picture_is_found_before_training(quick, tmp_path, capsys):
+    (tmp_path / "demo.png.tmp").mkdir()
+    assert run("--out", tmp_path / "demo.png") == 2
+    out, err = capsys.readouterr()
+    assert err.count("\n") == 1
+    assert "demo.png.tmp must be free for a file, got a folder" in err
+    assert out == ""
+    assert stand_in.Classifier.seen == []
+
+
 def test_interrupt_ends_with_130(quick, tmp_path, capsys, monkeypatch):
     def interrupt(self, X, y, on_epoch):
         raise KeyboardInterrupt

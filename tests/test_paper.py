@@ -350,6 +350,75 @@ def test_damaged_run_is_named(whole, content):
         paper.carry_out(plan(whole), MNIST)
 
 
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"seed": 0}, r"be of seed and pruning \(1, 'hard'\), got \(0, 'hard'\)"),
+        ({"history": []}, "list loss"),
+        ({"history": {"loss": [1.0, 0.5, 0.2]}}, "list test_error"),
+        ({"epoch_time": []}, "list epoch_time"),
+        ({"epoch_time": [0.5]}, "equal length .* 3 of loss and 1 of epoch_time"),
+        ({"test_error": [1.0, "abc", 2.0]}, "numbers in its history's test_error"),
+        ({"n_units": [[1], 2, [3]]}, "widths in its history's n_units"),
+        ({"support": [0, None]}, "list of ints in support"),
+        ({"support": [0]}, "as many inputs in support"),
+    ],
+)
+def test_damaged_part_of_a_run_is_named(whole, calls, changes, rule):
+    path = whole / "runs" / "seed1-hard.json"
+    stored = json.loads(path.read_text())
+    for name, value in changes.items():
+        (stored["history"] if name in trial.HISTORY else stored)[name] = value
+    path.write_text(json.dumps(stored))
+    with pytest.raises(results.StoreError, match=rf"seed1-hard\.json must .*{rule}.*Delete it"):
+        paper.carry_out(plan(whole), MNIST)
+    assert calls == []
+
+
+def test_history_of_a_run_is_that_of_a_trial():
+    assert results._HISTORY == trial.HISTORY
+
+
+def test_settings_that_agree_are_not_listed(whole):
+    path = whole / "settings.json"
+    stored = json.loads(path.read_text())
+    stored["estimator"]["batch_size"] = 64
+    path.write_text(json.dumps(stored))
+    with pytest.raises(
+        results.StoreError, match=r"\(estimator.batch_size=128\), got estimator.batch_size=64\. "
+    ):
+        paper.carry_out(plan(whole), MNIST)
+
+
+def test_empty_settings_are_refused_by_name(whole):
+    (whole / "settings.json").write_text("{}")
+    with pytest.raises(
+        results.StoreError, match=r"must hold epochs, seeds, lam.* another --out"
+    ) as e:
+        paper.carry_out(plan(whole), MNIST)
+    assert "None" not in str(e.value)
+    assert "sha256=" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("in_the_way", "message"),
+    [
+        ("runs", r"runs must be a folder, got a file\. Move it"),
+        ("runs/seed1-soft.json.tmp/", r"tmp must be free for a file, got a folder\. Move it"),
+        ("settings.json.tmp/", r"tmp must be free for a file, got a folder\. Move it"),
+    ],
+)
+def test_what_is_in_the_way_is_found_before_training(tmp_path, calls, in_the_way, message):
+    path = tmp_path / in_the_way
+    if in_the_way.endswith("/"):
+        path.mkdir(parents=True)
+    else:
+        path.touch()
+    with pytest.raises(results.StoreError, match=message):
+        paper.carry_out(plan(tmp_path), MNIST)
+    assert calls == []
+
+
 def test_failing_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "file"
     results.write_atomically(path, b"old")
@@ -434,6 +503,52 @@ def test_plots_only_needs_the_csv_files_alone(whole, tmp_path, calls, monkeypatc
     assert calls == []
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("paper.csv", b"0,hard,2.48", b"0,hard,\xff", "must be CSV in UTF-8"),
+        ("paper.csv", b"0,hard,2.48", b"0,hard,abc", "line 2: test_error must be a number"),
+        ("paper.csv", b"0,hard,2.48", b"0,hard,nan", "line 2: test_error must be finite"),
+        ("paper.csv", b"0,hard,", b"0,harder,", "pruning must be one of hard, soft, none"),
+        ("paper.csv", b"\n1,hard,", b"\n0,hard,", "must hold 0-hard once"),
+        ("paper.csv", b"1,hard,", b"2,hard,", "must hold epochs 1 to 3 of hard, seed 2, got 0"),
+        ("history.csv", b"1,soft,3,", b"1,soft,4,", "epochs 1 to 3 of soft, seed 1, got 3"),
+        ("history.csv", b"1,soft,3,", b"1\n2,soft,3,", "pruning must be there, got None"),
+        ("support.csv", b"0,hard,99\n", b"0,hard,99999\n", "pixels < 784, got 99999"),
+        ("support.csv", b"0,hard,99\n", b"0,hard,-1\n", "pixel must be an int >= 0, got '-1'"),
+        ("support.csv", b"0,hard,99\n", b"", "must hold 100 pixels of hard, seed 0, got 99"),
+    ],
+)
+def test_damaged_csv_ends_in_one_line(whole, capsys, name, old, new, message):
+    if name != "paper.csv" or "epochs" in message:
+        pytest.importorskip("matplotlib")
+    before = {path.name: path.read_bytes() for path in whole.glob("*.png")}
+    content = (whole / name).read_bytes()
+    assert old in content
+    (whole / name).write_bytes(content.replace(old, new, 1))
+    assert main(["paper", "--out", str(whole), "--plots-only"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert message in err
+    assert "Run without --plots-only" in err
+    assert {path.name: path.read_bytes() for path in whole.glob("*.png")} == before
+
+
+def test_pictures_show_the_runs_of_paper_csv(whole):
+    """A start that is killed may leave a run in history.csv that paper.csv has not yet."""
+    *lines, _ = (whole / "paper.csv").read_text().splitlines(keepends=True)
+    (whole / "paper.csv").write_text("".join(lines))
+    runs = results.read_csv(whole, "paper.csv", results.RUN_COLUMNS)
+    curves = summary._read_history(whole, runs)
+    assert {kind: of_kind["test_error"].shape for kind, of_kind in curves.items()} == {
+        "hard": (2, 3),
+        "soft": (2, 3),
+        "none": (1, 3),
+    }
+    np.testing.assert_allclose(curves["hard"]["test_error"], [[2.5, 2.49, 2.48], [3.5, 3.49, 3.48]])
+    assert summary._read_supports(whole, runs)["none"].shape == (1, 784)
+
+
 def test_tables_come_without_matplotlib(tmp_path, calls, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     paper.carry_out(plan(tmp_path), MNIST)
@@ -505,11 +620,12 @@ def test_full_disk_ends_in_one_line(tmp_path, monkeypatch, calls, capsys):
     assert err.count("\n") == 1
 
 
-def test_data_folder_comes_from_the_environment(tmp_path, monkeypatch, calls):
+def test_data_folder_comes_from_the_environment(tmp_path, monkeypatch, calls, capsys):
     stand_in.write_mnist(tmp_path / "data", MNIST)
     monkeypatch.setenv("FASTL0_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     assert main(["paper", "--epochs", "1", "--seeds", "1", "--pruning", "none", "hard"]) == 0
+    assert f"Reading MNIST from {tmp_path / 'data'}." in capsys.readouterr().out
     assert calls == [(0, "hard"), (0, "none")]
     assert len(rows_of(tmp_path / "fastl0-paper" / "paper.csv")) == 3
 

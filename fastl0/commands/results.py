@@ -189,7 +189,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 def _temporary(path: Path) -> Path:
     # A fixed name, so that what a killed process leaves behind is overwritten by the next one.
     temporary = path.with_name(f"{path.name}.tmp")
-    if temporary.is_dir():
+    if os.path.isdir(temporary):  # Path.is_dir would raise for a name that is too long
         raise StoreError(
             f"{temporary} must be free for a file, got a folder. Move it, or name another --out."
         )

@@ -157,8 +157,8 @@ def _read_history(folder: Path, runs: Sequence[Row]) -> dict[str, dict[str, Any]
     for (seed, kind), by_epoch in by_run.items():
         if sorted(by_epoch) != list(range(1, n_epochs + 1)):
             raise results.StoreError(
-                f"{folder / 'history.csv'} must hold epochs 1 to {n_epochs} of {kind}, seed {seed}, "
-                f"got {len(by_epoch)} rows. {results.REWRITE}"
+                f"{folder / 'history.csv'} must hold epochs 1 to {n_epochs} of {kind}, "
+                f"seed {seed}, got {len(by_epoch)} rows. {results.REWRITE}"
             )
     columns = ("test_error", "n_parameters_folded", "buffer_nbytes", "epoch_time")
     return {
