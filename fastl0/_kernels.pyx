@@ -412,11 +412,6 @@ cdef class RowSource:
     def address(self):
         return <uintptr_t> &self.source
 
-    @property
-    def nbytes(self):
-        """Bytes this view occupies itself (the column map of a CSR matrix)."""
-        return (self.n_columns + 1) * 4 if self.source.sparse else 0
-
     def gather(self, rows, columns, float[:, ::1] out, scale=None):
         """Write ``X[rows][:, columns] * scale`` as float32 into `out`.
 

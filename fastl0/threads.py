@@ -75,5 +75,5 @@ def single_threaded_blas() -> Iterator[None]:
     finally:
         with _lock:
             _trainings.discard(token)
-            if not _trainings:
+            if _before and not _trainings:
                 _restore()

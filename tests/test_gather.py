@@ -386,12 +386,6 @@ def test_reading_copies_nothing(make):
     finally:
         tracemalloc.stop()
     assert peak < 20_000
-    assert source.nbytes == 0
-
-
-def test_reading_csr_takes_one_map_of_the_columns():
-    X = csr_array(np.ones((500, 1000), np.float32))
-    assert RowSource(X).nbytes == 1001 * 4
 
 
 # --- packing -------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import threading
 import pytest
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
+from fastl0 import threads
 from fastl0.threads import single_threaded_blas
 
 
@@ -20,6 +21,27 @@ def _two_threads_to_start_with():
 
 
 def test_inside_there_is_one_thread_and_afterwards_as_many_as_before():
+    with single_threaded_blas():
+        assert blas_threads() == {1}
+    assert blas_threads() == {2}
+
+
+@pytest.mark.parametrize("step", ["_libraries", "_set_threads"])
+def test_ctrl_c_on_the_way_in_leaves_nothing_behind(monkeypatch, step):
+    with monkeypatch.context() as patched:
+        calls = []
+
+        def interrupted(*args):
+            calls.append(args)
+            if len(calls) == 1:
+                raise KeyboardInterrupt
+            return original(*args)
+
+        original = getattr(threads, step)
+        patched.setattr(threads, step, interrupted)
+        with pytest.raises(KeyboardInterrupt), single_threaded_blas():
+            raise AssertionError("not reached")
+    assert blas_threads() == {2}
     with single_threaded_blas():
         assert blas_threads() == {1}
     assert blas_threads() == {2}
@@ -88,10 +110,10 @@ def test_overlapping_threads_restore_when_the_last_one_leaves():
             first_out.wait(10)
             seen.append(blas_threads())
 
-    threads = [threading.Thread(target=f) for f in (first, second)]
-    for thread in threads:
+    both = [threading.Thread(target=f) for f in (first, second)]
+    for thread in both:
         thread.start()
-    for thread in threads:
+    for thread in both:
         thread.join(20)
     assert seen == [{1}]
     assert blas_threads() == {2}
