@@ -112,8 +112,9 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     gate_learning_rate_init : float, default=0.01
         Learning rate of the gates' log-odds, > 0.
     droprate_init : float or pair of float, default=(0.2, 0.5)
-        Shares of inputs and of hidden units whose gates shall be off at the start, in
-        (0, 1), [LWK]_ section 4.
+        Where the gates of inputs and of hidden units start, in (0, 1): at log-odds of
+        ``log((1 - d) / d)``, [LWK]_ section 4. The defaults leave 95 % and 83 % of the
+        gates on at first; larger values close more of them.
 
     Attributes
     ----------

@@ -37,7 +37,6 @@ _SHAPING = (
     "early_stopping",
 )
 
-
 #: Packages whose frames a warning passes over.
 _INSIDE = ("fastl0", "sklearn")
 

@@ -18,9 +18,6 @@ SHIFT = -BETA * math.log(-GAMMA / ZETA)
 #: Log-odds are clamped to +-LOG_ODDS_LIMIT: on-probabilities stay within 0.047 and 0.998.
 LOG_ODDS_LIMIT = 4.605
 
-#: The lowest on-probability the clamp allows.
-LOWEST_ON_PROBABILITY = 1.0 / (1.0 + math.exp(LOG_ODDS_LIMIT - SHIFT))
-
 
 def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
     t = np.exp(-np.abs(x))
@@ -65,7 +62,7 @@ def initial_log_odds(droprate: float, size: int, rng: np.random.Generator) -> ND
     Parameters
     ----------
     droprate : float in (0, 1)
-        The share d of gates to be off at the start.
+        The d of the formula; larger values close more gates (0.5 leaves 83 % on).
     size : int
     rng : numpy Generator
 

@@ -1,7 +1,7 @@
 """Element-wise Numba kernels: gates, activations, losses and optimiser steps.
 
 Each kernel is one loop over its arguments; a trailing underscore marks an argument that
-is overwritten. `tests/naive.py` holds a slow float64 version of each under the same name.
+is overwritten. `tests/naive.py` holds the same steps in slow, plain float64.
 May import `gates` (constants) and `jit`.
 """
 
