@@ -11,14 +11,15 @@ export PIP_NO_COMPILE := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # What compiled kernels are made of.
-KERNELS := $(addprefix fastl0/,gates.py jit.py kernels.py epoch.py _kernels.pyx)
+KERNELS := $(addprefix fastl0/,gates.py jit.py kernels.py ordering.py products.py epoch.py _kernels.pyx)
 
 # Which extras an installation of one brings along, itself included.
 covers-plot := plot
 covers-test := test plot
+covers-bench := bench plot
 covers-dev := dev test plot
 
-.PHONY: help demo test bench paper lint typecheck venv clean
+.PHONY: help demo test bench compare paper lint typecheck venv clean
 # Two targets may want to install into the same environment.
 .NOTPARALLEL:
 
@@ -27,6 +28,7 @@ help:
 	@echo 'make paper      repeat the published experiments'
 	@echo 'make test       the test suite'
 	@echo 'make bench      the benchmarks'
+	@echo 'make compare    fastl0 beside scikit-learn, PyTorch and bare BLAS: table and pictures'
 	@echo 'make lint       ruff and cython-lint'
 	@echo 'make typecheck  mypy'
 	@echo 'make clean      delete $(VENV) and everything that was built'
@@ -44,6 +46,11 @@ test: $(VENV)/.ready-test $(VENV)/.kernels
 bench: $(VENV)/.ready-test $(VENV)/.kernels
 	$(BIN)/pytest benches --timeout=0 $(ARGS)
 
+# ARGS="--data DIR" for MNIST. Nothing else should run meanwhile.
+compare: $(VENV)/.ready-bench $(VENV)/.kernels
+	$(BIN)/python benches/compare.py $(ARGS)
+	$(BIN)/python benches/report.py
+
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -55,7 +62,7 @@ typecheck: $(VENV)/.ready-dev
 venv: $(VENV)/.created
 
 # Editable: a change of a .py file counts at once, a change of one of these builds anew.
-$(VENV)/.ready-%: $(VENV)/.created pyproject.toml setup.py fastl0/_kernels.pyx
+$(VENV)/.ready-%: $(VENV)/.created pyproject.toml setup.py fastl0/_kernels.pyx fastl0/_team.h
 	@echo 'Installing fastl0[$*] into $(VENV), a minute or two the first time'
 	@$(BIN)/python -m pip install --quiet --compile --editable '.[$*]'
 	@touch $(addprefix $(VENV)/.ready-,$(covers-$*))

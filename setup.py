@@ -13,6 +13,7 @@ debug = os.environ.get("FASTL0_DEBUG", "0") not in ("", "0")
 kernels = Extension(
     "fastl0._kernels",
     sources=["fastl0/_kernels.pyx"],
+    depends=["fastl0/_team.h"],
     # A wheel runs on machines unlike the one that built it: no -march=native. Callers rely on
     # IEEE arithmetic, and linking with -ffast-math would change it for their whole process.
     extra_compile_args=["-O1", "-g"] if debug else ["-O3"],

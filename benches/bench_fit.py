@@ -1,8 +1,8 @@
 """`fit` and one-row `predict_proba` beside scikit-learn's MLPClassifier.
 
-Same data, epochs, batch size and tol; the data are float32 for both. fastl0 trains with
-one BLAS thread whatever is set; scikit-learn gets one, and all. Fits are in wall-clock
-time, predictions in the thread's own.
+Same data, epochs, batch size and tol; the data are float32 for both. fastl0 trains with as
+many threads as it finds useful; scikit-learn gets one, and all. Fits are in wall-clock time,
+predictions in the thread's own.
 """
 
 import time

@@ -9,8 +9,7 @@ import time
 import numpy as np
 import pytest
 import workloads
-
-from fastl0.threads import single_threaded_blas
+from threadpoolctl import threadpool_limits
 
 pytestmark = pytest.mark.benchmark(timer=time.thread_time)
 
@@ -19,7 +18,7 @@ N_BATCHES = 16
 
 @pytest.fixture(scope="module")
 def images():
-    with single_threaded_blas():
+    with threadpool_limits(1, user_api="blas"):
         yield workloads.scaled(workloads.load_images()[0])
 
 

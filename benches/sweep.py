@@ -1,27 +1,29 @@
-"""Where compaction breaks even, and what the pieces of a mini-batch cost: writes two tables.
+"""Products, pieces of a mini-batch, and where compaction breaks even: writes three tables.
 
     python benches/sweep.py [--rounds N]
 
-Compact and whole mini-batches take turns, and their ratio is taken within each turn, so
-that a busy machine disturbs both alike. `epoch.COMPACT_INPUTS` and `epoch.COMPACT_HIDDEN`
-come from here. Real images: FASTL0_DATA.
+All on one thread. Compact and whole mini-batches take turns, and their ratio is taken within
+each turn, so that a busy machine disturbs both alike: `epoch.COMPACT_INPUTS` and
+`epoch.COMPACT_HIDDEN` come from there. Real images: FASTL0_DATA.
 """
 
 import argparse
 import csv
 import time
+from functools import partial
 
 import numpy as np
 import workloads
+from threadpoolctl import threadpool_limits
 
 from fastl0.epoch import COMPACT_HIDDEN, COMPACT_INPUTS
-from fastl0.threads import single_threaded_blas
 
 SHARES = (0.98, 0.95, 0.92, 0.90, 0.88, 0.85, 0.82, 0.80, 0.78, 0.75, 0.72, 0.70, 0.60, 0.50, 0.30)
 #: Share of the inputs that are active at the start: lit in the mini-batch, and gate open.
 LIT = 0.65
 
 PIECES = {
+    "list rows": workloads.ROWS,
     "sample gates": workloads.GATES,
     "list active units": workloads.LIT | workloads.LISTS,
     "gather rows": workloads.GATHER,
@@ -78,11 +80,13 @@ def pieces(images, n_rounds):
         batches = workloads.Minibatches(widths, images, 0.998, 0.998, n_batches=128)
         limits = (COMPACT_INPUTS, COMPACT_HIDDEN)
         batches.run(limits=limits, pieces=workloads.ALL_PIECES)
-        products = workloads.Products([int(n) for n in batches.n_active], batches.n_batches)
+        products = workloads.Products(batches.n_active, batches.n_batches)
         products.run()
         times = {name: [] for name in [*PIECES, "all together", "bare products"]}
         for _ in range(n_rounds):
             for name, piece in PIECES.items():
+                # Rows that are not listed anew would come from a cache.
+                piece |= workloads.ROWS if name == "gather rows" else 0
                 times[name].append(seconds(batches.run, limits=limits, pieces=piece))
             times["all together"].append(
                 seconds(batches.run, limits=limits, pieces=workloads.ALL_PIECES)
@@ -93,6 +97,49 @@ def pieces(images, n_rounds):
                 "widths": workloads.name_of(widths),
                 "piece": name,
                 "us": f"{np.median(values) / batches.n_batches * 1e6:.1f}",
+            }
+
+
+def by_shape(n_rounds):
+    """GFLOP/s of single products, in register tiles and in BLAS, on one thread."""
+    rng = np.random.default_rng(0)
+    for n_in, n_out in (
+        (784, 300),
+        (531, 300),
+        (300, 100),
+        (219, 214),
+        (97, 71),
+        (71, 33),
+        (33, 10),
+    ):
+        for product, shape in workloads.SHAPES.items():
+            trans_a, trans_b, m, n, k = shape(n_in, n_out)
+            n_calls = int(3e8 / (2 * m * n * k)) + 1
+            a, b, out = (
+                rng.standard_normal(size + 64).astype(np.float32)
+                for size in (m * k, k * n, m * (n + 16))
+            )
+            blas = np.array([(trans_a, trans_b, m, n, k)], np.int64)
+            runs = {
+                "tiles": partial(
+                    workloads.multiply_in_tiles_, n_calls, trans_a, m, n, k, a, b, out
+                ),
+                "BLAS": partial(workloads.multiply_, blas, a, b, out, n_calls),
+            }
+            times = {name: [] for name in runs}
+            for run in runs.values():
+                run()
+            for _ in range(n_rounds):
+                for name, run in runs.items():
+                    times[name].append(seconds(run))
+            speeds = {
+                name: 2e-9 * m * n * k * n_calls / np.median(values)
+                for name, values in times.items()
+            }
+            yield {
+                "layer": f"{n_in}-{n_out}",
+                "product": product,
+                **{f"{name}_gflops": f"{speed:.1f}" for name, speed in speeds.items()},
             }
 
 
@@ -113,7 +160,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=15, help="turns (default: %(default)s)")
     n_rounds = parser.parse_args().rounds
     images = workloads.scaled(workloads.load_images()[0])
-    with single_threaded_blas():
+    with threadpool_limits(1, user_api="blas"):
+        write("by_shape.csv", by_shape(n_rounds))
         write("pieces.csv", pieces(images, n_rounds))
         write("break_even.csv", breaking_even(images, n_rounds))
 

@@ -5,12 +5,15 @@ Everything here is made outside the measured time.
 
 import os
 import pathlib
+import threading
 from dataclasses import fields
 from functools import cache
 
 import numpy as np
+from numba import types
+from numba.extending import get_cython_function_address
 
-from fastl0 import HardL0MLPClassifier
+from fastl0 import HardL0MLPClassifier, products
 from fastl0._kernels import RowSource
 from fastl0.datasets import load_mnist
 from fastl0.epoch import (
@@ -18,13 +21,19 @@ from fastl0.epoch import (
     backward_,
     draw_gates_,
     forward_,
-    list_active_,
+    gather_,
+    gather_lit_,
+    judge_,
+    list_units_,
     look_for_lit_,
     update_,
+    update_gates_,
 )
-from fastl0.jit import flush_begin, flush_end, gemm, kernel, read_rows
-from fastl0.kernels import ADAM, RELU, SOFTMAX_LOSS, output_loss_
+from fastl0.jit import floats, flush_begin, flush_end, ints, kernel, longs
+from fastl0.kernels import ADAM, RELU, SOFTMAX_LOSS
 from fastl0.memory import Buffers
+from fastl0.ordering import Order, draw_keys, list_rows_
+from fastl0.threads import Crew, Pace
 from fastl0.training import Data, Plan, Trainer
 
 BATCH_SIZE = 128
@@ -78,6 +87,12 @@ def scaled(X):
     return X.astype(np.float32) / np.float32(255)
 
 
+def strongest_columns(X, n_columns):
+    """The columns that vary most, in order of their numbers."""
+    order = np.argsort(-X[:2000].std(axis=0), kind="stable")
+    return np.sort(order[:n_columns])
+
+
 # --- one epoch -----------------------------------------------------------------------
 
 
@@ -86,9 +101,10 @@ class Epoch:
 
     "hard" and "none" train a network from which all other units have been deleted. "soft"
     deletes nothing: its network is the whole one, with the gates of all other units shut.
+    A context manager: within it the helper threads live.
     """
 
-    def __init__(self, widths, pruning, X, y):
+    def __init__(self, widths, pruning, X, y, n_threads=1):
         estimator = HardL0MLPClassifier(pruning=pruning, batch_size=BATCH_SIZE)
         settings = {f.name: getattr(estimator, f.name, None) for f in fields(Plan)}
         # The learning rates are too low to move a gate over the threshold.
@@ -96,11 +112,20 @@ class Epoch:
         settings |= {"gate_learning_rate_init": 1e-7}
         self.plan = Plan(**settings)
         codes = y.reshape(-1, 1)
-        rows = np.arange(len(X), dtype=np.int32)
-        self.data = Data(RowSource(X), RowSource(codes), rows, rows[:0], codes[:0])
-        self.trainer = Trainer(self.plan, list(WHOLE), 1, np.random.default_rng(0))
-        self._reach(widths, X[:2000])
-        self.order = np.random.default_rng(1).permutation(rows)
+        none = np.zeros(0, np.int32)
+        x = RowSource(X, n_threads)
+        self.data = Data(x, RowSource(codes), len(X), none, none, codes[:0])
+        rng = np.random.default_rng(0)
+        self.trainer = Trainer(self.plan, list(WHOLE), 1, rng, n_threads)
+        self._reach(widths, X)
+        self._crew, self._pace = Crew(n_threads), Pace(n_threads)
+
+    def __enter__(self):
+        self._crew.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        self._crew.__exit__(*error)
 
     def _reach(self, widths, X):
         buffers = self.trainer.buffers
@@ -108,7 +133,7 @@ class Epoch:
             return
         # Selection keeps the inputs that carry most; it settles with nearly all gates open.
         keep = [np.zeros(width, bool) for width in WHOLE[:-1]]
-        keep[0][np.argsort(-X.std(axis=0), kind="stable")[: widths[0]]] = True
+        keep[0][strongest_columns(X, widths[0])] = True
         for flags, width in zip(keep[1:], widths[1:-1], strict=True):
             flags[:width] = True
         for flags, log_odds in zip(keep, buffers.by_set("log_odds"), strict=True):
@@ -119,105 +144,151 @@ class Epoch:
             buffers.shrink(keep)
 
     def run(self):
-        return self.trainer.run_epoch(self.plan, self.data, self.order, 1e-7)
+        return self.trainer.run_epoch(self.plan, self.data, 1e-7, self._crew, self._pace)
 
 
 # --- single mini-batches -------------------------------------------------------------
 
 #: Pieces of a mini-batch, to be added up.
-GATES, LIT, LISTS, GATHER, FORWARD, LOSS, BACKWARD, UPDATE = (1 << k for k in range(8))
-ALL_PIECES = (1 << 8) - 1
+ROWS, GATES, LIT, LISTS, GATHER, FORWARD, LOSS, BACKWARD, UPDATE = (1 << k for k in range(9))
+ALL_PIECES = (1 << 9) - 1
 
 
 @kernel(cache=False)
-def run_batches_(weights_, gates_, batch_, rule, x_source, rows, draws, limits, pieces, n_active):
-    """The loop of `epoch.train_batches`, in pieces and with any limits to compaction.
+def run_batches_(weights_, gates_, batch_, rule, x_source, y_source, order, draws, limits, pieces):
+    """The loop of `epoch.train_batches` on one thread, in pieces and with any `limits`.
 
     `draws` holds, for each mini-batch, uniforms for the sampler, or gate values and slopes.
-    Without `LISTS` those of the last call stay.
+    Without `LISTS` those of the last call stay; so do the rows without `ROWS`.
     """
     before = flush_begin()
-    widths = weights_.widths
-    n_layers = len(widths) - 1
-    n_outputs = widths[n_layers]
-    n_active[n_layers] = n_outputs
-    for k in range(len(rows)):
+    n_inputs = longs(weights_.widths, 1)[0]
+    n_rows = rule.batch_size
+    rows = ints(batch_.rows, n_rows)
+    n_gates = gates_.n_gates
+    longs(batch_.job, 2)[0] = n_rows
+    for k in range(draws.shape[1]):
+        if pieces & ROWS:
+            list_rows_(order, k * n_rows, rows)
         if pieces & GATES:
             draw_gates_(gates_, draws[0, k])
         else:
-            gates_.value[:] = draws[1, k]
-            gates_.slope[:] = draws[2, k]
-        unit_start = 0
-        use_lit = False
+            floats(gates_.gate_value, n_gates)[:] = draws[1, k]
+            floats(gates_.gate_slope, n_gates)[:] = draws[2, k]
         if pieces & LIT:
-            use_lit = look_for_lit_(batch_, x_source, rows[k], widths[0])
-        for layer in range(n_layers):
-            if pieces & LISTS:
-                n_active[layer] = list_active_(
-                    batch_, gates_, unit_start, gates_.start[layer], widths[layer],
-                    use_lit and layer == 0, limits[min(layer, 1)],
-                )  # fmt: skip
-            unit_start += widths[layer]
+            look_for_lit_(batch_, x_source, batch_.rows, n_rows, 0, n_inputs)
+            gather_lit_(batch_, 1, n_inputs)
         if pieces & LISTS:
-            for c in range(n_outputs):
-                batch_.active[unit_start + c] = c
+            list_units_(weights_, gates_, batch_, pieces & LIT != 0, limits[0], limits[1])
         if pieces & GATHER:
-            for c in range(n_active[0]):
-                batch_.wanted[c] = batch_.columns[batch_.active[c]]
-            read_rows(
-                x_source, rows[k].ctypes.data, rule.batch_size, batch_.wanted.ctypes.data,
-                n_active[0], batch_.active_gate.ctypes.data, batch_.values.ctypes.data, 0,
-            )  # fmt: skip
+            n_in = longs(batch_.n_active, 1)[0]
+            gather_(batch_, x_source, y_source, 0, n_rows, 0, n_in)
         if pieces & FORWARD:
-            forward_(weights_, batch_, rule, rule.batch_size, n_active)
+            forward_(weights_, batch_, rule, 0, n_rows, 0)
         if pieces & LOSS:
-            low = rule.batch_size * unit_start
-            high = rule.batch_size * (unit_start + n_outputs)
-            outputs = batch_.values[low:high].reshape(rule.batch_size, n_outputs)
-            bias = weights_.theta[len(weights_.theta) - n_outputs :]
-            output_loss_(rule.loss, outputs, bias, batch_.targets)
+            judge_(weights_, batch_, rule, 0, n_rows)
         if pieces & BACKWARD:
-            backward_(weights_, batch_, rule, rule.batch_size, n_active)
+            backward_(weights_, batch_, rule, 0, n_rows, 0)
         if pieces & UPDATE:
-            update_(weights_, gates_, batch_, rule, rule.batch_size, n_active)
+            update_(weights_, gates_, batch_, rule, 0, 1)
+            update_gates_(gates_, rule, 1e-9)
     flush_end(before)
+
+
+# --- bare products -------------------------------------------------------------------
+
+# SciPy's BLAS, called straight: no Python between one product and the next.
+_sgemm = types.ExternalFunctionPointer(
+    types.void(*[types.voidptr] * 13),
+    get_pointer=lambda _: get_cython_function_address("scipy.linalg.cython_blas", "sgemm"),
+)
 
 
 @kernel(cache=False)
 def multiply_(shapes, a, b, out_, n_rounds):
-    """Bare BLAS products; `shapes` holds trans_a, trans_b, m, n, k of each."""
+    """Bare BLAS products, row-major; `shapes` holds trans_a, trans_b, m, n, k of each."""
+    numbers = np.empty(6, np.int32)
+    ones = np.array([1.0, 0.0], np.float32)
+    letters = np.array([ord("N"), ord("T")], np.uint8)
     for _ in range(n_rounds):
         for trans_a, trans_b, m, n, k in shapes:
-            gemm(
-                trans_a, trans_b, m, n, k, a.ctypes.data, m if trans_a else k,
-                b.ctypes.data, k if trans_b else n, out_.ctypes.data, n,
+            numbers[0], numbers[1], numbers[2] = n, m, k
+            numbers[3] = k if trans_b else n
+            numbers[4] = m if trans_a else k
+            numbers[5] = n
+            # Column-major BLAS takes the transposed factors the other way round.
+            _sgemm(
+                letters[trans_b:].ctypes.data, letters[trans_a:].ctypes.data,
+                numbers[0:].ctypes.data, numbers[1:].ctypes.data, numbers[2:].ctypes.data,
+                ones.ctypes.data, b.ctypes.data, numbers[3:].ctypes.data, a.ctypes.data,
+                numbers[4:].ctypes.data, ones[1:].ctypes.data, out_.ctypes.data,
+                numbers[5:].ctypes.data,
             )  # fmt: skip
 
 
-def product_shapes(n_active):
-    """Products of one mini-batch: forward, and backward for weights and for activations."""
+@kernel(cache=False)
+def multiply_in_tiles_(n_calls, trans_a, m, n, k, a, b, out_):
+    """One of the products of `SHAPES`, in register tiles; the right factor row-major."""
+    row, step = (1, m) if trans_a else (k, 1)
+    for _ in range(n_calls):
+        products.multiply_(
+            a.ctypes.data, row, step, m, b.ctypes.data, n, 0, k, out_.ctypes.data, n, n
+        )
+
+
+#: (trans_a, trans_b, m, n, k) of the products of a layer, from its fan_in and fan_out. In
+#: tiles the right factor of the last one is packed beforehand, as a transpose.
+SHAPES = {
+    "forward": lambda n_in, n_out: (0, 0, BATCH_SIZE, n_out, n_in),
+    "gradient of weights": lambda n_in, n_out: (1, 0, n_in, n_out, BATCH_SIZE),
+    "gradient of activations": lambda n_in, n_out: (0, 1, BATCH_SIZE, n_in, n_out),
+}
+
+
+def product_shapes(n_active, n_rows=BATCH_SIZE, n_parts=1):
+    """Products of one mini-batch: forward, and backward for weights and for activations.
+
+    With `n_parts` those of one of several threads: its rows of the mini-batch and, of the
+    gradients, its rows.
+    """
     shapes = []
+    own_rows = n_rows // n_parts
     for layer, (n_in, n_out) in enumerate(zip(n_active[:-1], n_active[1:], strict=True)):
-        shapes += [(0, 0, BATCH_SIZE, n_out, n_in), (1, 0, n_in, n_out, BATCH_SIZE)]
+        shapes.append((0, 0, own_rows, n_out, n_in))
+        shapes.append((1, 0, -(-n_in // n_parts), n_out, n_rows))
         if layer > 0:
-            shapes.append((0, 1, BATCH_SIZE, n_in, n_out))
+            shapes.append((0, 1, own_rows, n_in, n_out))
     return np.array(shapes, dtype=np.int64)
 
 
 class Products:
-    """The bare products of a mini-batch whose layers have `n_active` units."""
+    """The bare products of a mini-batch whose layers have `n_active` units.
 
-    def __init__(self, n_active, n_rounds=1):
-        self._shapes = product_shapes(n_active)
+    With `n_parts` each of as many Python threads does its part, and nobody waits for anybody.
+    """
+
+    def __init__(self, n_active, n_rounds=1, n_parts=1):
+        self._shapes = product_shapes(n_active, n_parts=n_parts)
         size = max(n_active) * max(BATCH_SIZE, sorted(n_active)[-2])
         rng = np.random.default_rng(0)
-        self._a, self._b, self._out = (
-            rng.standard_normal(size).astype(np.float32) for _ in range(3)
-        )
+        self._arrays = [
+            [rng.standard_normal(size).astype(np.float32) for _ in range(3)] for _ in range(n_parts)
+        ]
         self._n_rounds = n_rounds
 
     def run(self):
-        multiply_(self._shapes, self._a, self._b, self._out, self._n_rounds)
+        threads = [
+            threading.Thread(target=multiply_, args=(self._shapes, *arrays, self._n_rounds))
+            for arrays in self._arrays[1:]
+        ]
+        for thread in threads:
+            thread.start()
+        multiply_(self._shapes, *self._arrays[0], self._n_rounds)
+        for thread in threads:
+            thread.join()
+
+
+# --- mini-batches at a given share of open gates -------------------------------------
 
 
 class Minibatches:
@@ -237,17 +308,15 @@ class Minibatches:
         rng = np.random.default_rng(seed)
         self.n_batches = n_batches
         self._buffers = Buffers(widths, BATCH_SIZE, 1, adam=True, gated=[True] * (len(widths) - 1))
-        self._lent = (self._buffers.weights(), self._buffers.gates(), self._buffers.batch())
         for layer, fan_in in enumerate(widths[:-1]):
             weights, _ = self._buffers.layer(layer)
             weights[:] = rng.standard_normal(weights.shape) * np.sqrt(2 / fan_in)
         for log_odds in self._buffers.by_set("log_odds"):
             log_odds[:] = 4.0
-        columns = np.argsort(-X[:2000].std(axis=0), kind="stable")[: widths[0]]
-        self._lent[2].columns[:] = np.sort(columns)
-        self._lent[2].targets[:] = rng.integers(0, widths[-1], (BATCH_SIZE, 1))
+        self._buffers.columns[:] = strongest_columns(X, widths[0])
         self._x = RowSource(X)
-        self._rows = rng.integers(0, len(X), (n_batches, BATCH_SIZE)).astype(np.int32)
+        self._y = RowSource(rng.integers(0, widths[-1], (len(X), 1)).astype(np.uint8))
+        self._order = Order(len(X), np.zeros(0, np.int32), draw_keys(rng))
         self._rule = Rule(
             batch_size=BATCH_SIZE, activation=RELU, loss=SOFTMAX_LOSS, solver=ADAM, rate=1e-9,
             gate_rate=1e-9, momentum=0.9, nesterov=True, beta_1=0.9, beta_2=0.999, epsilon=1e-8,
@@ -255,7 +324,10 @@ class Minibatches:
         )  # fmt: skip
         shares = [open_inputs] + [open_hidden] * (len(widths) - 2)
         self._draws = self._draw(rng, widths[:-1], shares)
-        self.n_active = np.array(widths, dtype=np.int64)
+
+    @property
+    def n_active(self):
+        return self._buffers.arrays()["n_active"].tolist()
 
     def _draw(self, rng, widths, shares):
         parts = []
@@ -274,8 +346,8 @@ class Minibatches:
         if limits is None:
             limits = (1.0 if compact_inputs else 0.0, 1.0 if compact_hidden else 0.0)
         if pieces is None:
-            pieces = LISTS | GATHER | FORWARD | LOSS | BACKWARD | UPDATE
+            pieces = ROWS | LISTS | GATHER | FORWARD | LOSS | BACKWARD | UPDATE
         run_batches_(
-            *self._lent, self._rule, self._x.address, self._rows, self._draws,
-            np.array(limits, np.float32), pieces, self.n_active,
+            *self._buffers.lend(), self._rule, self._x.address, self._y.address, self._order,
+            self._draws, np.array(limits, np.float32), pieces,
         )  # fmt: skip

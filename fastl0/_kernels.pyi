@@ -10,7 +10,7 @@ DTYPES: dict[str, int]
 class RowSource:
     n_rows: int
     n_columns: int
-    def __init__(self, X: Any) -> None: ...
+    def __init__(self, X: Any, n_readers: int = 1) -> None: ...
     @property
     def address(self) -> int: ...
     def gather(
@@ -23,6 +23,7 @@ class RowSource:
     def lit(
         self, rows: NDArray[np.int32], columns: NDArray[np.int32], out: NDArray[np.uint8]
     ) -> None: ...
+    def landmarks(self, columns: NDArray[np.int32], out: NDArray[np.int32]) -> int: ...
 
 def check_csr(
     indptr: NDArray[Any], indices: NDArray[Any], n_stored: int, n_rows: int, n_columns: int
@@ -30,4 +31,14 @@ def check_csr(
 def pack_weights_(
     flat: NDArray[np.float32], widths: NDArray[np.int64], keep: NDArray[np.uint8]
 ) -> int: ...
+
+class Team:
+    most: int
+    wanted: int
+    closed: bool
+    calling: bool
+    late: bool
+    @property
+    def address(self) -> int: ...
+
 def addresses() -> dict[str, int]: ...

@@ -8,8 +8,8 @@ Owns the two jobs that must see raw memory of any kind:
 * `pack_weights_` closes the gaps that deleted units leave in a flat weight buffer.
 
 It also hands the Numba kernels the addresses of plain C entry points (`addresses`): the
-row gather, single-precision matrix products of SciPy's BLAS, and a scoped switch that
-flushes subnormal numbers to zero. Imports nothing of fastl0.
+row gather, the meeting points of the threads of a `Team`, and a scoped switch that flushes
+subnormal numbers to zero. Imports nothing of fastl0.
 """
 
 from cpython.buffer cimport (
@@ -31,7 +31,21 @@ from libc.stdint cimport (
 )
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove, memset
-from scipy.linalg.cython_blas cimport sgemm
+
+cdef extern from "_team.h":
+    const int TEAM_SEATS
+    ctypedef struct team_state:
+        int64_t closed
+        int64_t wanted
+        int64_t size
+        int64_t late
+        int64_t calling
+    int64_t team_enlist(team_state *team, int64_t seat) noexcept nogil
+    int64_t team_call(team_state *team) noexcept nogil
+    void team_rest(team_state *team) noexcept nogil
+    void team_meet(team_state *team, int64_t number, int64_t size) noexcept nogil
+    int64_t team_get(int64_t *place) noexcept nogil
+    void team_set(int64_t *place, int64_t value) noexcept nogil
 
 cdef extern from *:
     """
@@ -103,6 +117,7 @@ DTYPES = {
 # Rows whose entries are fetched from memory before they are needed.
 cdef enum:
     ROWS_AHEAD = 2
+    CACHE_LINE = 64
 
 cdef struct Source:
     Dtype dtype
@@ -115,7 +130,8 @@ cdef struct Source:
     Py_ssize_t column_stride
     const char *indices
     const char *indptr
-    int32_t *position       # CSR: 1 + place of a column in the batch, 0 = not wanted
+    int32_t *position       # CSR: 1 + place of a column in the batch, 0 = not wanted;
+    #                         one such map for each reader
 
 
 # --- reading rows --------------------------------------------------------------------
@@ -125,7 +141,7 @@ cdef void gather_dense(
     const int32_t *rows, Py_ssize_t n_rows,     # IN
     const int32_t *columns, Py_ssize_t n_columns,  # IN, ascending
     const float *scale,                         # IN, n_columns or NULL
-    float *out,                                 # OUT, (n_rows, n_columns)
+    float *out, Py_ssize_t out_row,             # OUT, (n_rows, n_columns), rows apart
 ) noexcept nogil:
     # memcpy of one element compiles to a plain load and makes unaligned data legal.
     cdef Py_ssize_t i, j
@@ -141,7 +157,7 @@ cdef void gather_dense(
             else:
                 for j in range(n_columns):
                     out[j] = <float> values[j] * scale[j]
-            out += n_columns
+            out += out_row
     elif source.unit_stride:
         for i in range(n_rows):
             values = <const numeric *> (source.data + rows[i] * source.row_stride)
@@ -155,7 +171,7 @@ cdef void gather_dense(
                 for j in range(n_columns):
                     fastl0_prefetch(<const numeric *> row + columns[j])
                     out[j] = <float> values[columns[j]] * scale[j]
-            out += n_columns
+            out += out_row
     else:
         for i in range(n_rows):
             row = source.data + rows[i] * source.row_stride
@@ -164,7 +180,7 @@ cdef void gather_dense(
                 out[j] = <float> value
                 if scale != NULL:
                     out[j] *= scale[j]
-            out += n_columns
+            out += out_row
 
 
 cdef void lit_dense(
@@ -196,9 +212,9 @@ cdef void lit_dense(
 cdef void visit_csr(
     numeric *tag, index_t *index_tag, const Source *source,
     const int32_t *rows, Py_ssize_t n_rows,
-    Py_ssize_t n_columns,
+    const int32_t *position,
     const float *scale,
-    float *out,                                 # ADDED TO, or NULL
+    float *out, Py_ssize_t out_row,             # ADDED TO, or NULL
     uint8_t *lit,                               # OUT, or NULL
 ) noexcept nogil:
     cdef const numeric *values = <const numeric *> source.data
@@ -207,76 +223,108 @@ cdef void visit_csr(
     cdef Py_ssize_t i, k, place
     for i in range(n_rows):
         for k in range(indptr[rows[i]], indptr[rows[i] + 1]):
-            place = <Py_ssize_t> source.position[indices[k]] - 1
+            place = <Py_ssize_t> position[indices[k]] - 1
             if place < 0:
                 continue
             if lit != NULL:
                 lit[place] |= values[k] != 0
             elif scale != NULL:
-                out[i * n_columns + place] += <float> values[k] * scale[place]
+                out[i * out_row + place] += <float> values[k] * scale[place]
             else:
-                out[i * n_columns + place] += <float> values[k]
+                out[i * out_row + place] += <float> values[k]
 
 
 cdef void read_typed(
     numeric *tag, const Source *source,
     const int32_t *rows, Py_ssize_t n_rows,
-    const int32_t *columns, Py_ssize_t n_columns,
-    const float *scale, float *out, uint8_t *lit,
+    const int32_t *columns, Py_ssize_t n_columns, const int32_t *position,
+    const float *scale, float *out, Py_ssize_t out_row, uint8_t *lit,
 ) noexcept nogil:
     cdef int32_t *narrow = NULL
     cdef int64_t *wide = NULL
     if source.sparse:
         if source.wide_index:
-            visit_csr(tag, wide, source, rows, n_rows, n_columns, scale, out, lit)
+            visit_csr(tag, wide, source, rows, n_rows, position, scale, out, out_row, lit)
         else:
-            visit_csr(tag, narrow, source, rows, n_rows, n_columns, scale, out, lit)
+            visit_csr(tag, narrow, source, rows, n_rows, position, scale, out, out_row, lit)
     elif lit != NULL:
         lit_dense(tag, source, rows, n_rows, columns, n_columns, lit)
     else:
-        gather_dense(tag, source, rows, n_rows, columns, n_columns, scale, out)
+        gather_dense(tag, source, rows, n_rows, columns, n_columns, scale, out, out_row)
 
 
 cdef void read_rows(
-    const Source *source,
+    const Source *source, Py_ssize_t reader,
     const int32_t *rows, Py_ssize_t n_rows,
     const int32_t *columns, Py_ssize_t n_columns,
     const float *scale,
-    float *out,                                 # OUT (n_rows, n_columns), or NULL
+    float *out, Py_ssize_t out_row,             # OUT (n_rows, n_columns), or NULL
     uint8_t *lit,                               # OUT (n_columns), or NULL
 ) noexcept nogil:
-    """Gather rows into `out`, or mark in `lit` the columns that hold a non-zero."""
-    cdef Py_ssize_t j
+    """Gather rows into `out`, or mark in `lit` the columns that hold a non-zero.
+
+    Threads that read at the same time need different numbers as `reader`.
+    """
+    cdef Py_ssize_t i, j
+    cdef int32_t *position = NULL
     if lit != NULL:
         memset(lit, 0, n_columns)
     if source.sparse:
+        position = source.position + reader * (source.n_columns + 1)
         if out != NULL:
-            memset(out, 0, n_rows * n_columns * sizeof(float))
+            for i in range(n_rows):
+                memset(out + i * out_row, 0, n_columns * sizeof(float))
         for j in range(n_columns):
-            source.position[columns[j]] = <int32_t> (j + 1)
+            position[columns[j]] = <int32_t> (j + 1)
     if source.dtype == F4:
-        read_typed(<float *> NULL, source, rows, n_rows, columns, n_columns, scale, out, lit)
+        read_typed(<float *> NULL, source, rows, n_rows, columns, n_columns, position,
+                   scale, out, out_row, lit)
     elif source.dtype == F8:
-        read_typed(<double *> NULL, source, rows, n_rows, columns, n_columns, scale, out, lit)
+        read_typed(<double *> NULL, source, rows, n_rows, columns, n_columns, position,
+                   scale, out, out_row, lit)
     elif source.dtype == U1:
-        read_typed(<uint8_t *> NULL, source, rows, n_rows, columns, n_columns, scale, out, lit)
+        read_typed(<uint8_t *> NULL, source, rows, n_rows, columns, n_columns, position,
+                   scale, out, out_row, lit)
     elif source.dtype == U2:
-        read_typed(<uint16_t *> NULL, source, rows, n_rows, columns, n_columns, scale, out, lit)
+        read_typed(<uint16_t *> NULL, source, rows, n_rows, columns, n_columns, position,
+                   scale, out, out_row, lit)
     elif source.dtype == U4:
-        read_typed(<uint32_t *> NULL, source, rows, n_rows, columns, n_columns, scale, out, lit)
+        read_typed(<uint32_t *> NULL, source, rows, n_rows, columns, n_columns, position,
+                   scale, out, out_row, lit)
     elif source.dtype == U8:
-        read_typed(<uint64_t *> NULL, source, rows, n_rows, columns, n_columns, scale, out, lit)
+        read_typed(<uint64_t *> NULL, source, rows, n_rows, columns, n_columns, position,
+                   scale, out, out_row, lit)
     elif source.dtype == I1:
-        read_typed(<int8_t *> NULL, source, rows, n_rows, columns, n_columns, scale, out, lit)
+        read_typed(<int8_t *> NULL, source, rows, n_rows, columns, n_columns, position,
+                   scale, out, out_row, lit)
     elif source.dtype == I2:
-        read_typed(<int16_t *> NULL, source, rows, n_rows, columns, n_columns, scale, out, lit)
+        read_typed(<int16_t *> NULL, source, rows, n_rows, columns, n_columns, position,
+                   scale, out, out_row, lit)
     elif source.dtype == I4:
-        read_typed(<int32_t *> NULL, source, rows, n_rows, columns, n_columns, scale, out, lit)
+        read_typed(<int32_t *> NULL, source, rows, n_rows, columns, n_columns, position,
+                   scale, out, out_row, lit)
     else:
-        read_typed(<int64_t *> NULL, source, rows, n_rows, columns, n_columns, scale, out, lit)
+        read_typed(<int64_t *> NULL, source, rows, n_rows, columns, n_columns, position,
+                   scale, out, out_row, lit)
     if source.sparse:
         for j in range(n_columns):
-            source.position[columns[j]] = 0
+            position[columns[j]] = 0
+
+
+cdef void prefetch_rows(
+    const Source *source,
+    const int32_t *rows, Py_ssize_t n_rows,
+    const int32_t *columns, Py_ssize_t n_columns,
+) noexcept nogil:
+    """Fetch entries of rows into the cache; of a sparse X nothing."""
+    cdef Py_ssize_t i, j
+    cdef const char *row
+    if source.sparse:
+        return
+    for i in range(n_rows):
+        row = source.data + rows[i] * source.row_stride
+        for j in range(n_columns):
+            fastl0_prefetch(row + columns[j] * source.column_stride)
 
 
 def check_csr(
@@ -319,6 +367,8 @@ cdef class RowSource:
     X : ndarray of shape (n_rows, n_columns) or CSR matrix or array
         Integer, bool, float32 or float64, native byte order; any strides. For CSR the
         indices are int32 or int64 and each row's indices are below `n_columns`.
+    n_readers : int, default=1
+        Threads that may read at the same time.
 
     Attributes
     ----------
@@ -339,7 +389,7 @@ cdef class RowSource:
     cdef readonly Py_ssize_t n_rows
     cdef readonly Py_ssize_t n_columns
 
-    def __cinit__(self, X):
+    def __cinit__(self, X, Py_ssize_t n_readers=1):
         self.n_buffers = 0
         self.source.position = NULL
         code = DTYPES.get(X.dtype.str[1:])
@@ -361,7 +411,7 @@ cdef class RowSource:
         if hasattr(X, "indptr") and not self.source.sparse:
             raise TypeError(f"X must be an array or CSR, got {type(X)}. Use X.tocsr().")
         if self.source.sparse:
-            self._hold_csr(X)
+            self._hold_csr(X, n_readers)
         else:
             self._hold_dense(X)
 
@@ -383,7 +433,7 @@ cdef class RowSource:
         )
         return 0
 
-    cdef int _hold_csr(self, X) except -1:
+    cdef int _hold_csr(self, X, Py_ssize_t n_readers) except -1:
         if X.indices.dtype != X.indptr.dtype or X.indices.dtype.str[1:] not in ("i4", "i8"):
             raise TypeError(
                 f"CSR indices and indptr must both be int32 or both int64, got "
@@ -397,7 +447,9 @@ cdef class RowSource:
         self.source.indices = <const char *> self._hold(X.indices).buf
         self.source.indptr = <const char *> self._hold(X.indptr).buf
         self.source.wide_index = X.indices.dtype.itemsize == 8
-        self.source.position = <int32_t *> calloc(self.n_columns + 1, sizeof(int32_t))
+        self.source.position = <int32_t *> calloc(
+            n_readers * (self.n_columns + 1), sizeof(int32_t)
+        )
         if self.source.position == NULL:
             raise MemoryError(f"no memory for a map of {self.n_columns} columns")
         return 0
@@ -452,8 +504,8 @@ cdef class RowSource:
         if s is not None:
             factors = &s[0]
         with nogil:
-            read_rows(&self.source, &r[0], r.shape[0], &c[0], c.shape[0], factors,
-                      &out[0, 0], NULL)
+            read_rows(&self.source, 0, &r[0], r.shape[0], &c[0], c.shape[0], factors,
+                      &out[0, 0], c.shape[0], NULL)
 
     def lit(self, rows, columns, uint8_t[::1] out):
         """Mark in `out` which of `columns` hold a non-zero in any of `rows`.
@@ -472,7 +524,44 @@ cdef class RowSource:
             out[:] = 0
             return
         with nogil:
-            read_rows(&self.source, &r[0], r.shape[0], &c[0], c.shape[0], NULL, NULL, &out[0])
+            read_rows(&self.source, 0, &r[0], r.shape[0], &c[0], c.shape[0], NULL, NULL, 0,
+                      &out[0])
+
+    def landmarks(self, columns, int32_t[::1] out):
+        """Write some of `columns` into `out`, one from each cache line that they touch.
+
+        Parameters
+        ----------
+        columns : int32 array of shape (k,)
+            Column numbers in ``[0, n_columns)``, strictly ascending.
+        out : int32 array of shape (k,)
+            Overwritten.
+
+        Returns
+        -------
+        int
+            How many.
+
+        Raises
+        ------
+        IndexError, ValueError
+            As in `lit`.
+        """
+        cdef const int32_t[::1] c = columns
+        cdef Py_ssize_t j, n = 0, line, last = -1
+        self._check(c[:0], c)
+        if out.shape[0] != c.shape[0]:
+            raise ValueError(f"out must have {c.shape[0]} entries, got {out.shape[0]}")
+        if self.source.sparse:
+            return 0
+        for j in range(c.shape[0]):
+            # Of rows that begin anywhere in a line this may miss a line in some of them.
+            line = abs(c[j] * self.source.column_stride) // CACHE_LINE
+            if line != last:
+                out[n] = c[j]
+                n += 1
+            last = line
+        return n
 
     cdef int _check(self, const int32_t[::1] rows, const int32_t[::1] columns) except -1:
         cdef Py_ssize_t i
@@ -560,30 +649,113 @@ def pack_weights_(float[::1] flat, const int64_t[::1] widths, const uint8_t[::1]
     return write
 
 
+# --- threads --------------------------------------------------------------------------
+
+cdef class Team:
+    """Where the threads of one training meet; see ``_team.h``.
+
+    Attributes
+    ----------
+    address : int
+        Address of the C struct, for the entry points that begin with ``team_``.
+    wanted : int
+        Members a team may have, the leader included; 1 to begin with.
+    closed : bool
+        Whether helpers shall go home as soon as no mini-batch needs them.
+    calling : bool
+        Whether helpers shall wait for the leader, who will call them. `team_rest` ends it.
+    late : bool
+        Whether the leader has waited long for a helper and goes on alone. To be reset.
+    """
+
+    #: Members a team can have, the leader included.
+    most = TEAM_SEATS + 1
+
+    cdef team_state *state
+
+    def __cinit__(self):
+        self.state = <team_state *> calloc(1, sizeof(team_state))
+        if self.state == NULL:
+            raise MemoryError("no memory for a team of threads")
+        self.state.wanted = 1
+
+    def __dealloc__(self):
+        free(self.state)
+
+    @property
+    def address(self):
+        return <uintptr_t> self.state
+
+    @property
+    def wanted(self):
+        return self.state.wanted
+
+    @wanted.setter
+    def wanted(self, int64_t value):
+        team_set(&self.state.wanted, value)
+
+    @property
+    def closed(self):
+        return team_get(&self.state.closed) != 0
+
+    @closed.setter
+    def closed(self, bint value):
+        team_set(&self.state.closed, value)
+
+    @property
+    def calling(self):
+        return team_get(&self.state.calling) != 0
+
+    @calling.setter
+    def calling(self, bint value):
+        team_set(&self.state.calling, value)
+
+    @property
+    def late(self):
+        return self.state.late != 0
+
+    @late.setter
+    def late(self, bint value):
+        self.state.late = value
+
+
 # --- C entry points for the Numba kernels --------------------------------------------
 
 cdef void c_read_rows(
-    int64_t source, int64_t rows, int64_t n_rows, int64_t columns, int64_t n_columns,
-    int64_t scale, int64_t out, int64_t lit,
+    int64_t source, int64_t reader, int64_t rows, int64_t n_rows, int64_t columns,
+    int64_t n_columns, int64_t scale, int64_t out, int64_t out_row, int64_t lit,
 ) noexcept nogil:
-    read_rows(<const Source *> <uintptr_t> source, <const int32_t *> <uintptr_t> rows, n_rows,
-              <const int32_t *> <uintptr_t> columns, n_columns,
-              <const float *> <uintptr_t> scale, <float *> <uintptr_t> out,
+    read_rows(<const Source *> <uintptr_t> source, reader, <const int32_t *> <uintptr_t> rows,
+              n_rows, <const int32_t *> <uintptr_t> columns, n_columns,
+              <const float *> <uintptr_t> scale, <float *> <uintptr_t> out, out_row,
               <uint8_t *> <uintptr_t> lit)
 
 
-cdef void c_gemm(
-    int64_t trans_a, int64_t trans_b, int64_t m, int64_t n, int64_t k,
-    int64_t a, int64_t lda, int64_t b, int64_t ldb, int64_t c, int64_t ldc,
+cdef void c_prefetch_rows(
+    int64_t source, int64_t rows, int64_t n_rows, int64_t columns, int64_t n_columns,
 ) noexcept nogil:
-    """C = op(A) @ op(B), row-major: the column-major product of the transposes."""
-    cdef char op_a = b'T' if trans_a else b'N'
-    cdef char op_b = b'T' if trans_b else b'N'
-    cdef int im = <int> m, jn = <int> n, kk = <int> k
-    cdef int la = <int> lda, lb = <int> ldb, lc = <int> ldc
-    cdef float one = 1.0, zero = 0.0
-    sgemm(&op_b, &op_a, &jn, &im, &kk, &one, <float *> <uintptr_t> b, &lb,
-          <float *> <uintptr_t> a, &la, &zero, <float *> <uintptr_t> c, &lc)
+    prefetch_rows(<const Source *> <uintptr_t> source, <const int32_t *> <uintptr_t> rows, n_rows,
+                  <const int32_t *> <uintptr_t> columns, n_columns)
+
+
+cdef int64_t c_team_enlist(int64_t team, int64_t seat) noexcept nogil:
+    return team_enlist(<team_state *> <uintptr_t> team, seat)
+
+
+cdef int64_t c_team_call(int64_t team) noexcept nogil:
+    return team_call(<team_state *> <uintptr_t> team)
+
+
+cdef int64_t c_team_size(int64_t team) noexcept nogil:
+    return (<team_state *> <uintptr_t> team).size
+
+
+cdef void c_team_rest(int64_t team) noexcept nogil:
+    team_rest(<team_state *> <uintptr_t> team)
+
+
+cdef void c_team_meet(int64_t team, int64_t number, int64_t size) noexcept nogil:
+    team_meet(<team_state *> <uintptr_t> team, number, size)
 
 
 cdef int64_t c_flush_begin() noexcept nogil:
@@ -600,14 +772,21 @@ def addresses():
     Returns
     -------
     dict of str to int
-        ``read_rows(source, rows, n_rows, columns, n_columns, scale, out, lit)``,
-        ``gemm(trans_a, trans_b, m, n, k, a, lda, b, ldb, c, ldc)``,
+        ``read_rows(source, reader, rows, n_rows, columns, n_columns, scale, out, out_row,
+        lit)``, ``prefetch_rows(source, rows, n_rows, columns, n_columns)``,
+        ``team_enlist(team, seat) -> int64``, ``team_call(team) -> int64``,
+        ``team_size(team) -> int64``, ``team_rest(team)``, ``team_meet(team, number, size)``,
         ``flush_begin() -> int64`` and ``flush_end(int64)``. All arguments are int64;
         pointers are passed as addresses, 0 for none.
     """
     return {
         "read_rows": <uintptr_t> &c_read_rows,
-        "gemm": <uintptr_t> &c_gemm,
+        "prefetch_rows": <uintptr_t> &c_prefetch_rows,
+        "team_enlist": <uintptr_t> &c_team_enlist,
+        "team_call": <uintptr_t> &c_team_call,
+        "team_size": <uintptr_t> &c_team_size,
+        "team_rest": <uintptr_t> &c_team_rest,
+        "team_meet": <uintptr_t> &c_team_meet,
         "flush_begin": <uintptr_t> &c_flush_begin,
         "flush_end": <uintptr_t> &c_flush_end,
     }

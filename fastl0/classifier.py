@@ -36,6 +36,12 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     leave the weights, the optimiser's moments, the gates and the activations, and deleted
     inputs are no longer read.
 
+    A mini-batch is split among as many threads as are measured to be fastest for the network
+    at its present size, at most as many as scikit-learn's own parallel loops would use: the
+    environment variable OMP_NUM_THREADS or a `threadpoolctl` context sets a limit. Their number
+    changes no bit of the network. The first fit on a machine compiles the kernels, which takes
+    about ten seconds; they are kept on disk.
+
     Parameters that MLPClassifier has too mean the same and have the same default, with
     these differences: with gates, `n_iter_no_change` allows for their noise; a
     `batch_size` above the number of rows is an error, not clipped; `verbose` shows a
@@ -157,8 +163,8 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     history_ : dict of list
         One entry an epoch, each list of length `n_iter_`: ``loss``; ``n_units`` and
         ``n_parameters`` of the network trained in that epoch; ``buffer_nbytes``, the
-        bytes that the training buffers (weights, moments, gradients, gates, activations,
-        mini-batch) occupied; ``batch_size``; ``epoch_time`` in seconds.
+        bytes that the training buffers (weights, moments, gates, activations, mini-batch,
+        some kilobytes a usable thread) occupied; ``batch_size``; ``epoch_time`` in seconds.
 
     References
     ----------
@@ -323,12 +329,15 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     # --- predicting ------------------------------------------------------------------
 
     def _outputs(self, X: ArrayLike) -> NDArray[np.floating]:
-        check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", reset=False)
+        if not hasattr(self, "coefs_"):
+            check_is_fitted(self, "coefs_")
         network = Network(
             self.coefs_, self.intercepts_, self.support_, self.activation, self.out_activation_
         )
-        return network.outputs(validation.readable(X))
+        if not validation.is_plain(X, self):
+            X = validate_data(self, X, accept_sparse="csr", reset=False)
+            X = validation.readable(X)
+        return network.outputs(X)
 
     def predict(self, X: ArrayLike) -> NDArray[Any] | csr_matrix:
         """Predict class labels.

@@ -1,22 +1,48 @@
 """The compiled mini-batch loop: sample gates, gather, forward, backward, update.
 
-Works on views that `memory.Buffers` lends for one call and owns nothing. May import
-`kernels` and `jit`.
+Works on memory that `memory.Buffers` lends for one epoch, by address, and owns nothing.
+May import `jit`, `kernels`, `ordering` and `products`.
 
 Notation: a layer l has `fan_in` input units and `fan_out` units; A[l] (batch, fan_in)
-holds its gated inputs ``z * h``, W[l] (fan_in, fan_out) its weights. In each mini-batch
-every set of units has a list of *active* ones. Where enough gates are closed (or columns
-of X are zero in the whole mini-batch) the list holds only the open ones, and all products
-run on the compact block ``W[l][active_in][:, active_out]``; otherwise it holds all units,
-and closed ones merely carry a gate of 0. Both are exact: a closed unit's activation and
-the gradients of its outgoing weights are zero.
+holds its gated inputs ``z * h``, W[l] (fan_in, fan_out) its weights, D[l] (batch, fan_out)
+the loss's derivative by its pre-activations. In each mini-batch every set of units has a
+list of *active* ones. Where enough gates are closed (or columns of X are zero in the whole
+mini-batch) the list holds only the open ones, and all products run on the compact block
+``W[l][active_in][:, active_out]``; otherwise it holds all units, and closed ones merely
+carry a gate of 0. Both are exact: a closed unit's activation and the gradients of its
+outgoing weights are zero.
+
+Threads: a *leader* goes through the mini-batches and calls the helpers that are ready
+(``_team.h``). Each member takes its share of the mini-batch's rows all the way forward and
+back; then all meet, and each takes its share of the weights' rows, sums up their gradients
+over the whole mini-batch and moves them; then all meet again. Every number comes out of the
+same operations in the same order whoever computes it, so that the number of threads
+changes no bit.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from fastl0.jit import flush_begin, flush_end, gemm, kernel, read_rows
+from fastl0 import products
+from fastl0.jit import (
+    bytes_,
+    doubles,
+    floats,
+    flush_begin,
+    flush_end,
+    ints,
+    kernel,
+    longs,
+    matrix,
+    prefetch_rows,
+    read_rows,
+    team_call,
+    team_enlist,
+    team_meet,
+    team_rest,
+    team_size,
+)
 from fastl0.kernels import (
     ADAM,
     activate_,
@@ -29,57 +55,84 @@ from fastl0.kernels import (
     sgd_step_,
     sum_rows,
 )
+from fastl0.ordering import list_rows_
+from fastl0.products import TILE_COLUMNS, TILE_ROWS, multiply_
 
 #: Compact when at most this share of the inputs / of a hidden layer is active. Measured by
 #: benches/sweep.py; above it copying the block costs more than it saves.
-COMPACT_INPUTS = np.float32(0.90)
-COMPACT_HIDDEN = np.float32(0.75)
+COMPACT_INPUTS = np.float32(0.97)
+COMPACT_HIDDEN = np.float32(0.80)
 
 #: Mini-batches to go without looking for zero columns after finding hardly any.
 _LIT_PAUSE = 63
 
+#: What `Batch.job` tells the members of a team: rows of this mini-batch and of the next one,
+#: the place of the next one's first row in the epoch, and whether to look for zero columns.
+_N_ROWS, _N_NEXT, _NEXT_START, _LOOK = range(4)
+JOB = 4
+
+#: Entries of the gradient that are summed up before they are applied, or eight rows if that is
+#: more: they stay in the nearest cache, and small layers are done in few turns.
+PANEL = 4096
+
 
 class Weights(NamedTuple):
-    """Flat float32 buffers in one layout: per layer weights (C order), then biases."""
+    """Addresses of flat float32 buffers in one layout: per layer weights, then biases.
 
-    theta: np.ndarray
-    first: np.ndarray  # Adam's first moment, or SGD's velocity
-    second: np.ndarray  # Adam's second moment; empty for SGD
-    work: np.ndarray  # per layer: the compact weights going forward, then the gradient
-    widths: np.ndarray  # int64 (n_layers + 1,)
-    step: np.ndarray  # int64 (1,): updates done so far
+    Weights of a layer are (fan_in, fan_out) in C order.
+    """
+
+    theta: int
+    first: int  # Adam's first moment, or SGD's velocity
+    second: int  # Adam's second moment; empty for SGD
+    widths: int  # int64 (n_layers + 1,)
+    step: int  # int64 (1,): updates done so far
+    n_layers: int  # (not an address)
 
 
 class Gates(NamedTuple):
-    """One entry per input and hidden unit, inputs first; float32 unless said otherwise."""
+    """Addresses; one entry per input and hidden unit, inputs first; float32 unless said."""
 
-    log_odds: np.ndarray
-    first: np.ndarray
-    second: np.ndarray
-    price: np.ndarray  # derivative of the penalty by the unit's on-probability
-    value: np.ndarray
-    slope: np.ndarray
-    on_probability: np.ndarray
-    gradient: np.ndarray  # dL/dz, then dL/da
-    on_count: np.ndarray  # int64: draws of this epoch with an open gate
-    on_sum: np.ndarray  # float64: sum of the closed-form on-probability over the epoch
-    start: np.ndarray  # int64 (n_layers,): first gate of each set of units, -1 for none
+    log_odds: int
+    gate_first: int
+    gate_second: int
+    price: int  # derivative of the penalty by the unit's on-probability
+    gate_value: int
+    gate_slope: int
+    on_probability: int
+    gate_gradient: int  # dL/dz, then dL/da
+    on_count: int  # int64: draws of this epoch with an open gate
+    on_sum: int  # float64: sum of the closed-form on-probability over the epoch
+    gate_start: int  # int64 (n_layers,): first gate of each set of units, -1 for none
+    n_gates: int  # (not an address)
 
 
 class Batch(NamedTuple):
-    """The mini-batch, its activations and the lists of active units."""
+    """Addresses: the mini-batch, its activations and the lists of active units.
 
-    columns: np.ndarray  # int32 (n_inputs,): the columns of X that are still read
-    wanted: np.ndarray  # int32 (n_inputs,): those read for this mini-batch
-    lit: np.ndarray  # uint8 (n_inputs,): holds a non-zero in this mini-batch
-    lit_pause: np.ndarray  # int64 (1,): mini-batches left without looking
-    active: np.ndarray  # int32 (sum(widths),): positions of the active units
-    active_gate: np.ndarray  # float32 (sum(widths),): their gates
-    bias: np.ndarray  # float32 (max width,): biases of the active units
-    row: np.ndarray  # float32 (max width,): one gradient row at full width
-    values: np.ndarray  # float32 (batch * sum(widths),): A[0], A[1], ..., outputs
-    upstream: np.ndarray  # float32 (batch * max hidden width,): dL/dA
-    targets: np.ndarray  # float32 (batch, n_targets)
+    Rows of A and D are padded to whole vectors; so are the ends of what is read beside them.
+    """
+
+    columns: int  # int32 (n_inputs,): the columns of X that are still read
+    wanted: int  # int32 (n_inputs,): those read for this mini-batch
+    landmarks: int  # int32 (n_inputs,): columns to fetch ahead, one from each cache line
+    n_landmarks: int  # int64 (1,): how many
+    lit: int  # uint8 (n_threads, n_inputs): column holds a non-zero in a thread's rows
+    lit_pause: int  # int64 (1,): mini-batches left without looking
+    active: int  # int32 (sum(widths),): positions of the active units
+    n_active: int  # int64 (n_layers + 1,): how many in each set
+    active_gate: int  # float32 (sum(widths),): their gates
+    active_bias: int  # float32 (sum(widths),): their biases, none for the inputs
+    values: int  # float32 (batch * sum(padded widths),): A[0], A[1], ..., D[last]
+    deltas: int  # float32 (batch * sum(padded hidden widths),): D[0], D[1], ...
+    targets: int  # float32 (batch, n_targets)
+    target_columns: int  # int32 (n_targets,): 0, 1, ...
+    losses: int  # float64 (batch,): of each row
+    rows: int  # int32 (2, batch): row numbers of this mini-batch and of the next
+    job: int  # int64 (JOB,): see `_N_ROWS`
+    scratch: int  # float32 (n_threads, n): a block of weights, or rows of the gradient
+    n_scratch: int  # (not an address) entries of one thread's scratch
+    n_targets: int  # (not an address)
 
 
 class Rule(NamedTuple):
@@ -100,295 +153,586 @@ class Rule(NamedTuple):
     lam: float  # strength per unit of penalty: lam / n_samples
 
 
-@kernel
-def list_active_(batch_, gates, unit_start, gate_start, width, use_lit, limit):
-    """List the active units of one set; return how many there are (at least one)."""
-    active = batch_.active[unit_start : unit_start + width]
-    gated = gate_start >= 0
-    n = 0
-    for j in range(width):
-        is_open = not gated or gates.value[gate_start + j] > 0
-        if is_open and (not use_lit or batch_.lit[j] != 0):
-            active[n] = j
-            n += 1
-    if n > limit * width:
-        n = width
-        for j in range(width):
-            active[j] = j
-    elif n == 0:
-        active[0] = 0
-        n = 1
-    for c in range(n):
-        gate = gates.value[gate_start + active[c]] if gated else np.float32(1.0)
-        batch_.active_gate[unit_start + c] = gate
-    return n
+padded = kernel(part=True)(products.padded)
 
 
-@kernel
-def look_for_lit_(batch_, x_source, rows, n_inputs):
-    """Mark the columns that hold a non-zero, unless nearly all did of late."""
-    if batch_.lit_pause[0] > 0:
-        batch_.lit_pause[0] -= 1
-        return False
-    read_rows(
-        x_source, rows.ctypes.data, len(rows), batch_.columns.ctypes.data, n_inputs,
-        0, 0, batch_.lit.ctypes.data,
-    )  # fmt: skip
-    n_lit = 0
-    for j in range(n_inputs):
-        n_lit += batch_.lit[j]
-    if n_lit > COMPACT_INPUTS * n_inputs:
-        batch_.lit_pause[0] = _LIT_PAUSE
-    return True
+@kernel(part=True)
+def share(n, unit, number, size):
+    """Begin of part `number` of `size` parts of ``range(n)``, in whole units but for the last."""
+    n_units = (n + unit - 1) // unit
+    # Rounded up: what is uneven goes to the leader, who then need not wait for a helper.
+    return min(n, (n_units * number + size - 1) // size * unit)
 
 
-@kernel
-def pack_block(weights, fan_out, active_in, active_out, out_):
-    """Copy ``weights[active_in][:, active_out]`` into the front of `out_`, row-major."""
-    n_out = len(active_out)
-    for r in range(len(active_in)):
-        source = weights[active_in[r] * fan_out : (active_in[r] + 1) * fan_out]
-        target = out_[r * n_out : (r + 1) * n_out]
-        if n_out == fan_out:
-            for c in range(n_out):
-                target[c] = source[c]
-        else:
-            for c in range(n_out):
-                target[c] = source[active_out[c]]
-
-
-@kernel
-def spread_row(compact, active, out_):
-    """Overwrite `out_` with zeros and the entries of `compact` at places `active`."""
-    out_[:] = np.float32(0.0)
-    for c in range(len(active)):
-        out_[active[c]] = compact[c]
-
-
-@kernel
-def step_(weights_, start, stop, gradient, rule, rate, decay):
-    """Let the solver move the parameters ``theta[start:stop]`` along `gradient`."""
-    theta = weights_.theta[start:stop]
-    first = weights_.first[start:stop]
-    if rule.solver == ADAM:
-        adam_step_(
-            theta, first, weights_.second[start:stop], gradient, rate,
-            np.float32(rule.beta_1), np.float32(rule.beta_2), np.float32(rule.epsilon),
-            decay,
-        )  # fmt: skip
-    else:
-        sgd_step_(
-            theta, first, gradient, rate, np.float32(rule.momentum), rule.nesterov, decay
-        )  # fmt: skip
-
-
-@kernel
-def update_layer_(
-    weights_, gates_, batch_, rule, rate, decay, layer, start, unit_start, n_in, n_out
-):  # fmt: skip
-    """Turn the compact gradient of one layer into a step, and note dL/dz of its inputs.
-
-    ``dL/dz_j = <W_j, dL/dW_j> / z_j``: the gate multiplies the whole row j, so no product
-    beside the one for the weights is needed.
-    """
-    fan_in, fan_out = weights_.widths[layer], weights_.widths[layer + 1]
-    size = fan_in * fan_out
-    active_in = batch_.active[unit_start : unit_start + n_in]
-    active_out = batch_.active[unit_start + fan_in : unit_start + fan_in + n_out]
-    compact = weights_.work[start : start + n_in * n_out]
-    row = batch_.row[:fan_out]
-    whole = n_in == fan_in and n_out == fan_out
-    gate_start = gates_.start[layer]
-    if gate_start >= 0:
-        for r in range(n_in):
-            j = active_in[r]
-            gate = gate_start + j
-            if gates_.slope[gate] > 0:
-                gradient = compact[r * n_out : (r + 1) * n_out]
-                theta = weights_.theta[start + j * fan_out : start + (j + 1) * fan_out]
-                if n_out == fan_out:
-                    product = dot(theta, gradient)
-                else:
-                    product = np.float32(0.0)
-                    for c in range(n_out):
-                        product += theta[active_out[c]] * gradient[c]
-                gates_.gradient[gate] = product / gates_.value[gate]
-    if whole:
-        step_(weights_, start, start + size, compact, rule, rate, decay)
-    else:
-        r = 0
-        for j in range(fan_in):
-            low = start + j * fan_out
-            if r < n_in and active_in[r] == j:
-                gradient = compact[r * n_out : (r + 1) * n_out]
-                r += 1
-                if n_out == fan_out:
-                    step_(weights_, low, low + fan_out, gradient, rule, rate, decay)
-                else:
-                    spread_row(gradient, active_out, row)
-                    step_(weights_, low, low + fan_out, row, rule, rate, decay)
-            else:
-                row[:] = np.float32(0.0)
-                step_(weights_, low, low + fan_out, row, rule, rate, decay)
-    bias_gradient = weights_.work[start + size : start + size + n_out]
-    no_decay = np.float32(0.0)
-    if n_out == fan_out:
-        step_(weights_, start + size, start + size + fan_out, bias_gradient, rule, rate, no_decay)
-    else:
-        spread_row(bias_gradient, active_out, row)
-        step_(weights_, start + size, start + size + fan_out, row, rule, rate, no_decay)
-
-
-@kernel
-def update_gates_(gates_, rule, rate):
-    """Add the penalty's derivative and take one Adam step on the log-odds."""
-    for j in range(len(gates_.log_odds)):
-        pi = gates_.on_probability[j]
-        penalty = np.float32(rule.lam) * gates_.price[j] * pi * (np.float32(1.0) - pi)
-        gates_.gradient[j] = gates_.gradient[j] * gates_.slope[j] + penalty
-    adam_step_(
-        gates_.log_odds, gates_.first, gates_.second, gates_.gradient, np.float32(rate),
-        np.float32(rule.beta_1), np.float32(rule.beta_2), np.float32(rule.epsilon),
-        np.float32(0.0),
-    )  # fmt: skip
-    clamp_(gates_.log_odds)
+# --- what to do ----------------------------------------------------------------------
 
 
 @kernel
 def draw_gates_(gates_, uniforms):
     """Sample all gates of one mini-batch and tally them; return the penalty."""
-    sample_gates(uniforms, gates_.log_odds, gates_.value, gates_.slope, gates_.on_probability)
+    n = gates_.n_gates
+    values, pi = floats(gates_.gate_value, n), floats(gates_.on_probability, n)
+    price, gradient = floats(gates_.price, n), floats(gates_.gate_gradient, n)
+    on_count, on_sum = longs(gates_.on_count, n), doubles(gates_.on_sum, n)
+    sample_gates(uniforms, floats(gates_.log_odds, n), values, floats(gates_.gate_slope, n), pi)
     penalty = 0.0
-    for j in range(len(gates_.log_odds)):
-        gates_.on_count[j] += gates_.value[j] > 0
-        gates_.on_sum[j] += gates_.on_probability[j]
-        penalty += gates_.on_probability[j] * gates_.price[j]
-        gates_.gradient[j] = np.float32(0.0)
+    for j in range(n):
+        on_count[j] += values[j] > 0
+        on_sum[j] += pi[j]
+        penalty += pi[j] * price[j]
+        gradient[j] = np.float32(0.0)
+    return penalty
+
+
+@kernel(part=True)
+def look_for_lit_(batch_, x_source, rows, n_rows, number, n_inputs):
+    """Mark the columns that hold a non-zero in some rows, in the part of member `number`."""
+    read_rows(
+        x_source, number, rows, n_rows, batch_.columns, n_inputs, 0, 0, 0,
+        batch_.lit + number * n_inputs,
+    )  # fmt: skip
+
+
+@kernel(part=True)
+def gather_lit_(batch_, size, n_inputs):
+    """Put the parts of `size` members into the first one, and decide when to look again."""
+    lit = bytes_(batch_.lit, n_inputs)
+    for number in range(1, size):
+        part = bytes_(batch_.lit + number * n_inputs, n_inputs)
+        for j in range(n_inputs):
+            lit[j] |= part[j]
+    n_lit = 0
+    for j in range(n_inputs):
+        n_lit += lit[j]
+    if n_lit > COMPACT_INPUTS * n_inputs:
+        longs(batch_.lit_pause, 1)[0] = _LIT_PAUSE
+
+
+@kernel(part=True)
+def list_active_(active_, width, gates, gated, lit, use_lit, limit):
+    """List the active units of one set; return how many there are (at least one)."""
+    n = 0
+    for j in range(width):
+        is_open = not gated or gates[j] > 0
+        active_[n] = j
+        n += is_open and (not use_lit or lit[j] != 0)
+    if n > limit * width:
+        n = width
+        for j in range(width):
+            active_[j] = j
+    elif n == 0:
+        active_[0] = 0
+        n = 1
+    return n
+
+
+@kernel
+def list_units_(weights, gates, batch_, use_lit, compact_inputs, compact_hidden):
+    """List the active units of all sets, their gates and biases, and the columns to read.
+
+    Where more than the share `compact_inputs` or `compact_hidden` of a set is active, the
+    whole set is listed.
+    """
+    n_layers = weights.n_layers
+    widths, n_active = longs(weights.widths, n_layers + 1), longs(batch_.n_active, n_layers + 1)
+    gate_start = longs(gates.gate_start, n_layers)
+    lit = bytes_(batch_.lit, widths[0])
+    start = 0
+    unit_start = 0
+    for layer in range(n_layers + 1):
+        width = widths[layer]
+        active = ints(batch_.active + 4 * unit_start, width)
+        active_gate = floats(batch_.active_gate + 4 * unit_start, width)
+        gated = layer < n_layers and gate_start[layer] >= 0
+        value = floats(gates.gate_value + 4 * (gate_start[layer] if gated else 0), width)
+        n = list_active_(
+            active, width, value, gated, lit, use_lit and layer == 0,
+            compact_inputs if layer == 0 else compact_hidden,
+        )  # fmt: skip
+        n_active[layer] = n
+        for c in range(n):
+            active_gate[c] = value[active[c]] if gated else np.float32(1.0)
+        if layer == 0:
+            columns, wanted = ints(batch_.columns, width), ints(batch_.wanted, width)
+            for c in range(n):
+                wanted[c] = columns[active[c]]
+        else:
+            start += widths[layer - 1] * width
+            bias = floats(weights.theta + 4 * start, width)
+            active_bias = floats(batch_.active_bias + 4 * unit_start, width)
+            for c in range(n):
+                active_bias[c] = bias[active[c]]
+            start += width
+        unit_start += width
+
+
+# --- a share of the rows: forward and back -------------------------------------------
+
+
+@kernel(part=True)
+def gather_(batch_, x_source, y_source, low, high, number, n_in):
+    """Read the rows from `low` to `high` of the mini-batch."""
+    stride = padded(n_in)
+    rows = batch_.rows + 4 * low
+    read_rows(
+        x_source, number, rows, high - low, batch_.wanted, n_in, batch_.active_gate,
+        batch_.values + 4 * low * stride, stride, 0,
+    )  # fmt: skip
+    n_targets = batch_.n_targets
+    read_rows(
+        y_source, number, rows, high - low, batch_.target_columns, n_targets, 0,
+        batch_.targets + 4 * low * n_targets, n_targets, 0,
+    )  # fmt: skip
+
+
+@kernel
+def pack_columns(block, fan_out, active_in, n_in, active_out, n_out, panel_):
+    """Copy ``block[active_in][:, active_out]`` into rows of `TILE_COLUMNS` entries."""
+    rows, columns = ints(active_in, n_in), ints(active_out, n_out)
+    for r in range(n_in):
+        source = floats(block + 4 * rows[r] * fan_out, fan_out)
+        target = floats(panel_ + 4 * r * TILE_COLUMNS, n_out)
+        for c in range(n_out):
+            target[c] = source[columns[c]]
+
+
+@kernel
+def pack_transposed(block, fan_out, active_in, n_in, active_out, n_out, panel_):
+    """Copy ``block[active_in][:, active_out].T`` into rows of `TILE_COLUMNS` entries."""
+    rows, columns = ints(active_in, n_in), ints(active_out, n_out)
+    panel = floats(panel_, n_out * TILE_COLUMNS)
+    for r in range(n_in):
+        source = floats(block + 4 * rows[r] * fan_out, fan_out)
+        if n_out == fan_out:
+            for c in range(n_out):
+                panel[c * TILE_COLUMNS + r] = source[c]
+        else:
+            for c in range(n_out):
+                panel[c * TILE_COLUMNS + r] = source[columns[c]]
+
+
+@kernel
+def forward_(weights, batch_, rule, low, high, number):
+    """Compute all activations of some rows up to the outputs, without the outputs' bias."""
+    n_layers = weights.n_layers
+    widths, n_active = longs(weights.widths, n_layers + 1), longs(batch_.n_active, n_layers + 1)
+    n_rows = high - low
+    panel = batch_.scratch + 4 * number * batch_.n_scratch
+    theta, active = weights.theta, batch_.active
+    unit_start = 0
+    values = batch_.values
+    for layer in range(n_layers):
+        fan_in, fan_out = widths[layer], widths[layer + 1]
+        n_in, n_out = n_active[layer], n_active[layer + 1]
+        stride_in, stride_out = padded(n_in), padded(n_out)
+        next_values = values + 4 * rule.batch_size * padded(fan_in)
+        inputs, outputs = values + 4 * low * stride_in, next_values + 4 * low * stride_out
+        unit_start += fan_in
+        active_out = batch_.active + 4 * unit_start
+        if n_out < fan_out:
+            for c in range(0, n_out, TILE_COLUMNS):
+                n = min(TILE_COLUMNS, n_out - c)
+                pack_columns(theta, fan_out, active, n_in, active_out + 4 * c, n, panel)
+                multiply_(
+                    inputs, stride_in, 1, n_rows, panel, TILE_COLUMNS, 0, n_in,
+                    outputs + 4 * c, stride_out, n,
+                )  # fmt: skip
+        else:
+            multiply_(
+                inputs, stride_in, 1, n_rows, theta, fan_out, active if n_in < fan_in else 0,
+                n_in, outputs, stride_out, n_out,
+            )  # fmt: skip
+        if layer < n_layers - 1:
+            activate_(
+                rule.activation, matrix(outputs, n_rows, stride_out),
+                floats(batch_.active_bias + 4 * unit_start, n_out),
+                floats(batch_.active_gate + 4 * unit_start, n_out),
+            )  # fmt: skip
+        theta += 4 * (fan_in + 1) * fan_out
+        active, values = active_out, next_values
+
+
+@kernel
+def judge_(weights, batch_, rule, low, high):
+    """Turn the outputs of some rows into the derivatives of their loss, and note the losses."""
+    n_layers = weights.n_layers
+    widths = longs(weights.widths, n_layers + 1)
+    unit_start, values = 0, batch_.values
+    for layer in range(n_layers):
+        unit_start += widths[layer]
+        values += 4 * rule.batch_size * padded(widths[layer])
+    n_outputs, n_targets = widths[n_layers], batch_.n_targets
+    stride = padded(n_outputs)
+    output_loss_(
+        rule.loss,
+        matrix(values + 4 * low * stride, high - low, stride),
+        floats(batch_.active_bias + 4 * unit_start, n_outputs),
+        matrix(batch_.targets + 4 * low * n_targets, high - low, n_targets),
+        np.float32(1.0) / np.float32(longs(batch_.job, JOB)[_N_ROWS]),
+        doubles(batch_.losses + 8 * low, high - low),
+    )
+
+
+@kernel
+def backward_(weights, batch_, rule, low, high, number):
+    """Carry the derivatives of some rows from the outputs back to the first layer."""
+    n_layers = weights.n_layers
+    widths, n_active = longs(weights.widths, n_layers + 1), longs(batch_.n_active, n_layers + 1)
+    n_rows = high - low
+    panel = batch_.scratch + 4 * number * batch_.n_scratch
+    theta, values, deltas, unit_start = weights.theta, batch_.values, batch_.deltas, 0
+    for layer in range(n_layers):
+        fan_in = widths[layer]
+        theta += 4 * (fan_in + 1) * widths[layer + 1]
+        values += 4 * rule.batch_size * padded(fan_in)
+        deltas += 4 * rule.batch_size * padded(fan_in) if layer > 0 else 0
+        unit_start += fan_in
+    delta = values + 4 * low * padded(n_active[n_layers])
+    for layer in range(n_layers - 1, 0, -1):
+        fan_in, fan_out = widths[layer], widths[layer + 1]
+        n_in, n_out = n_active[layer], n_active[layer + 1]
+        stride_in, stride_out = padded(n_in), padded(n_out)
+        theta -= 4 * (fan_in + 1) * fan_out
+        values -= 4 * rule.batch_size * padded(fan_in)
+        deltas -= 4 * rule.batch_size * padded(fan_in)
+        active_out = batch_.active + 4 * unit_start
+        unit_start -= fan_in
+        active_in = batch_.active + 4 * unit_start
+        upstream = deltas + 4 * low * stride_in
+        for c in range(0, n_in, TILE_COLUMNS):
+            n = min(TILE_COLUMNS, n_in - c)
+            pack_transposed(theta, fan_out, active_in + 4 * c, n, active_out, n_out, panel)
+            multiply_(
+                delta, stride_out, 1, n_rows, panel, TILE_COLUMNS, 0, n_out,
+                upstream + 4 * c, stride_in, n,
+            )  # fmt: skip
+        differentiate_(
+            rule.activation, matrix(values + 4 * low * stride_in, n_rows, stride_in),
+            matrix(upstream, n_rows, stride_in),
+            floats(batch_.active_gate + 4 * unit_start, n_in),
+        )  # fmt: skip
+        delta = upstream
+
+
+# --- a share of the weights: gradient and step ---------------------------------------
+
+
+class Step(NamedTuple):
+    """What a step of the weights takes; the same for all of a mini-batch."""
+
+    solver: int
+    rate: np.float32
+    decay: np.float32
+    beta_1: np.float32
+    beta_2: np.float32
+    epsilon: np.float32
+    momentum: np.float32
+    nesterov: bool
+
+
+@kernel
+def step_(weights_, step, place, n, gradient):
+    """Let the solver move n parameters from number `place` on."""
+    theta, first = floats(weights_.theta + 4 * place, n), floats(weights_.first + 4 * place, n)
+    if step.solver == ADAM:
+        adam_step_(
+            theta, first, floats(weights_.second + 4 * place, n), floats(gradient, n),
+            step.rate, step.beta_1, step.beta_2, step.epsilon, step.decay,
+        )  # fmt: skip
+    else:
+        sgd_step_(
+            theta, first, floats(gradient, n), step.rate, step.momentum, step.nesterov,
+            step.decay,
+        )  # fmt: skip
+
+
+@kernel(part=True)
+def note_gate_gradients_(theta, fan_out, active_in, n_in, active_out, n_out, gradient, gates_, g):
+    """Note dL/dz of some units from the gradient of their weights; `g` is their set's first gate.
+
+    ``dL/dz_j = <W_j, dL/dW_j> / z_j``: the gate multiplies the whole row j, so no product
+    beside the one for the weights is needed.
+    """
+    rows, columns = ints(active_in, n_in), ints(active_out, n_out)
+    values, slopes = (
+        floats(gates_.gate_value, gates_.n_gates),
+        floats(gates_.gate_slope, gates_.n_gates),
+    )
+    noted = floats(gates_.gate_gradient, gates_.n_gates)
+    for r in range(n_in):
+        gate = g + rows[r]
+        if slopes[gate] > 0:
+            own = floats(gradient + 4 * r * n_out, n_out)
+            weights = floats(theta + 4 * rows[r] * fan_out, fan_out)
+            if n_out == fan_out:
+                product = dot(weights, own)
+            else:
+                product = np.float32(0.0)
+                for c in range(n_out):
+                    product += weights[columns[c]] * own[c]
+            noted[gate] = product / values[gate]
+
+
+@kernel
+def spread_row(compact, active, n_active, out_, n):
+    """Overwrite n entries by zeros, and by those of `compact` at places `active`."""
+    source, places, target = floats(compact, n_active), ints(active, n_active), floats(out_, n)
+    for c in range(n):
+        target[c] = np.float32(0.0)
+    for c in range(n_active):
+        target[places[c]] = source[c]
+
+
+@kernel(part=True)
+def step_rows_(weights_, step, start, fan_out, active_in, n_in, active_out, n_out, gradient, row):
+    """Move the weights of the units `active_in`, whose compact gradient is given."""
+    rows = ints(active_in, n_in)
+    r = 0
+    while r < n_in:
+        n = 1
+        place = start + rows[r] * fan_out
+        own = gradient + 4 * r * n_out
+        if n_out == fan_out:
+            # Neighbours in one go: short rows would waste most of a vector each.
+            while r + n < n_in and rows[r + n] == rows[r] + n:
+                n += 1
+            step_(weights_, step, place, n * fan_out, own)
+        else:
+            spread_row(own, active_out, n_out, row, fan_out)
+            step_(weights_, step, place, fan_out, row)
+        r += n
+
+
+@kernel
+def step_idle_(weights_, step, start, fan_out, low, high, row):
+    """Move the weights of the units from `low` to `high`, whose gradient is zero."""
+    gradient = floats(row, fan_out)
+    for c in range(fan_out if low < high else 0):
+        gradient[c] = np.float32(0.0)
+    for j in range(low, high):
+        step_(weights_, step, start + j * fan_out, fan_out, row)
+
+
+@kernel(part=True)
+def update_layer_(
+    weights_, gates_, batch, step, n_rows, number, size, start, fan_in, fan_out, n_in, n_out,
+    active_in, active_out, values, delta, gate_start,
+):  # fmt: skip
+    """Sum up and apply a member's share of one layer's gradient."""
+    row = batch.scratch + 4 * number * batch.n_scratch
+    gradient = row + 4 * fan_out
+    stride_in, stride_out = padded(n_in), padded(n_out)
+    positions = ints(active_in, n_in)
+    low, high = share(n_in, TILE_ROWS, number, size), share(n_in, TILE_ROWS, number + 1, size)
+    done = 0 if number == 0 else np.int64(positions[low]) if low < n_in else fan_in
+    panel = max(TILE_ROWS, PANEL // n_out // TILE_ROWS * TILE_ROWS)
+    for c in range(low, high, panel):
+        n = min(panel, high - c)
+        some = active_in + 4 * c
+        multiply_(
+            values + 4 * c, 1, stride_in, n, delta, stride_out, 0, n_rows, gradient, n_out, n_out
+        )
+        if gate_start >= 0:
+            note_gate_gradients_(
+                weights_.theta + 4 * start, fan_out, some, n, active_out, n_out, gradient,
+                gates_, gate_start,
+            )  # fmt: skip
+        step_rows_(
+            weights_, step, start, fan_out, some, n, active_out, n_out, gradient, row
+        )  # fmt: skip
+        # Rows in between that are not active.
+        for k in range(c, c + n):
+            step_idle_(weights_, step, start, fan_out, done, np.int64(positions[k]), row)
+            done = np.int64(positions[k]) + 1
+    stop = np.int64(positions[high]) if high < n_in else fan_in
+    step_idle_(weights_, step, start, fan_out, done, stop, row)
+
+
+@kernel(part=True)
+def update_biases_(weights_, batch, step, n_rows, place, fan_out, n_out, active_out, delta, number):
+    """Sum up and apply the gradient of one layer's biases."""
+    row = batch.scratch + 4 * number * batch.n_scratch
+    gradient = row + 4 * fan_out
+    sum_rows(matrix(delta, n_rows, padded(n_out)), floats(gradient, n_out))
+    if n_out < fan_out:
+        spread_row(gradient, active_out, n_out, row, fan_out)
+        gradient = row
+    step_(weights_, step, place, fan_out, gradient)
+
+
+@kernel
+def adam_correction(rule, t):
+    """Adam's bias correction in its t-th step (Kingma and Ba 2015, section 2)."""
+    return np.sqrt(1.0 - rule.beta_2**t) / (1.0 - rule.beta_1**t)
+
+
+@kernel(part=True)
+def make_step(rule, t, decay):
+    """Numbers of the t-th step."""
+    return Step(
+        rule.solver,
+        np.float32(rule.rate * adam_correction(rule, t) if rule.solver == ADAM else rule.rate),
+        np.float32(decay), np.float32(rule.beta_1), np.float32(rule.beta_2),
+        np.float32(rule.epsilon), np.float32(rule.momentum), rule.nesterov,
+    )  # fmt: skip
+
+
+@kernel(part=True)
+def update_(weights_, gates_, batch, rule, number, size):
+    """Sum up a member's share of the gradients over the mini-batch, and move those weights."""
+    n_layers = weights_.n_layers
+    widths, n_active = longs(weights_.widths, n_layers + 1), longs(batch.n_active, n_layers + 1)
+    gate_start = longs(gates_.gate_start, n_layers)
+    n_rows = longs(batch.job, JOB)[_N_ROWS]
+    t = float(longs(weights_.step, 1)[0] + 1)
+    step = make_step(rule, t, rule.alpha / n_rows)
+    bias_step = make_step(rule, t, 0.0)
+    start, active_in, values, deltas = 0, batch.active, batch.values, batch.deltas
+    for layer in range(n_layers):
+        fan_in, fan_out = widths[layer], widths[layer + 1]
+        n_in, n_out = n_active[layer], n_active[layer + 1]
+        active_out = active_in + 4 * fan_in
+        next_values = values + 4 * rule.batch_size * padded(fan_in)
+        delta = deltas if layer < n_layers - 1 else next_values
+        deltas += 4 * rule.batch_size * padded(fan_out)
+        update_layer_(
+            weights_, gates_, batch, step, n_rows, number, size, start, fan_in, fan_out, n_in,
+            n_out, active_in, active_out, values, delta, gate_start[layer],
+        )  # fmt: skip
+        start += fan_in * fan_out
+        if number == size - 1:
+            update_biases_(
+                weights_, batch, bias_step, n_rows, start, fan_out, n_out, active_out, delta,
+                number,
+            )  # fmt: skip
+        start += fan_out
+        active_in, values = active_out, next_values
+
+
+@kernel
+def update_gates_(gates_, rule, rate):
+    """Add the penalty's derivative and take one Adam step on the log-odds."""
+    n = gates_.n_gates
+    price, probability = floats(gates_.price, n), floats(gates_.on_probability, n)
+    gradient, slope = floats(gates_.gate_gradient, n), floats(gates_.gate_slope, n)
+    log_odds = floats(gates_.log_odds, n)
+    lam = np.float32(rule.lam)
+    for j in range(n):
+        pi = probability[j]
+        gradient[j] = gradient[j] * slope[j] + lam * price[j] * pi * (np.float32(1.0) - pi)
+    adam_step_(
+        log_odds, floats(gates_.gate_first, n), floats(gates_.gate_second, n), gradient,
+        np.float32(rate), np.float32(rule.beta_1), np.float32(rule.beta_2),
+        np.float32(rule.epsilon), np.float32(0.0),
+    )  # fmt: skip
+    clamp_(log_odds)
+
+
+# --- the loop ------------------------------------------------------------------------
+
+
+@kernel(part=True)
+def look_ahead_(weights, batch_, rule, x_source, order, number, size):
+    """List a member's share of the next mini-batch's rows and have them fetched."""
+    job = longs(batch_.job, JOB)
+    low, high = share(job[_N_NEXT], 1, number, size), share(job[_N_NEXT], 1, number + 1, size)
+    rows = batch_.rows + 4 * (rule.batch_size + low)
+    list_rows_(order, job[_NEXT_START] + low, ints(rows, high - low))
+    if job[_LOOK] != 0:
+        n_inputs = longs(weights.widths, 1)[0]
+        look_for_lit_(batch_, x_source, rows, high - low, number, n_inputs)
+    else:
+        n = longs(batch_.n_landmarks, 1)[0]
+        prefetch_rows(x_source, rows, high - low, batch_.landmarks, n)
+
+
+@kernel(part=True)
+def share_work_(weights_, gates_, batch_, rule, x_source, y_source, order, team, number, size):
+    """Do a member's share of one mini-batch; return the sum of all rows' losses.
+
+    Where that is not finite, no weight has been moved.
+    """
+    job = longs(batch_.job, JOB)
+    n_rows = job[_N_ROWS]
+    low = share(n_rows, TILE_ROWS, number, size)
+    high = share(n_rows, TILE_ROWS, number + 1, size)
+    if low < high:
+        gather_(batch_, x_source, y_source, low, high, number, longs(batch_.n_active, 1)[0])
+        forward_(weights_, batch_, rule, low, high, number)
+        judge_(weights_, batch_, rule, low, high)
+        backward_(weights_, batch_, rule, low, high, number)
+    team_meet(team, number, size)
+    loss = 0.0
+    losses = doubles(batch_.losses, n_rows)
+    for i in range(n_rows):
+        loss += losses[i]
+    if np.isfinite(loss):
+        look_ahead_(weights_, batch_, rule, x_source, order, number, size)
+        update_(weights_, gates_, batch_, rule, number, size)
+    team_meet(team, number, size)
+    return loss
+
+
+@kernel(part=True)
+def prepare_(weights, gates_, batch_, rule, x_source, order, start, uniforms, is_first, size):
+    """Leader: settle all that the mini-batch from row `start` on needs; return its penalty.
+
+    `size` is that of the team which looked through its columns, and `is_first` says that
+    nobody has.
+    """
+    n_inputs = longs(weights.widths, 1)[0]
+    lit_pause, job = longs(batch_.lit_pause, 1), longs(batch_.job, JOB)
+    rows = ints(batch_.rows, 2 * rule.batch_size)
+    n_rows = min(rule.batch_size, order.n_rows - start)
+    n_next = min(rule.batch_size, order.n_rows - start - n_rows)
+    if is_first:
+        list_rows_(order, start, rows[:n_rows])
+    else:
+        for k in range(n_rows):
+            rows[k] = rows[rule.batch_size + k]
+    penalty = draw_gates_(gates_, uniforms)
+    use_lit = lit_pause[0] == 0
+    if use_lit:
+        if is_first:
+            look_for_lit_(batch_, x_source, batch_.rows, n_rows, 0, n_inputs)
+        gather_lit_(batch_, 1 if is_first else size, n_inputs)
+    else:
+        lit_pause[0] -= 1
+    list_units_(weights, gates_, batch_, use_lit, COMPACT_INPUTS, COMPACT_HIDDEN)
+    job[_N_ROWS], job[_N_NEXT], job[_NEXT_START] = n_rows, n_next, start + n_rows
+    job[_LOOK] = lit_pause[0] == 0
     return penalty
 
 
 @kernel
-def forward_(weights, batch_, rule, n_rows, n_active):
-    """Compute all activations of the mini-batch up to the outputs, without their bias."""
-    n_layers = len(weights.widths) - 1
-    start = 0
-    unit_start = 0
-    for layer in range(n_layers):
-        fan_in, fan_out = weights.widths[layer], weights.widths[layer + 1]
-        size = fan_in * fan_out
-        n_in, n_out = n_active[layer], n_active[layer + 1]
-        next_start = unit_start + fan_in
-        block = weights.theta[start : start + size]
-        if n_in < fan_in or n_out < fan_out:
-            block = weights.work[start : start + size]
-            pack_block(
-                weights.theta[start : start + size], fan_out,
-                batch_.active[unit_start : unit_start + n_in],
-                batch_.active[next_start : next_start + n_out], block,
-            )  # fmt: skip
-        low = rule.batch_size * unit_start
-        high = rule.batch_size * next_start
-        inputs = batch_.values[low : low + n_rows * n_in]
-        outputs = batch_.values[high : high + n_rows * n_out]
-        gemm(
-            0, 0, n_rows, n_out, n_in, inputs.ctypes.data, n_in, block.ctypes.data, n_out,
-            outputs.ctypes.data, n_out,
-        )  # fmt: skip
-        if layer < n_layers - 1:
-            for c in range(n_out):
-                batch_.bias[c] = weights.theta[start + size + batch_.active[next_start + c]]
-            activate_(
-                rule.activation, outputs.reshape(n_rows, n_out), batch_.bias[:n_out],
-                batch_.active_gate[next_start : next_start + n_out],
-            )  # fmt: skip
-        start += size + fan_out
-        unit_start = next_start
-
-
-@kernel
-def backward_(weights_, batch_, rule, n_rows, n_active):
-    """Turn the outputs' derivatives into the compact gradients of all layers, in `work`."""
-    n_layers = len(weights_.widths) - 1
-    start = len(weights_.theta)
-    unit_start = 0
-    for layer in range(n_layers):
-        unit_start += weights_.widths[layer]
-    for layer in range(n_layers - 1, -1, -1):
-        fan_in, fan_out = weights_.widths[layer], weights_.widths[layer + 1]
-        size = fan_in * fan_out
-        start -= size + fan_out
-        next_start = unit_start
-        unit_start -= fan_in
-        n_in, n_out = n_active[layer], n_active[layer + 1]
-        low = rule.batch_size * unit_start
-        high = rule.batch_size * next_start
-        inputs = batch_.values[low : low + n_rows * n_in]
-        delta = batch_.values[high : high + n_rows * n_out]
-        upstream = batch_.upstream[: n_rows * n_in] if layer > 0 else batch_.upstream[:0]
-        work = weights_.work[start : start + size]
-        if layer > 0:
-            # Before the gradient overwrites the compact weights in `work`.
-            block = work
-            if n_in == fan_in and n_out == fan_out:
-                block = weights_.theta[start : start + size]
-            gemm(
-                0, 1, n_rows, n_in, n_out, delta.ctypes.data, n_out, block.ctypes.data,
-                n_out, upstream.ctypes.data, n_in,
-            )  # fmt: skip
-        sum_rows(
-            delta.reshape(n_rows, n_out),
-            weights_.work[start + size : start + size + n_out],
-        )
-        gemm(
-            1, 0, n_in, n_out, n_rows, inputs.ctypes.data, n_in, delta.ctypes.data, n_out,
-            work.ctypes.data, n_out,
-        )  # fmt: skip
-        if layer > 0:
-            differentiate_(
-                rule.activation, inputs.reshape(n_rows, n_in), upstream.reshape(n_rows, n_in),
-                batch_.active_gate[unit_start : unit_start + n_in],
-            )  # fmt: skip
-
-
-@kernel
-def update_(weights_, gates_, batch_, rule, n_rows, n_active):
-    """Move all weights, biases and log-odds by one step."""
-    weights_.step[0] += 1
-    t = float(weights_.step[0])
-    correction = np.sqrt(1.0 - rule.beta_2**t) / (1.0 - rule.beta_1**t)
-    decay = np.float32(rule.alpha / n_rows)
-    rate = np.float32(rule.rate * correction if rule.solver == ADAM else rule.rate)
-    start = 0
-    unit_start = 0
-    for layer in range(len(weights_.widths) - 1):
-        update_layer_(
-            weights_, gates_, batch_, rule, rate, decay, layer, start, unit_start,
-            n_active[layer], n_active[layer + 1],
-        )  # fmt: skip
-        start += (weights_.widths[layer] + 1) * weights_.widths[layer + 1]
-        unit_start += weights_.widths[layer]
-    if len(gates_.log_odds) > 0:
-        update_gates_(gates_, rule, rule.gate_rate * correction)
-
-
-@kernel
-def train_batches(weights_, gates_, batch_, rule, x_source, y_source, order, uniforms, tally_):
-    """Train on the rows `order`, mini-batch after mini-batch.
+def train_batches(
+    weights_, gates_, batch_, rule, x_source, y_source, order, first, uniforms, tally_, team,
+    seat,
+):  # fmt: skip
+    """Train on some mini-batches of an epoch.
 
     Parameters
     ----------
     weights_, gates_, batch_ : Weights, Gates, Batch
-        Views of the training buffers; overwritten.
+        Addresses of the training buffers, which are overwritten.
     rule : Rule
     x_source, y_source : int
         Addresses of the row sources of X and of the encoded targets.
-    order : int32 array of shape (n_rows,)
-        Row numbers, in the order in which they are visited.
+    order : Order
+        The rows of the epoch.
+    first : int
+        Number of the first mini-batch within the epoch.
     uniforms : float32 array of shape (n_batches, n_units)
         One draw per gated unit and mini-batch, in ``[0, 1)``.
     tally_ : float64 array of shape (2,)
         Sums over the rows of the loss, and of the mini-batch's expected penalty (before
         lam); added to.
+    team : int
+        Address of the `Team` whose helpers share the work; 0 for none.
+    seat : int
+        0 for the leader. A helper gives the number of its seat, from 1 on, and works at
+        whatever mini-batches of the epoch the leader calls it for; `first`, `uniforms` and
+        `tally_` are then of no account.
 
     Returns
     -------
@@ -397,51 +741,37 @@ def train_batches(weights_, gates_, batch_, rule, x_source, y_source, order, uni
         one is not finite; the parameters are as before that mini-batch.
     """
     before = flush_begin()
-    widths = weights_.widths
-    n_layers = len(widths) - 1
-    n_active = np.empty(n_layers + 1, np.int64)
-    n_targets = batch_.targets.shape[1]
-    target_columns = np.arange(n_targets).astype(np.int32)
-    n_batches = (len(order) + rule.batch_size - 1) // rule.batch_size
+    job, step = longs(batch_.job, JOB), longs(weights_.step, 1)
     done = 0
-    while done < n_batches:
-        rows = order[done * rule.batch_size : (done + 1) * rule.batch_size]
-        n_rows = len(rows)
-        penalty = draw_gates_(gates_, uniforms[done])
-        use_lit = look_for_lit_(batch_, x_source, rows, widths[0])
-        unit_start = 0
-        for layer in range(n_layers):
-            n_active[layer] = list_active_(
-                batch_, gates_, unit_start, gates_.start[layer], widths[layer],
-                use_lit and layer == 0, COMPACT_INPUTS if layer == 0 else COMPACT_HIDDEN,
+    start = first * rule.batch_size
+    penalty = 0.0
+    number = 0
+    size = 1
+    while seat > 0 or done < len(uniforms):
+        if seat > 0:
+            number = team_enlist(team, seat)
+            if number == 0:
+                break
+            size = team_size(team)
+        else:
+            penalty = prepare_(
+                weights_, gates_, batch_, rule, x_source, order, start, uniforms[done], done == 0,
+                size,
             )  # fmt: skip
-            unit_start += widths[layer]
-        n_outputs = widths[n_layers]
-        n_active[n_layers] = n_outputs
-        for c in range(n_outputs):
-            batch_.active[unit_start + c] = c
-        n_in = n_active[0]
-        for c in range(n_in):
-            batch_.wanted[c] = batch_.columns[batch_.active[c]]
-        read_rows(
-            x_source, rows.ctypes.data, n_rows, batch_.wanted.ctypes.data, n_in,
-            batch_.active_gate.ctypes.data, batch_.values.ctypes.data, 0,
-        )  # fmt: skip
-        read_rows(
-            y_source, rows.ctypes.data, n_rows, target_columns.ctypes.data, n_targets,
-            0, batch_.targets.ctypes.data, 0,
-        )  # fmt: skip
-        forward_(weights_, batch_, rule, n_rows, n_active)
-        low = rule.batch_size * unit_start
-        outputs = batch_.values[low : low + n_rows * n_outputs].reshape(n_rows, n_outputs)
-        bias = weights_.theta[len(weights_.theta) - n_outputs :]
-        loss = output_loss_(rule.loss, outputs, bias, batch_.targets)
-        if not np.isfinite(loss):
-            break
-        backward_(weights_, batch_, rule, n_rows, n_active)
-        update_(weights_, gates_, batch_, rule, n_rows, n_active)
-        tally_[0] += loss
-        tally_[1] += penalty * n_rows
-        done += 1
+            size = team_call(team) if team != 0 else 1
+        loss = share_work_(
+            weights_, gates_, batch_, rule, x_source, y_source, order, team, number, size
+        )
+        if seat == 0:
+            if not np.isfinite(loss):
+                break
+            step[0] += 1
+            update_gates_(gates_, rule, rule.gate_rate * adam_correction(rule, float(step[0])))
+            tally_[0] += loss
+            tally_[1] += penalty * job[_N_ROWS]
+            start += job[_N_ROWS]
+            done += 1
+    if seat == 0 and team != 0:
+        team_rest(team)
     flush_end(before)
     return done

@@ -24,6 +24,7 @@ from fastl0 import validation
 from fastl0._kernels import RowSource
 from fastl0.callbacks import EpochCallbacks
 from fastl0.network import Network
+from fastl0.threads import usable_threads
 from fastl0.training import HISTORY, Data, EpochHook, Plan, Record, Trainer
 from fastl0.validation import Targets
 
@@ -87,11 +88,13 @@ def fit_classifier(
             validation.check_same_targets(targets, estimator.classes_, estimator._multilabel)
         random_state = check_random_state(estimator.random_state)
         rows, validation_rows = _split(estimator, targets, random_state)
-        plan = _plan(estimator, targets, len(rows))
+        n_rows = len(rows) or len(targets.codes)
+        plan = _plan(estimator, targets, n_rows)
         trainer = _trainer(estimator, plan, targets, X.shape[1], random_state, warm)
         data = Data(
-            x=RowSource(x_values),
+            x=RowSource(x_values, trainer.buffers.n_threads),
             y=RowSource(targets.codes),
+            n_rows=n_rows,
             rows=rows,
             validation_rows=validation_rows,
             validation_codes=_as_codes(targets.codes[validation_rows]),
@@ -135,10 +138,10 @@ def _as_codes(codes: NDArray[np.integer]) -> NDArray[np.integer]:
 def _split(
     estimator: Any, targets: Targets, random_state: np.random.RandomState
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Row numbers to train on and to judge by."""
-    rows = np.arange(len(targets.codes), dtype=np.int32)
+    """Row numbers to train on (none for all of them) and to judge by."""
     if not estimator.early_stopping:
-        return rows, rows[:0]
+        return np.zeros(0, np.int32), np.zeros(0, np.int32)
+    rows = np.arange(len(targets.codes), dtype=np.int32)
     try:
         train, judge = train_test_split(
             rows,
@@ -191,7 +194,7 @@ def _trainer(
         seed = random_state.randint(0, 2**31, size=8)
         widths = [n_features, *shaping["hidden_layer_sizes"], targets.n_outputs]
         rng = np.random.default_rng([int(part) for part in seed])
-        return Trainer(plan, widths, targets.codes.shape[1], rng)
+        return Trainer(plan, widths, targets.codes.shape[1], rng, usable_threads())
     for name, value in shaping.items():
         if value != warm.shaping[name]:
             raise ValueError(
@@ -200,7 +203,7 @@ def _trainer(
             )
     # A copy: a fit that fails leaves the last one's state as it was.
     trainer = copy.deepcopy(warm.trainer)
-    trainer.buffers.set_batch_size(plan.batch_size)
+    trainer.buffers.make_room(plan.batch_size, usable_threads())
     return trainer
 
 

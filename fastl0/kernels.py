@@ -48,7 +48,7 @@ _E2, _E3, _E4, _E5, _E6, _E7 = (np.float32(1.0 / math.factorial(k)) for k in ran
 _L3, _L5, _L7, _L9 = (np.float32(1.0 / k) for k in (3, 5, 7, 9))
 
 
-@kernel
+@kernel(exact=True)
 def exp(x):
     """Exponential of a float32 number <= 0, to 2e-7; below -87 as at -87, of NaN NaN.
 
@@ -62,7 +62,7 @@ def exp(x):
     return (p * r * r + r + _ONE) * power
 
 
-@kernel
+@kernel(exact=True)
 def log(x):
     """Logarithm of a normal positive float32 number, to 2e-7 (of the result or of 1).
 
@@ -126,82 +126,78 @@ def activate_(activation, values_, bias, gates):
     ----------
     activation : int
         One of `IDENTITY`, `LOGISTIC`, `TANH`, `RELU`.
-    values_ : float32 array of shape (n_rows, n_units)
-        Overwritten.
+    values_ : float32 array of shape (n_rows, >= n_units)
+        Its first n_units columns are overwritten.
     bias, gates : float32 arrays of shape (n_units,)
     """
     for i in range(values_.shape[0]):
         row = values_[i]
         if activation == RELU:
-            for j in range(len(row)):
+            for j in range(len(bias)):
                 row[j] = max(row[j] + bias[j], _ZERO) * gates[j]
         elif activation == TANH:
-            for j in range(len(row)):
+            for j in range(len(bias)):
                 row[j] = math.tanh(row[j] + bias[j]) * gates[j]
         elif activation == LOGISTIC:
-            for j in range(len(row)):
+            for j in range(len(bias)):
                 row[j] = sigmoid(row[j] + bias[j]) * gates[j]
         else:
-            for j in range(len(row)):
+            for j in range(len(bias)):
                 row[j] = (row[j] + bias[j]) * gates[j]
 
 
 @kernel
-def differentiate_(activation, values_, upstream, gates):
-    """Overwrite gated activations by the loss's derivative by the pre-activation.
+def differentiate_(activation, values, upstream_, gates):
+    """Turn the loss's derivative by ``z * h`` into that by the pre-activation.
 
-    With ``h = f(a)`` and ``values = z * h`` on entry, ``upstream`` the derivative by
-    ``z * h``: on exit ``values = upstream * z * f'(a)``, f' expressed by h.
+    With ``h = f(a)`` and ``values = z * h``: ``upstream *= z * f'(a)``, f' expressed by h.
 
     Parameters
     ----------
     activation : int
-    values_ : float32 array of shape (n_rows, n_units)
-        Overwritten.
-    upstream : float32 array of shape (n_rows, n_units)
+    values : float32 array of shape (n_rows, >= n_units)
+    upstream_ : float32 array of shape (n_rows, >= n_units)
+        Its first n_units columns are overwritten.
     gates : float32 array of shape (n_units,)
         Where a gate is 0 the result is 0.
     """
-    for i in range(values_.shape[0]):
-        row = values_[i]
-        up = upstream[i]
+    for i in range(values.shape[0]):
+        row = values[i]
+        up = upstream_[i]
         if activation == RELU:
-            for j in range(len(row)):
-                row[j] = up[j] * gates[j] if row[j] > _ZERO else _ZERO
+            for j in range(len(gates)):
+                up[j] = up[j] * gates[j] if row[j] > _ZERO else _ZERO
         elif activation == IDENTITY:
-            for j in range(len(row)):
-                row[j] = up[j] * gates[j]
+            for j in range(len(gates)):
+                up[j] = up[j] * gates[j]
         else:
-            for j in range(len(row)):
+            for j in range(len(gates)):
                 z = gates[j]
                 h = row[j] / z if z > _ZERO else _ZERO
                 slope = _ONE - h * h if activation == TANH else h * (_ONE - h)
-                row[j] = up[j] * z * slope
+                up[j] = up[j] * z * slope
 
 
 @kernel
-def output_loss_(loss, values_, bias, targets):
-    """Overwrite output pre-activations by the mean loss's derivative; return its sum.
+def output_loss_(loss, values_, bias, targets, scale, losses_):
+    """Overwrite output pre-activations by the derivative of the loss; note each row's loss.
 
     Parameters
     ----------
     loss : int
         `SOFTMAX_LOSS`: cross-entropy of the softmax, `targets` holds class codes.
         `LOGISTIC_LOSS`: sum over outputs of the binary cross-entropy, `targets` 0 or 1.
-    values_ : float32 array of shape (n_rows, n_outputs)
-        Pre-activations without bias; overwritten with ``(p - y) / n_rows``.
+    values_ : float32 array of shape (n_rows, >= n_outputs)
+        Pre-activations without bias; overwritten with ``(p - y) * scale``.
     bias : float32 array of shape (n_outputs,)
     targets : float32 array of shape (n_rows, 1) or (n_rows, n_outputs)
-
-    Returns
-    -------
-    float
-        Sum of the rows' losses.
+    scale : float32
+        One over the rows of the mini-batch, for the derivative of the mean loss.
+    losses_ : float64 array of shape (n_rows,)
+        Overwritten.
     """
-    n_rows, n_outputs = values_.shape
-    inverse = _ONE / np.float32(n_rows)
-    total = 0.0
-    for i in range(n_rows):
+    n_outputs = len(bias)
+    for i in range(values_.shape[0]):
         row = values_[i]
         for j in range(n_outputs):
             row[j] += bias[j]
@@ -211,30 +207,32 @@ def output_loss_(loss, values_, bias, targets):
             for j in range(1, n_outputs):
                 highest = max(highest, row[j])
             wanted = row[code] - highest
-            scale = _ZERO
+            total = _ZERO
             for j in range(n_outputs):
-                row[j] = math.exp(row[j] - highest)
-                scale += row[j]
-            total += math.log(scale) - wanted
+                row[j] = exp(row[j] - highest)
+                total += row[j]
+            losses_[i] = math.log(total) - wanted
+            share = scale / total
             for j in range(n_outputs):
-                row[j] = row[j] / scale * inverse
-            row[code] -= inverse
+                row[j] *= share
+            row[code] -= scale
         else:
+            losses_[i] = 0.0
             for j in range(n_outputs):
                 y = targets[i, j]
                 # -log p = log(1 + exp(-x)) for y = 1, with x negated for y = 0
-                total += max(row[j], _ZERO) - y * row[j] + math.log1p(math.exp(-abs(row[j])))
-                row[j] = (sigmoid(row[j]) - y) * inverse
-    return total
+                losses_[i] += max(row[j], _ZERO) - y * row[j] + math.log1p(exp(-abs(row[j])))
+                row[j] = (sigmoid(row[j]) - y) * scale
 
 
 @kernel
 def sum_rows(values, out_):
-    """Overwrite `out_` (n_units,) by the column sums of `values` (n_rows, n_units)."""
-    out_[:] = _ZERO
+    """Overwrite `out_` (n_units,) by the column sums of `values` (n_rows, >= n_units)."""
+    for j in range(len(out_)):
+        out_[j] = _ZERO
     for i in range(values.shape[0]):
         row = values[i]
-        for j in range(len(row)):
+        for j in range(len(out_)):
             out_[j] += row[j]
 
 

@@ -2,8 +2,9 @@
 
 `Buffers` allocates every array, lends views to the kernels for one call, and after an
 epoch deletes the rows and columns of units that were switched off: what is kept moves to
-the front (`_kernels.pack_weights_`) and the array is cut in place. May import
-`_kernels`, `epoch` (the layout it fills) and nothing else of fastl0.
+the front (`_kernels.pack_weights_`) and the array is cut in place. May import `_kernels`,
+`epoch` (the layout it fills), `products` (how far rows are padded) and nothing else of
+fastl0.
 """
 
 import sys
@@ -14,12 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastl0 import _kernels
-from fastl0.epoch import Batch, Gates, Weights
+from fastl0._kernels import RowSource
+from fastl0.epoch import JOB, PANEL, Batch, Gates, Weights
+from fastl0.products import OVERHANG, TILE_COLUMNS, TILE_ROWS, padded
 
 #: Mini-batches whose uniform numbers are drawn ahead in one go.
 DRAWS_AHEAD = 32
 
-_FLAT = ("theta", "first", "second", "work")
+#: Floats between the scratch of two threads, so that they share no cache line.
+APART = 32
+
+_FLAT = ("theta", "first", "second")
 _PER_GATE = {
     "log_odds": np.float32,
     "gate_first": np.float32,
@@ -32,16 +38,20 @@ _PER_GATE = {
     "on_count": np.int64,
     "on_sum": np.float64,
 }
-_SCRATCH = {
+_BATCH = {
     "columns": np.int32,
     "wanted": np.int32,
+    "landmarks": np.int32,
     "lit": np.uint8,
     "active": np.int32,
     "active_gate": np.float32,
-    "bias": np.float32,
-    "row": np.float32,
+    "active_bias": np.float32,
     "values": np.float32,
-    "upstream": np.float32,
+    "deltas": np.float32,
+    "targets": np.float32,
+    "losses": np.float64,
+    "rows": np.int32,
+    "scratch": np.float32,
     "draws": np.float32,
 }
 
@@ -71,6 +81,8 @@ class Buffers:
         Keep second moments of the weights.
     gated : sequence of bool of length ``len(widths) - 1``
         Whether the inputs and each hidden layer carry gates.
+    n_threads : int, default=1
+        Threads that may share a mini-batch.
 
     Attributes
     ----------
@@ -88,56 +100,86 @@ class Buffers:
         *,
         adam: bool,
         gated: Sequence[bool],
+        n_threads: int = 1,
     ) -> None:
         self.widths = [int(width) for width in widths]
         self.batch_size = batch_size
+        self.n_threads = n_threads
         self.whole = True
+        self._n_targets = n_targets
         self._gated = list(gated)
-        size = count_parameters(self.widths)
+        size = count_parameters(self.widths) + OVERHANG
         self._flat = {name: np.zeros(size, np.float32) for name in _FLAT}
         if not adam:
             self._flat["second"] = np.zeros(0, np.float32)
         n_gates = self._count_gates()
         self._gates = {name: np.zeros(n_gates, dtype) for name, dtype in _PER_GATE.items()}
-        self._scratch = {
-            name: np.zeros(self._scratch_size(name), dtype) for name, dtype in _SCRATCH.items()
+        self._batch = {
+            name: np.zeros(self._batch_shape(name), dtype) for name, dtype in _BATCH.items()
         }
-        self._scratch["columns"][:] = np.arange(self.widths[0])
+        self._batch["columns"][:] = np.arange(self.widths[0])
         self._small: dict[str, NDArray[Any]] = {
-            "targets": np.zeros((batch_size, n_targets), np.float32),
+            "target_columns": np.arange(n_targets, dtype=np.int32),
             "step": np.zeros(1, np.int64),
             "lit_pause": np.zeros(1, np.int64),
+            "n_landmarks": np.zeros(1, np.int64),
+            "n_active": np.zeros(len(self.widths), np.int64),
+            "job": np.zeros(JOB, np.int64),
+            "widths": np.zeros(len(self.widths), np.int64),
+            "gate_start": np.zeros(len(self.widths) - 1, np.int64),
         }
+        self._note_shape()
+
+    def _note_shape(self) -> None:
+        self._small["widths"][:] = self.widths
+        self._small["gate_start"][:] = self.gate_starts()
 
     # --- sizes -----------------------------------------------------------------------
 
     def _count_gates(self) -> int:
         return sum(w for w, g in zip(self.widths, self._gated, strict=False) if g)
 
-    def _scratch_size(self, name: str) -> int:
-        widths = self.widths
-        hidden = max(widths[1:-1], default=0)
-        return {
-            "columns": widths[0],
-            "wanted": widths[0],
-            "lit": widths[0],
-            "active": sum(widths),
-            "active_gate": sum(widths),
-            "bias": max(widths[1:]),
-            "row": max(widths[1:]),
-            "values": self.batch_size * sum(widths),
-            "upstream": self.batch_size * hidden,
-            "draws": DRAWS_AHEAD * self._count_gates(),
-        }[name]
+    def _batch_shape(self, name: str) -> tuple[int, ...]:
+        widths, batch_size = self.widths, self.batch_size
+        shapes: dict[str, tuple[int, ...]] = {
+            "columns": (widths[0],),
+            "wanted": (widths[0],),
+            "landmarks": (widths[0],),
+            "lit": (self.n_threads, widths[0]),
+            "active": (sum(widths),),
+            "active_gate": (sum(widths),),
+            "active_bias": (sum(widths),),
+            "values": (batch_size * sum(map(padded, widths)),),
+            "deltas": (batch_size * sum(map(padded, widths[1:-1])),),
+            "targets": (batch_size, self._n_targets),
+            "losses": (batch_size,),
+            "rows": (2, batch_size),
+            "scratch": (self.n_threads, self._scratch_size()),
+            "draws": (DRAWS_AHEAD * self._count_gates(),),
+        }
+        return shapes[name]
+
+    def _scratch_size(self) -> int:
+        """Floats that one thread needs beside the mini-batch."""
+        # Rows of a gradient, and one row spread to full width ...
+        widest = max(self.widths[1:])
+        most = max(
+            w * min(v, -(-PANEL // w)) for v, w in zip(self.widths, self.widths[1:], strict=False)
+        )
+        sizes = [max(TILE_ROWS * widest, most) + widest]
+        # ... columns of weights whose units are scattered, going forward and back.
+        sizes += [w * TILE_COLUMNS for w, g in zip(self.widths, self._gated[1:], strict=False) if g]
+        sizes += [w * TILE_COLUMNS for w in self.widths[2:]]
+        return max(sizes) + APART
 
     @property
     def nbytes(self) -> int:
-        """Bytes that all arrays occupy: weights, moments, gradients, gates, mini-batch."""
+        """Bytes that all arrays occupy: weights, moments, gates, mini-batch."""
         return sum(array.nbytes for array in self.arrays().values())
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays by name, not copied; not to be held across `shrink`."""
-        return {**self._flat, **self._gates, **self._scratch, **self._small}
+        return {**self._flat, **self._gates, **self._batch, **self._small}
 
     # --- lending ---------------------------------------------------------------------
 
@@ -149,44 +191,37 @@ class Buffers:
             start += width if gated else 0
         return np.array(starts, dtype=np.int64)
 
-    def weights(self) -> Weights:
-        """Lend the flat weight buffers."""
-        return Weights(
-            **self._flat, widths=np.array(self.widths, dtype=np.int64), step=self._small["step"]
+    def lend(self) -> tuple[Weights, Gates, Batch]:
+        """Lend all buffers to the kernels, by address; good until the next change of size."""
+        lent = {name: array.ctypes.data for name, array in self.arrays().items()}
+        lent |= {
+            "n_layers": len(self.widths) - 1,
+            "n_gates": self._count_gates(),
+            "n_targets": self._n_targets,
+            "n_scratch": self._scratch_size(),
+        }
+        return (
+            Weights(**{name: lent[name] for name in Weights._fields}),
+            Gates(**{name: lent[name] for name in Gates._fields}),
+            Batch(**{name: lent[name] for name in Batch._fields}),
         )
 
-    def gates(self) -> Gates:
-        """Lend the gate buffers."""
-        g = self._gates
-        return Gates(
-            log_odds=g["log_odds"],
-            first=g["gate_first"],
-            second=g["gate_second"],
-            price=g["price"],
-            value=g["gate_value"],
-            slope=g["gate_slope"],
-            on_probability=g["on_probability"],
-            gradient=g["gate_gradient"],
-            on_count=g["on_count"],
-            on_sum=g["on_sum"],
-            start=self.gate_starts(),
-        )
-
-    def batch(self) -> Batch:
-        """Lend the mini-batch and its activations."""
-        lent = {name: array for name, array in self._scratch.items() if name != "draws"}
-        small = self._small
-        return Batch(**lent, lit_pause=small["lit_pause"], targets=small["targets"])
+    def begin_epoch(self, prices: NDArray[np.floating], source: RowSource) -> None:
+        """Set the price of each gate and start its tallies anew; look at where X lies."""
+        self._small["n_landmarks"][0] = source.landmarks(self.columns, self._batch["landmarks"])
+        self._gates["price"][:] = prices
+        self._gates["on_count"][:] = 0
+        self._gates["on_sum"][:] = 0.0
 
     def draws(self, n_batches: int) -> NDArray[np.float32]:
         """Lend room for the uniform numbers of `n_batches` <= `DRAWS_AHEAD` mini-batches."""
         n_gates = self._count_gates()
-        return self._scratch["draws"][: n_batches * n_gates].reshape(n_batches, n_gates)
+        return self._batch["draws"][: n_batches * n_gates].reshape(n_batches, n_gates)
 
     @property
     def columns(self) -> NDArray[np.int32]:
         """The columns of X that are still read, ascending; not to be held."""
-        return self._scratch["columns"]
+        return self._batch["columns"]
 
     def layer(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Views of the weights (fan_in, fan_out) and biases (fan_out) of one layer."""
@@ -208,7 +243,8 @@ class Buffers:
     def squared_norm(self) -> float:
         """Sum of the squared weights of all layers, biases left out."""
         weights = (self.layer(index)[0] for index in range(len(self.widths) - 1))
-        return float(sum(np.vdot(w, w) for w in weights))
+        # Not BLAS: its threads go on spinning for milliseconds, where helpers should run.
+        return float(sum(np.einsum("ij,ij", w, w, dtype=np.float64) for w in weights))
 
     def by_set(self, name: str) -> list[NDArray[Any] | None]:
         """Split a per-gate array into views, one a set of units, None where ungated."""
@@ -230,34 +266,37 @@ class Buffers:
         """
         self.whole = False
         before = np.array(self.widths, dtype=np.int64)
+        before_size = count_parameters(self.widths)
         flags = np.concatenate([*keep, np.ones(self.widths[-1], dtype=bool)]).view(np.uint8)
         gated = [k for k, g in zip(keep, self._gated, strict=True) if g]
         gate_flags = np.concatenate(gated) if gated else np.zeros(0, dtype=bool)
         for name in self._flat:
             if self._flat[name].size:
-                n_kept = _kernels.pack_weights_(self._flat[name], before, flags)
-                _resize_(self._flat, name, n_kept)
+                n_kept = _kernels.pack_weights_(self._flat[name][:before_size], before, flags)
+                self._flat[name][n_kept : n_kept + OVERHANG] = 0.0
+                _resize_(self._flat, name, n_kept + OVERHANG)
         for name in self._gates:
             _resize_(self._gates, name, _pack_vector_(self._gates[name], gate_flags))
-        n_columns = _pack_vector_(self._scratch["columns"], keep[0])
-        _resize_(self._scratch, "columns", n_columns)
+        n_columns = _pack_vector_(self._batch["columns"], keep[0])
+        _resize_(self._batch, "columns", n_columns)
         self.widths = [*(int(k.sum()) for k in keep), self.widths[-1]]
-        self._fit_scratch()
+        self._fit_batch()
+        self._note_shape()
         self._small["lit_pause"][0] = 0
+        self._small["n_landmarks"][0] = 0
         self.whole = True
 
-    def set_batch_size(self, batch_size: int) -> None:
-        """Give the mini-batch and its activations room for `batch_size` rows."""
+    def make_room(self, batch_size: int, n_threads: int) -> None:
+        """Make room for mini-batches of `batch_size` rows and for `n_threads` threads."""
         self.whole = False
         self.batch_size = batch_size
-        shape = (batch_size, self._small["targets"].shape[1])
-        _resize_(self._small, "targets", shape)
-        self._fit_scratch()
+        self.n_threads = n_threads
+        self._fit_batch()
         self.whole = True
 
-    def _fit_scratch(self) -> None:
-        for name in self._scratch:
-            _resize_(self._scratch, name, self._scratch_size(name))
+    def _fit_batch(self) -> None:
+        for name in self._batch:
+            _resize_(self._batch, name, self._batch_shape(name))
 
 
 def _count_references(arrays: dict[str, NDArray[Any]], name: str) -> int:

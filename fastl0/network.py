@@ -17,6 +17,9 @@ from fastl0.gates import deterministic_gate
 #: Bytes of input and activations worked on at a time when many rows are predicted.
 _BLOCK_NBYTES = 8 * 2**20
 
+#: Weights of a layer from which on it pays to look for zeros among its inputs.
+_LARGE = 2**14
+
 
 @dataclass(frozen=True)
 class Network:
@@ -94,6 +97,8 @@ class Network:
     def _forward(self, values: Any) -> NDArray[np.floating]:
         last = len(self.coefs) - 1
         for layer, (coef, intercept) in enumerate(zip(self.coefs, self.intercepts, strict=True)):
+            if values.shape[0] == 1 and coef.size >= _LARGE and not issparse(values):
+                values, coef = _without_zeros(values, coef)
             values = values @ coef
             values += intercept
             _activate_(values, self.activation if layer < last else self.out_activation)
@@ -106,6 +111,19 @@ def codes_of(outputs: NDArray[np.floating], out_activation: str) -> NDArray[np.i
         return np.argmax(outputs, axis=1)
     codes = (outputs > 0.5).astype(np.intp)
     return codes[:, 0] if codes.shape[1] == 1 else codes
+
+
+def _without_zeros(
+    row: NDArray[np.floating], coef: NDArray[np.float32]
+) -> tuple[NDArray[np.floating], NDArray[np.float32]]:
+    """Leave out the terms of ``row @ coef`` that are zero, where these are many.
+
+    Reading the weights is all the cost of a single row.
+    """
+    used = np.flatnonzero(row[0])
+    if len(used) > 0.6 * row.shape[1]:
+        return row, coef
+    return row[:, used], coef[used]
 
 
 def _select(block: Any, columns: NDArray[np.intp] | None, dtype: type) -> Any:

@@ -19,8 +19,9 @@ from fastl0.epoch import Rule, train_batches
 from fastl0.kernels import ACTIVATIONS, LOGISTIC_LOSS, SOFTMAX_LOSS, SOLVERS
 from fastl0.memory import DRAWS_AHEAD, Buffers, count_parameters
 from fastl0.network import Network, codes_of, fold
+from fastl0.ordering import Order, draw_keys
 from fastl0.stopping import Patience, RateSchedule, epochs_to_wait
-from fastl0.threads import single_threaded_blas
+from fastl0.threads import Crew, Pace
 
 #: What `history_` holds of every epoch.
 HISTORY = ("loss", "n_units", "n_parameters", "buffer_nbytes", "batch_size", "epoch_time")
@@ -93,10 +94,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Data:
-    """Rows to learn from and rows to judge by. Borrows the user's X."""
+    """Rows to learn from and rows to judge by. Borrows the user's X.
+
+    `rows` are the numbers of the rows to learn from; empty for all `n_rows` of them.
+    """
 
     x: RowSource
     y: RowSource
+    n_rows: int
     rows: NDArray[np.int32]
     validation_rows: NDArray[np.int32]
     validation_codes: NDArray[np.integer]
@@ -145,10 +150,17 @@ class Trainer:
         Numbers per row of encoded targets.
     rng : numpy Generator
         Source of all random numbers: initial weights, shuffling, gates.
+    n_threads : int, default=1
+        Threads that may share a mini-batch. Their number changes no result.
     """
 
     def __init__(
-        self, plan: Plan, widths: list[int], n_targets: int, rng: np.random.Generator
+        self,
+        plan: Plan,
+        widths: list[int],
+        n_targets: int,
+        rng: np.random.Generator,
+        n_threads: int = 1,
     ) -> None:
         self.record = Record()
         self._rng = rng
@@ -159,7 +171,12 @@ class Trainer:
             for layer in range(len(widths) - 1)
         ]
         self.buffers = Buffers(
-            widths, plan.batch_size, n_targets, adam=plan.solver == "adam", gated=self._gated
+            widths,
+            plan.batch_size,
+            n_targets,
+            adam=plan.solver == "adam",
+            gated=self._gated,
+            n_threads=n_threads,
         )
         self._initialise(plan)
 
@@ -175,9 +192,9 @@ class Trainer:
                 log_odds[:] = gates.initial_log_odds(droprate, len(log_odds), self._rng)
 
     def run_epoch(
-        self, plan: Plan, data: Data, order: NDArray[np.int32], rate: float
+        self, plan: Plan, data: Data, rate: float, crew: Crew, pace: Pace
     ) -> tuple[float, bool]:
-        """Delete what the last epoch switched off, then train on the rows `order` once.
+        """Delete what the last epoch switched off, then train on all rows once.
 
         The mask acts from the next epoch on: a network that training leaves behind has
         been trained for an epoch at least since its last deletion.
@@ -194,11 +211,11 @@ class Trainer:
         DivergedError
             If the loss or a parameter is not finite.
         """
-        n_rows = len(order)
+        n_rows = data.n_rows
         n_batches = -(-n_rows // plan.batch_size)
         shrunk = plan.pruning == "hard" and self._n_draws > 0 and self._prune(plan)
         self._n_draws = 0  # an interrupted epoch leaves tallies that nothing may judge by
-        loss, penalty = self._run_batches(plan, data, order, rate)
+        loss, penalty = self._run_batches(plan, data, rate, crew, pace)
         self._n_draws = n_batches
         decay = 0.5 * plan.alpha * self.buffers.squared_norm() * n_batches / n_rows
         objective = (loss + plan.lam / n_rows * penalty) / n_rows + decay
@@ -216,26 +233,35 @@ class Trainer:
         )
 
     def _run_batches(
-        self, plan: Plan, data: Data, order: NDArray[np.int32], rate: float
+        self, plan: Plan, data: Data, rate: float, crew: Crew, pace: Pace
     ) -> tuple[float, float]:
         buffers = self.buffers
-        weights, lent_gates, batch = buffers.weights(), buffers.gates(), buffers.batch()
-        lent_gates.price[:] = pruning.prices(buffers.widths, self._gated)
-        lent_gates.on_count[:] = 0
-        lent_gates.on_sum[:] = 0.0
-        rule = plan.rule(len(order), rate)
+        buffers.begin_epoch(pruning.prices(buffers.widths, self._gated), data.x)
+        no_keys = np.zeros(0, np.uint64)
+        order = Order(data.n_rows, data.rows, draw_keys(self._rng) if plan.shuffle else no_keys)
         tally = np.zeros(2)
-        stride = DRAWS_AHEAD * plan.batch_size
-        for start in range(0, len(order), stride):
-            rows = order[start : start + stride]
-            uniforms = buffers.draws(-(-len(rows) // plan.batch_size))
-            self._rng.random(out=uniforms, dtype=np.float32)
-            done = train_batches(
-                weights, lent_gates, batch, rule, data.x.address, data.y.address, rows,
-                uniforms, tally,
-            )  # fmt: skip
-            if done < len(uniforms):
-                raise self._diverged(plan)
+        rule = plan.rule(data.n_rows, rate)
+        lent = (*buffers.lend(), rule, data.x.address, data.y.address, order)
+
+        def help_out(seat: int) -> None:
+            train_batches(*lent, 0, buffers.draws(0), tally, crew.address, seat)
+
+        n_batches = -(-data.n_rows // plan.batch_size)
+        first = 0
+        try:
+            while first < n_batches:
+                n_threads, n = pace.next(min(DRAWS_AHEAD, n_batches - first))
+                start = time.perf_counter()
+                crew.recruit(n_threads, help_out)
+                uniforms = buffers.draws(n)
+                self._rng.random(out=uniforms, dtype=np.float32)
+                done = train_batches(*lent, first, uniforms, tally, crew.address, 0)
+                pace.note(n_threads, done, time.perf_counter() - start, crew.was_late)
+                if done < n:
+                    raise self._diverged(plan)
+                first += n
+        finally:
+            crew.dismiss()
         return float(tally[0]), float(tally[1])
 
     def _prune(self, plan: Plan) -> bool:
@@ -275,23 +301,21 @@ class Trainer:
         """
         record = self.record
         record.converged = False
-        patience = record.patience = self._patience(plan, len(data.rows))
+        patience = record.patience = self._patience(plan, data.n_rows)
         schedule = RateSchedule(
             plan.learning_rate if plan.solver == "sgd" else "constant",
             plan.learning_rate_init,
             plan.power_t,
         )
         schedule.end_epoch(record.samples_seen)
-        order = np.empty_like(data.rows)
-        with single_threaded_blas():
+        n_threads = self.buffers.n_threads
+        pace = Pace(n_threads)
+        with Crew(n_threads) as crew:
             for _ in range(plan.max_iter):
                 watcher.begin_epoch()
                 start = time.perf_counter()
-                order[:] = data.rows
-                if plan.shuffle:
-                    self._rng.shuffle(order)
-                loss, shrunk = self.run_epoch(plan, data, order, schedule.rate)
-                entries = self._entries(plan, loss, time.perf_counter() - start, len(order))
+                loss, shrunk = self.run_epoch(plan, data, schedule.rate, crew, pace)
+                entries = self._entries(plan, loss, time.perf_counter() - start, data.n_rows)
                 out_of_patience = self._judge(plan, data, patience, entries, shrunk)
                 record.epochs.append(entries)
                 schedule.end_epoch(record.samples_seen)

@@ -17,6 +17,10 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _FLOAT32_TINY = float(np.finfo(np.float32).tiny)
+#: Entries up to which looking at an array costs less than scikit-learn's checks.
+_FEW = 2**14
+#: Labels looked at in one go.
+_BLOCK = 2**16
 _READABLE = {np.dtype(code) for code in "bhilqBHILQ?fd"}
 
 
@@ -76,6 +80,25 @@ def readable(X: Any) -> Any:
     return X
 
 
+def is_plain(X: Any, estimator: Any) -> bool:
+    """Whether a few rows are so plain that a fitted estimator can take them as they are.
+
+    scikit-learn's checks and `readable` would return the very same array; for one row they
+    take longer than the network does.
+    """
+    return (
+        type(X) is np.ndarray
+        and X.ndim == 2
+        and 0 < X.size <= _FEW
+        and X.dtype.char in "fd"
+        and X.dtype.isnative
+        and X.shape[1] == estimator.n_features_in_
+        and not hasattr(estimator, "feature_names_in_")
+        # False for NaN and infinity, too.
+        and bool(np.abs(X).max() <= _FLOAT32_MAX)
+    )
+
+
 def _check_csr(X: Any) -> None:
     """Refuse a CSR matrix that SciPy would read out of bounds."""
     indptr, indices, n_stored = X.indptr, X.indices, len(X.data)
@@ -119,8 +142,9 @@ def encode_targets(y: Any) -> Targets:
     """
     if y.ndim == 2 and y.shape[1] == 1:
         y = y.toarray().ravel() if issparse(y) else column_or_1d(y, warn=True)
-    check_classification_targets(y)
-    kind = type_of_target(y, input_name="y")
+    sample = _sample(y) if not issparse(y) and y.ndim == 1 and len(y) > _BLOCK else y
+    check_classification_targets(sample)
+    kind = type_of_target(sample, input_name="y")
     if kind == "multilabel-indicator":
         dense: NDArray[Any] = y.toarray() if issparse(y) else y
         if not np.isin(dense, (0, 1)).all():
@@ -143,22 +167,58 @@ def encode_targets(y: Any) -> Targets:
             "several multiclass columns. Fit one classifier a column, for instance with "
             "sklearn.multioutput.MultiOutputClassifier."
         )
-    classes, codes = np.unique(y, return_inverse=True)
+    try:
+        classes = _different(y)
+    except TypeError as error:
+        raise ValueError(
+            f"y must hold labels that can be sorted, got labels of several kinds ({error}). "
+            "Convert them, for instance with y.astype(str)."
+        ) from error
     n_classes = len(classes)
     if n_classes < 2:
         raise ValueError(
             f"y must hold at least 2 classes, got 1 class: {classes[0]!r}. Add rows of "
             "another class."
         )
-    small = np.uint8 if n_classes <= 256 else np.int32
     return Targets(
-        codes=codes.reshape(-1, 1).astype(small),
+        codes=_codes(y, classes),
         classes=classes,
         n_outputs=1 if n_classes == 2 else n_classes,
         out_activation="logistic" if n_classes == 2 else "softmax",
         multilabel=False,
         sparse=False,
     )
+
+
+def _sample(y: NDArray[Any]) -> NDArray[Any]:
+    """Return fewer labels that tell as much about the kind of target as all of y."""
+    try:
+        # Each thrice: labels of which no two are the same would look like a regression target.
+        check_classification_targets(np.tile(np.unique(y[:_BLOCK]), 3))
+        return np.tile(_different(y), 3)
+    except TypeError:  # labels that cannot be compared
+        return y
+
+
+def _different(y: NDArray[Any]) -> NDArray[Any]:
+    """Return the sorted labels, without a copy of y as a whole unless most of them differ."""
+    classes = np.unique(y[:_BLOCK])
+    found: list[NDArray[Any]] = []
+    for start in range(_BLOCK, len(y), _BLOCK):
+        found.append(np.unique(y[start : start + _BLOCK]))
+        if sum(map(len, found)) >= max(len(classes), _BLOCK):
+            classes = np.unique(np.concatenate([classes, *found]))
+            found = []
+    return np.unique(np.concatenate([classes, *found]))
+
+
+def _codes(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.integer]:
+    """Encode labels as their places among `classes`, as a column."""
+    codes = np.empty((len(y), 1), np.uint8 if len(classes) <= 256 else np.int32)
+    for start in range(0, len(y), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        codes[rows, 0] = np.searchsorted(classes, y[rows])
+    return codes
 
 
 def check_same_targets(targets: Targets, classes: NDArray[Any], multilabel: bool) -> None:

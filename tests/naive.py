@@ -54,19 +54,16 @@ def activate_(activation, values_, bias, gates):
     values_[:] = FUNCTIONS[activation](values_ + bias) * gates
 
 
-def output_loss_(loss, values_, bias, targets):
+def output_loss_(loss, values_, bias, targets, scale, losses_):
     logits = values_ + bias
-    total = 0.0
-    for row, wanted, delta in zip(logits, targets, values_, strict=True):
+    for i, (row, wanted) in enumerate(zip(logits, targets, strict=True)):
         if loss == "softmax":
             y = np.arange(len(row)) == wanted[0]
-            total += np.logaddexp.reduce(row) - row[y][0]
-            delta[:] = softmax(row) - y
+            losses_[i] = np.logaddexp.reduce(row) - row[y][0]
+            values_[i] = (softmax(row) - y) * scale
         else:
-            total += np.sum(np.logaddexp(0, row) - wanted * row)
-            delta[:] = expit(row) - wanted
-    values_ /= len(values_)
-    return total
+            losses_[i] = np.sum(np.logaddexp(0, row) - wanted * row)
+            values_[i] = (expit(row) - wanted) * scale
 
 
 def sum_rows(values, out_):
@@ -175,18 +172,18 @@ def penalty(network):
 def objective(network, X, targets, uniforms, alpha, lam):
     """Mean loss, L2 term of the mini-batch and lam times the expected number of weights."""
     gates, _ = draw(network, uniforms)
-    outputs = forward(network, X, gates)[1][-1]
-    loss = output_loss_(network.loss, outputs, 0.0, targets)
+    outputs, losses = forward(network, X, gates)[1][-1], np.empty(len(X))
+    output_loss_(network.loss, outputs, 0.0, targets, 1 / len(X), losses)
     squares = sum(np.sum(w**2) for w in network.weights)
-    return (loss + alpha / 2 * squares) / len(X) + lam * penalty(network)
+    return (losses.sum() + alpha / 2 * squares) / len(X) + lam * penalty(network)
 
 
 def backward(network, X, targets, uniforms, lam=0.0):
     """Sum of the losses, and gradients of mean loss + lam * penalty in the order of `arrays`."""
     gates, slopes = draw(network, uniforms)
     hidden, before = forward(network, X, gates)
-    delta = before[-1].copy()
-    loss = output_loss_(network.loss, delta, 0.0, targets)
+    delta, losses = before[-1].copy(), np.empty(len(X))
+    output_loss_(network.loss, delta, 0.0, targets, 1 / len(X), losses)
     n_layers = len(network.weights)
     layers, log_odds = [None] * n_layers, [None] * n_layers
     for layer in reversed(range(n_layers)):
@@ -200,7 +197,9 @@ def backward(network, X, targets, uniforms, lam=0.0):
         if layer > 0:
             derivative = DERIVATIVES[network.activation](before[layer - 1])
             delta = by_gated * gates[layer] * derivative
-    return loss, [g for layer in layers for g in layer] + [g for g in log_odds if g is not None]
+    return losses.sum(), [g for layer in layers for g in layer] + [
+        g for g in log_odds if g is not None
+    ]
 
 
 def distance_to_kinks(network, X, uniforms):

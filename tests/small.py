@@ -7,9 +7,10 @@ import naive
 import numpy as np
 
 from fastl0._kernels import RowSource
-from fastl0.epoch import COMPACT_HIDDEN, COMPACT_INPUTS, Rule, list_active_, train_batches
+from fastl0.epoch import Rule, train_batches
 from fastl0.kernels import ACTIVATIONS, LOGISTIC_LOSS, SOFTMAX_LOSS, SOLVERS
 from fastl0.memory import Buffers
+from fastl0.ordering import Order
 from fastl0.pruning import prices
 
 LOSSES = {"softmax": SOFTMAX_LOSS, "logistic": LOGISTIC_LOSS}
@@ -123,16 +124,17 @@ def off_kinks(widths, *args, settings, margin=1e-4, **keywords):
 # --- the same in real buffers --------------------------------------------------------
 
 
-def buffers_of(problem, solver="adam"):
+def buffers_of(problem, solver="adam", n_threads=1):
     buffers = Buffers(
         problem.widths,
         problem.batch_size,
         problem.targets.shape[1],
         adam=solver == "adam",
         gated=problem.gated,
+        n_threads=n_threads,
     )
     fill(buffers, problem)
-    buffers.gates().price[:] = prices(buffers.widths, problem.gated)
+    buffers.begin_epoch(prices(buffers.widths, problem.gated), RowSource(problem.X))
     return buffers
 
 
@@ -180,21 +182,26 @@ def rule(problem, settings):
     )
 
 
+def as_they_come(n_rows):
+    return Order(n_rows, np.zeros(0, np.int32), np.zeros(0, np.uint64))
+
+
 def run(buffers, problem, settings, X=None):
     """Train `buffers` on all mini-batches of `problem`; return the tally of loss and penalty."""
     tally = np.zeros(2)
     x = RowSource(problem.X if X is None else X)
     y = RowSource(problem.targets)
     done = train_batches(
-        buffers.weights(),
-        buffers.gates(),
-        buffers.batch(),
+        *buffers.lend(),
         rule(problem, settings),
         x.address,
         y.address,
-        np.arange(len(problem.X), dtype=np.int32),
+        as_they_come(len(problem.X)),
+        0,
         problem.uniforms.astype(np.float32),
         tally,
+        0,
+        0,
     )
     if done < len(problem.uniforms):
         raise NotFiniteError
@@ -202,15 +209,8 @@ def run(buffers, problem, settings, X=None):
 
 
 def n_active(buffers):
-    """Units of each gated set that the last mini-batch's products ran on."""
-    batch, gates, start = buffers.batch(), buffers.gates(), 0
-    counts = []
-    for layer, width in enumerate(buffers.widths[:-1]):
-        use_lit = layer == 0 and batch.lit_pause[0] == 0
-        limit = COMPACT_INPUTS if layer == 0 else COMPACT_HIDDEN
-        counts.append(list_active_(batch, gates, start, gates.start[layer], width, use_lit, limit))
-        start += width
-    return counts
+    """Units of the inputs and each hidden layer that the last mini-batch's products ran on."""
+    return buffers.arrays()["n_active"][:-1].tolist()
 
 
 def one_step_gradients(problem, lam=0.0):

@@ -10,7 +10,16 @@ import fastl0
 PACKAGE = Path(fastl0.__file__).parent
 
 KERNELS = {"gates", "jit", "_kernels"}
-TRAINING = KERNELS | {"kernels", "epoch", "memory", "network", "pruning", "stopping", "threads"}
+TRAINING = KERNELS | {
+    "kernels",
+    "epoch",
+    "memory",
+    "network",
+    "ordering",
+    "pruning",
+    "stopping",
+    "threads",
+}
 FITTING = TRAINING | {"training", "callbacks", "validation"}
 
 MAY_IMPORT = {
@@ -19,17 +28,19 @@ MAY_IMPORT = {
     "callbacks": set(),
     "classifier": {"callbacks", "fitting", "network", "training", "validation"},
     "datasets": set(),
-    "epoch": {"jit", "kernels"},
+    "epoch": {"jit", "kernels", "ordering", "products"},
     "fitting": FITTING,
     "gates": set(),
     "jit": {"_kernels"},
     "kernels": {"gates", "jit"},
-    "memory": {"_kernels", "epoch"},
+    "memory": {"_kernels", "epoch", "products"},
     "network": {"gates"},
+    "ordering": {"jit"},
     "plots": set(),
+    "products": {"jit"},
     "pruning": set(),
     "stopping": set(),
-    "threads": set(),
+    "threads": {"_kernels"},
     "training": TRAINING,
     "validation": set(),
 }

@@ -1,6 +1,8 @@
 """Reading rows of any X, and packing weight buffers: the C core against NumPy."""
 
+import ctypes
 import gc
+import threading
 import tracemalloc
 import weakref
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array, csr_matrix
 
-from fastl0._kernels import RowSource, pack_weights_
+from fastl0._kernels import RowSource, addresses, pack_weights_
 
 DTYPES = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8"]
 N_ROWS, N_COLUMNS = 23, 17
@@ -196,6 +198,82 @@ def test_columns_wanted_earlier_do_not_linger():
         out = np.empty((N_ROWS, len(columns)), np.float32)
         source.gather(rows, int32(columns), out)
         np.testing.assert_array_equal(out, dense[:, columns])
+
+
+# --- threads ---------------------------------------------------------------------------
+
+
+def read_rows(source, reader, rows, columns, out):
+    """Call the entry point of the kernels; Python's other threads run meanwhile."""
+    call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 10)(addresses()["read_rows"])
+    call(
+        *(source.address, reader, rows.ctypes.data, len(rows), columns.ctypes.data, len(columns)),
+        *(0, out.ctypes.data, out.shape[1], 0),
+    )
+
+
+@pytest.mark.parametrize("make", [np.asarray, csr_array], ids=["dense", "csr"])
+def test_rows_may_be_read_apart(make):
+    dense, rows, columns = values("f4"), int32([4, 0, 4]), int32([3, 4, 11])
+    out = np.full((3, 7), np.nan, np.float32)
+    read_rows(RowSource(make(dense)), 0, rows, columns, out)
+    np.testing.assert_array_equal(out[:, :3], naive.gather(dense, rows, columns))
+    assert np.isnan(out[:, 3:]).all()
+
+
+@pytest.mark.parametrize("make", [np.asarray, csr_array], ids=["dense", "csr"])
+def test_several_threads_read_different_columns_at_the_same_time(make):
+    dense = values("f4", 2000, 50)
+    source, rows = RowSource(make(dense), 4), int32(np.arange(2000))
+    wrong = []
+
+    def read(reader):
+        columns = int32(np.arange(reader, 50, reader + 1))
+        expected, out = dense[:, columns], np.empty((2000, len(columns)), np.float32)
+        for _ in range(50):
+            out[:] = np.nan
+            read_rows(source, reader, rows, columns, out)
+            wrong.append(not np.array_equal(out, expected))
+
+    readers = [threading.Thread(target=read, args=[reader]) for reader in range(4)]
+    for thread in readers:
+        thread.start()
+    for thread in readers:
+        thread.join(60)
+    assert len(wrong) == 200
+    assert not any(wrong)
+
+
+# --- landmarks -------------------------------------------------------------------------
+
+
+def landmarks(X, columns):
+    out = np.full(len(columns), -1, np.int32)
+    n = RowSource(X).landmarks(int32(columns), out)
+    return out[:n].tolist()
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4", "f8"])
+@pytest.mark.parametrize("step", [1, 3, -1])
+def test_landmarks_are_the_first_column_in_each_cache_line(dtype, step):
+    X = np.zeros((2, 500), dtype)[:, ::step]
+    columns = np.flatnonzero(np.random.default_rng(0).random(X.shape[1]) < 0.3)
+    lines = abs(columns * X.strides[1]) // 64
+    firsts = columns[np.unique(lines, return_index=True)[1]]
+    assert landmarks(X, columns) == firsts.tolist()
+
+
+def test_no_columns_and_sparse_data_have_no_landmarks():
+    assert landmarks(values("f4"), []) == []
+    assert landmarks(csr_array(values("f4")), [0, 3]) == []
+
+
+def test_landmarks_refuse_columns_out_of_range_and_other_lengths():
+    source = RowSource(values("f4"))
+    with pytest.raises(IndexError, match="ascend"):
+        source.landmarks(int32([0, N_COLUMNS]), np.zeros(2, np.int32))
+    with pytest.raises(ValueError, match="out must have 2 entries, got 1"):
+        source.landmarks(int32([0, 1]), np.zeros(1, np.int32))
 
 
 # --- refusals ------------------------------------------------------------------------

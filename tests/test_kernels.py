@@ -22,7 +22,8 @@ def random(shape, scale=1.0, seed=0):
 def both(name, *arguments):
     """Call the kernel and the reference; return their results with all arrays overwritten.
 
-    Activations and losses go by name to the reference, by number to the kernel.
+    Activations and losses go by name to the reference, by number to the kernel. Arrays of
+    float64 stay what they are.
     """
     numbers = {**kernels.ACTIVATIONS, **small.LOSSES} if "loss" not in name else small.LOSSES
     results = []
@@ -32,7 +33,7 @@ def both(name, *arguments):
             if isinstance(value, str):
                 own.append(numbers[value] if is_kernel else value)
             elif isinstance(value, np.ndarray):
-                own.append(value.astype(np.float32 if is_kernel else float))
+                own.append(value.astype(value.dtype if is_kernel else float))
             elif isinstance(value, float):
                 own.append(np.float32(value) if is_kernel else float(np.float32(value)))
             else:
@@ -155,10 +156,12 @@ def test_derivatives_of_gated_activations_agree(activation, shape):
     gates[-1:] = 0.3
     upstream = random(shape, seed=1)
     values = (gates * naive.FUNCTIONS[activation](before)).astype(np.float32)
-    kernels.differentiate_(kernels.ACTIVATIONS[activation], values, upstream, gates)
     expected = upstream * gates.astype(float) * naive.DERIVATIVES[activation](before)
-    np.testing.assert_allclose(values, expected, rtol=0, atol=2e-6)
-    assert not values[:, gates == 0].any()
+    untouched = values.copy()
+    kernels.differentiate_(kernels.ACTIVATIONS[activation], values, upstream, gates)
+    np.testing.assert_allclose(upstream, expected, rtol=0, atol=2e-6)
+    assert not upstream[:, gates == 0].any()
+    np.testing.assert_array_equal(values, untouched)
 
 
 @pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
@@ -169,15 +172,14 @@ def test_derivatives_of_saturated_and_of_closed_units_are_finite(activation):
     upstream = np.ones_like(values)
     kernels.differentiate_(kernels.ACTIVATIONS[activation], values, upstream, gates)
     expected = gates * naive.DERIVATIVES[activation](before)
-    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(upstream, expected, rtol=0, atol=1e-6)
 
 
 def test_relu_has_slope_zero_at_zero():
-    values = np.zeros((1, 3), np.float32)
-    kernels.differentiate_(
-        kernels.RELU, values, np.ones((1, 3), np.float32), np.ones(3, np.float32)
-    )
-    assert not values.any()
+    upstream = np.ones((1, 3), np.float32)
+    zeros, ones = np.zeros((1, 3), np.float32), np.ones(3, np.float32)
+    kernels.differentiate_(kernels.RELU, zeros, upstream, ones)
+    assert not upstream.any()
 
 
 # --- losses --------------------------------------------------------------------------
@@ -190,14 +192,23 @@ def targets_of(loss, n_rows, n_outputs):
     return rng.integers(2, size=(n_rows, n_outputs)).astype(np.float32)
 
 
+def judged(loss, values, bias, targets, scale=None):
+    """Derivatives and losses of the kernel and of the reference."""
+    scale, blank = 1 / len(values) if scale is None else scale, np.full(len(values), np.nan)
+    pair = both("output_loss_", loss, values, bias, targets, scale, blank)
+    assert all(result is None for *_, result in pair)
+    return [(arrays[0], arrays[3]) for arrays in pair]
+
+
+@pytest.mark.parametrize("scale", [None, 1.0, 3.0])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("loss", small.LOSSES)
-def test_losses_and_their_derivatives_agree(loss, shape):
-    found, expected = both(
-        "output_loss_", loss, random(shape, 3.0), random(shape[1], seed=1), targets_of(loss, *shape)
-    )
-    np.testing.assert_allclose(found[-1], expected[-1], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found[0], expected[0], rtol=0, atol=1e-6 / shape[0])
+def test_losses_and_their_derivatives_agree(loss, shape, scale):
+    targets = targets_of(loss, *shape)
+    found, expected = judged(loss, random(shape, 3.0), random(shape[1], seed=1), targets, scale)
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found[1].sum(), expected[1].sum(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found[0], expected[0], rtol=0, atol=1e-6 * (scale or 1 / shape[0]))
 
 
 @pytest.mark.parametrize("scale", [20.0, 100.0, 1e4])
@@ -206,31 +217,81 @@ def test_losses_of_huge_outputs_are_finite_and_agree(loss, scale):
     values = random((11, 5), scale)
     values[:2] = (scale,)
     values[2:4] = -scale
-    none = np.zeros(5, np.float32)
-    found, expected = both("output_loss_", loss, values, none, targets_of(loss, 11, 5))
-    np.testing.assert_allclose(found[-1], expected[-1], rtol=1e-5)
+    found, expected = judged(loss, values, np.zeros(5, np.float32), targets_of(loss, 11, 5))
+    np.testing.assert_allclose(found[1].sum(), expected[1].sum(), rtol=1e-5)
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found[0], expected[0], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", small.LOSSES)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_loss_of_outputs_that_are_not_finite_is_seen(loss, bad):
-    values = random((3, 5))
+    values, losses = random((3, 5)), np.zeros(3)
     values[1, 2] = bad
     targets = np.zeros((3, 1 if loss == "softmax" else 5), np.float32)
+    none = np.zeros(5, np.float32)
     with np.errstate(invalid="ignore"):  # heard where the JIT is off
-        total = kernels.output_loss_(small.LOSSES[loss], values, np.zeros(5, np.float32), targets)
-    assert not np.isfinite(total)
+        kernels.output_loss_(small.LOSSES[loss], values, none, targets, np.float32(1), losses)
+    np.testing.assert_array_equal(np.isfinite(losses), [True, False, True])
 
 
 def test_a_perfect_prediction_costs_nothing():
     values = np.array([[50.0, -50.0]], np.float32)
     none = np.zeros(2, np.float32)
     for loss, targets in (("softmax", [[0]]), ("logistic", [[1, 0]])):
-        own = values.copy()
-        total = kernels.output_loss_(small.LOSSES[loss], own, none, np.array(targets, np.float32))
-        assert 0 <= total < 1e-20
+        own, losses = values.copy(), np.full(1, np.nan)
+        targets = np.array(targets, np.float32)
+        kernels.output_loss_(small.LOSSES[loss], own, none, targets, np.float32(1), losses)
+        assert 0 <= losses[0] < 1e-20
         np.testing.assert_allclose(own, 0, atol=1e-20)
+
+
+# --- rows with padding -----------------------------------------------------------------
+
+
+def widened(values, n_more=3):
+    """The same numbers with columns of NaN behind them, and a view without those."""
+    wide = np.full((values.shape[0], values.shape[1] + n_more), np.nan, np.float32)
+    wide[:, : values.shape[1]] = values
+    return wide, wide[:, : values.shape[1]]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("activation", kernels.ACTIVATIONS.values())
+def test_activations_and_their_derivatives_leave_padding_alone(activation, shape):
+    bias, gates = random(shape[1], seed=1), np.linspace(0.1, 1, shape[1], dtype=np.float32)
+    values, upstream = random(shape), random(shape, seed=2)
+    wide_values, own_values = widened(values)
+    wide_upstream, own_upstream = widened(upstream)
+    for pair in ((values, upstream), (wide_values, wide_upstream)):
+        kernels.activate_(activation, pair[0], bias, gates)
+        kernels.differentiate_(activation, *pair, gates)
+    for own, wide, expected in (
+        (own_values, wide_values, values),
+        (own_upstream, wide_upstream, upstream),
+    ):
+        np.testing.assert_allclose(own, expected, rtol=4 * EPS, atol=EPS)
+        assert np.isnan(wide[:, shape[1] :]).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("loss", small.LOSSES)
+def test_losses_leave_padding_alone(loss, shape):
+    targets, bias = targets_of(loss, *shape), random(shape[1], seed=1)
+    values, losses = random(shape), np.zeros((2, shape[0]))
+    wide, own = widened(values)
+    for k, matrix in enumerate((values, wide)):
+        kernels.output_loss_(small.LOSSES[loss], matrix, bias, targets, np.float32(0.5), losses[k])
+    np.testing.assert_allclose(own, values, rtol=4 * EPS, atol=EPS)
+    np.testing.assert_allclose(losses[1], losses[0], rtol=4 * EPS)
+    assert np.isnan(wide[:, shape[1] :]).all()
+
+
+def test_sums_leave_padding_out():
+    wide, own = widened(random((13, 5)))
+    out = np.full(5, np.nan, np.float32)
+    kernels.sum_rows(wide, out)
+    np.testing.assert_allclose(out, own.sum(axis=0, dtype=float), rtol=0, atol=1e-5)
 
 
 # --- sums ----------------------------------------------------------------------------
@@ -310,6 +371,10 @@ def test_kernels_leave_their_inputs_alone():
     blank = np.zeros((4, 7), np.float32)
     kernels.sample_gates(uniforms, log_odds, *blank[:3])
     kernels.activate_(kernels.TANH, blank[:2], bias, gates)
+    kernels.differentiate_(kernels.TANH, blank[:2], blank[2:], gates)
+    kernels.output_loss_(
+        kernels.LOGISTIC_LOSS, blank[:1], bias, gates[None], np.float32(0.5), np.zeros(1)
+    )
     kernels.adam_step_(*blank[:3], gradient, *[np.float32(0.5)] * 5)
     kernels.sgd_step_(*blank[:2], gradient, np.float32(0.5), np.float32(0.5), True, np.float32(0))
     for a, b in zip((uniforms, log_odds, bias, gates, gradient), before, strict=True):
@@ -345,6 +410,8 @@ def test_a_scope_flushes_subnormal_numbers_and_restores_them():
     assert subnormals_work()
 
 
+# Heard where the JIT is off.
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 @pytest.mark.parametrize("x", [1.0, np.inf], ids=["finite", "diverging"])
 def test_training_restores_subnormal_numbers(x):
     problem = small.problem((5, 3, 2), n_rows=4, batch_size=4, dark=0)

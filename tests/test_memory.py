@@ -9,11 +9,17 @@ import numpy as np
 import pytest
 import small
 
-from fastl0 import HardL0MLPClassifier, training
+from fastl0 import HardL0MLPClassifier, fitting, training
+from fastl0._kernels import RowSource
 from fastl0.memory import DRAWS_AHEAD, Buffers, count_parameters
+from fastl0.products import OVERHANG, TILE_COLUMNS, TILE_ROWS, padded
 
 WIDTHS = [(1, 1), (7, 1), (5, 3), (13, 11, 7), (17, 1, 13, 5)]
 GATED = [(True, True), (False, True), (False, False)]
+
+
+#: What the kernels go by, beside what they compute.
+SHAPE = ("columns", "lit", "step", "lit_pause", "target_columns", "widths", "gate_start")
 
 
 def buffers_with_numbers(widths, gates=(True, True), batch_size=4, *, adam=True):
@@ -21,7 +27,7 @@ def buffers_with_numbers(widths, gates=(True, True), batch_size=4, *, adam=True)
     gated = [gates[min(layer, 1)] for layer in range(len(widths) - 1)]
     buffers = Buffers(widths, batch_size, 2, adam=adam, gated=gated)
     for number, (name, array) in enumerate(buffers.arrays().items()):
-        if name not in ("columns", "lit", "step", "lit_pause"):
+        if name not in SHAPE:
             array[...] = np.arange(array.size).reshape(array.shape) + 1000 * number
     return buffers, gated
 
@@ -48,30 +54,75 @@ def test_parameters_are_counted_with_biases():
 def test_arrays_have_the_sizes_that_training_needs(widths, gates, adam):
     buffers, gated = buffers_with_numbers(widths, gates, batch_size=5, adam=adam)
     arrays = buffers.arrays()
-    n = count_parameters(widths)
+    n = count_parameters(widths) + OVERHANG
     n_gates = sum(w for w, g in zip(widths[:-1], gated, strict=True) if g)
-    assert [arrays[name].size for name in ("theta", "first", "work")] == [n] * 3
+    assert [arrays[name].size for name in ("theta", "first")] == [n] * 2
     assert arrays["second"].size == (n if adam else 0)
     assert arrays["log_odds"].size == arrays["on_count"].size == n_gates
-    assert arrays["values"].size == 5 * sum(widths)
-    assert arrays["upstream"].size == 5 * max(widths[1:-1], default=0)
+    assert arrays["values"].size == 5 * sum(padded(w) for w in widths)
+    assert arrays["deltas"].size == 5 * sum(padded(w) for w in widths[1:-1])
+    assert arrays["losses"].shape == (5,)
+    assert arrays["rows"].shape == (2, 5)
     assert arrays["draws"].size == DRAWS_AHEAD * n_gates
     assert arrays["targets"].shape == (5, 2)
     np.testing.assert_array_equal(arrays["columns"], np.arange(widths[0]))
     assert buffers.nbytes == sum(a.nbytes for a in arrays.values())
 
 
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_every_thread_has_its_own_marks_and_scratch(n_threads):
+    one, several = (
+        Buffers((13, 11, 7), 5, 2, adam=True, gated=(True, True), n_threads=n).arrays()
+        for n in (1, n_threads)
+    )
+    for name in one:
+        if name in ("lit", "scratch"):
+            assert several[name].shape == (n_threads, *one[name].shape[1:])
+        else:
+            assert several[name].shape == one[name].shape
+    # Rows of a gradient and one more, or a panel of scattered columns; then another line.
+    n_most = max((TILE_ROWS + 1) * 11, 13 * TILE_COLUMNS)
+    assert several["scratch"].shape[1] >= n_most + OVERHANG
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
 @pytest.mark.parametrize("gates", GATED)
-def test_lent_views_are_the_arrays_themselves(gates):
-    buffers, _ = buffers_with_numbers((13, 11, 7), gates)
-    own = {id(a) for a in buffers.arrays().values()}
-    lent = [*buffers.weights(), *buffers.gates(), *buffers.batch()]
-    made = [a for a in lent if id(a) not in own]
-    # widths and the first gate of every layer: shapes, not memory of the training
-    np.testing.assert_array_equal(made[0], [13, 11, 7])
-    starts = {(True, True): [0, 13], (False, True): [-1, 0], (False, False): [-1, -1]}
-    np.testing.assert_array_equal(made[1], starts[gates])
-    assert len(made) == 2
+def test_addresses_of_all_arrays_are_lent_with_the_shape_they_have(gates, n_threads):
+    buffers = Buffers((13, 11, 7), 4, 2, adam=True, gated=gates, n_threads=n_threads)
+    for keep in (None, random_keep((13, 11, 7))):
+        if keep:
+            buffers.shrink(keep)
+        arrays, widths = buffers.arrays(), buffers.widths
+        lent = {name: value for part in buffers.lend() for name, value in part._asdict().items()}
+        shape = {name: lent.pop(name) for name in set(lent) - set(arrays)}
+        assert shape == {
+            "n_layers": 2,
+            "n_gates": len(arrays["log_odds"]),
+            "n_targets": 2,
+            "n_scratch": arrays["scratch"].shape[1],
+        }
+        assert lent == {name: arrays[name].ctypes.data for name in lent}
+        assert set(arrays) - set(lent) == {"draws"}
+        np.testing.assert_array_equal(arrays["widths"], widths)
+        starts = {(True, True): [0, widths[0]], (False, True): [-1, 0], (False, False): [-1, -1]}
+        np.testing.assert_array_equal(arrays["gate_start"], starts[gates])
+
+
+def test_an_epoch_begins_with_its_prices_and_without_tallies():
+    buffers, _ = buffers_with_numbers((3, 2, 4))
+    before = {name: a.copy() for name, a in buffers.arrays().items()}
+    source = RowSource(np.zeros((7, 3), np.float32))
+    buffers.begin_epoch(np.array([2, 2, 2, 4, 4], np.float32), source)
+    after = buffers.arrays()
+    marks = np.zeros(3, np.int32)
+    n_marks = source.landmarks(np.arange(3, dtype=np.int32), marks)
+    np.testing.assert_array_equal(after["n_landmarks"], n_marks)
+    np.testing.assert_array_equal(after["landmarks"][:n_marks], marks[:n_marks])
+    np.testing.assert_array_equal(after["price"], [2, 2, 2, 4, 4])
+    assert not after["on_count"].any()
+    assert not after["on_sum"].any()
+    for name in set(after) - {"price", "on_count", "on_sum", "landmarks", "n_landmarks"}:
+        np.testing.assert_array_equal(after[name], before[name])
 
 
 def test_layers_and_sets_are_views_in_the_documented_layout():
@@ -110,8 +161,10 @@ def test_shrinking_keeps_the_right_numbers_and_cuts_every_array(widths, gates, a
     assert buffers.widths == kept
     assert buffers.whole
     every = [*keep, np.ones(widths[-1], dtype=bool)]
-    for name in ("theta", "first", "work", *(["second"] if adam else [])):
-        np.testing.assert_array_equal(after[name], naive.pack_weights(before[name], widths, every))
+    for name in ("theta", "first", *(["second"] if adam else [])):
+        packed = naive.pack_weights(before[name], widths, every)
+        np.testing.assert_array_equal(after[name][:-OVERHANG], packed)
+        np.testing.assert_array_equal(after[name][-OVERHANG:], np.zeros(OVERHANG))
     flags = np.concatenate([[], *(k for k, g in zip(keep, gated, strict=True) if g)]).astype(bool)
     per_gate = [name for name, a in before.items() if a.shape == before["log_odds"].shape]
     assert not flags.size or {"gate_first", "gate_second", "on_count", "on_sum"} <= {*per_gate}
@@ -148,14 +201,14 @@ def test_every_array_owns_its_memory_and_stays_where_it_is_known():
     assert all(a.base is None and a.flags.owndata for a in after.values())
 
 
-SCRATCH = ("wanted", "lit", "active", "active_gate", "bias", "row", "values", "upstream", "draws")
+SCRATCH = (
+    *("wanted", "lit", "active", "active_gate", "active_bias", "values", "deltas", "scratch"),
+    *("draws", "rows", "losses", "n_active", "job", "landmarks", "n_landmarks"),
+)
 HOLDERS = {
     "theta": lambda b: b.layer(0)[0],
     "gates": lambda b: b.by_set("log_odds")[0],
     "draws": lambda b: b.draws(3),
-    "weights": lambda b: b.weights(),
-    "lent_gates": lambda b: b.gates(),
-    "batch": lambda b: b.batch(),
     "columns": lambda b: b.columns,
     "arrays": lambda b: b.arrays(),
 }
@@ -186,11 +239,11 @@ def test_a_view_that_somebody_holds_keeps_its_memory_and_nothing_else(holder):
 def test_another_batch_size_changes_the_mini_batch_only(batch_size):
     buffers, gated = buffers_with_numbers((13, 11, 7))
     before = {name: a.copy() for name, a in buffers.arrays().items()}
-    buffers.set_batch_size(batch_size)
+    buffers.make_room(batch_size, 1)
     fresh = Buffers((13, 11, 7), batch_size, 2, adam=True, gated=gated).arrays()
     for name, array in buffers.arrays().items():
         assert array.shape == fresh[name].shape
-        if name not in ("values", "upstream", "targets"):
+        if name not in ("values", "deltas", "targets", "losses", "rows"):
             np.testing.assert_array_equal(array, before[name])
     assert buffers.batch_size == batch_size
     assert buffers.whole
@@ -268,7 +321,8 @@ def X_y():
 
 @pytest.mark.filterwarnings("ignore:Training stopped at max_iter")
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_traced_memory_falls_as_the_reported_bytes_fall(X_y, solver):
+def test_traced_memory_falls_as_the_reported_bytes_fall(X_y, solver, monkeypatch):
+    monkeypatch.setattr(fitting, "usable_threads", lambda: 1)  # helpers come and go
     shrinking(2, solver=solver)._fit(*X_y)  # compiles, imports and fills caches
     traced, reported = [], []
 

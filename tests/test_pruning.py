@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import small
 
-from fastl0 import HardL0MLPClassifier, training
+from fastl0 import HardL0MLPClassifier, fitting, training
 from fastl0.pruning import decide, prices
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training stopped at max_iter")
@@ -158,6 +158,7 @@ def test_a_deletion_acts_from_the_next_epoch_on(X_y):
 def test_an_interrupted_epoch_leaves_no_tallies_to_prune_by(X_y, monkeypatch):
     model = classifier(max_iter=3, batch_size=1, gate_learning_rate_init=1e-6, warm_start=True)
     original, calls = training.train_batches, []
+    monkeypatch.setattr(fitting, "usable_threads", lambda: 1)
 
     def interrupted(*arguments):
         calls.append(None)

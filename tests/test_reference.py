@@ -18,6 +18,7 @@ from scipy.sparse import csr_array
 from fastl0._kernels import RowSource
 from fastl0.kernels import ACTIVATIONS
 from fastl0.network import Network, fold
+from fastl0.threads import Crew, Pace
 from fastl0.training import DRAWS_AHEAD, Data, Plan, Trainer
 
 GRADIENTS, TEN_STEPS = 1e-5, 1e-4
@@ -178,7 +179,7 @@ def test_a_column_that_lights_up_while_nobody_looks_for_dark_ones_is_read():
     state = small.trained(problem, ADAM)
     assert state.distance_to_kinks > 1e-4
     buffers = assert_runs_agree(problem, state, ADAM)
-    assert buffers.batch().lit_pause[0] > 0
+    assert buffers.arrays()["lit_pause"][0] > 0
     assert small.n_active(buffers)[0] < 31
 
 
@@ -203,10 +204,10 @@ def assert_runs_agree(problem, state, settings, X=None):
         second = small.per_parameter(buffers, "second", "gate_second")
     small.assert_close(second, state.second[len(first) - len(second) :], TEN_STEPS)
     np.testing.assert_allclose(tally, [state.loss, state.penalty], rtol=TEN_STEPS)
-    gates = buffers.gates()
-    np.testing.assert_array_equal(gates.on_count, state.on_count)
-    np.testing.assert_allclose(gates.on_sum, state.on_sum, rtol=1e-5)
-    assert buffers.weights().step[0] == len(problem.uniforms)
+    arrays = buffers.arrays()
+    np.testing.assert_array_equal(arrays["on_count"], state.on_count)
+    np.testing.assert_allclose(arrays["on_sum"], state.on_sum, rtol=1e-5)
+    assert arrays["step"][0] == len(problem.uniforms)
     assert n_weights <= len(first)
     return buffers
 
@@ -258,7 +259,7 @@ def test_log_odds_stay_within_their_clamp():
     settings = naive.Settings(gate_rate=5.0, epsilon=1e-3, lam=1.0)
     problem, state = small.off_kinks((7, 5, 2), settings=settings, margin=3e-5)
     buffers = assert_runs_agree(problem, state, settings)
-    assert buffers.gates().log_odds.min() == np.float32(-4.605)
+    assert buffers.arrays()["log_odds"].min() == np.float32(-4.605)
 
 
 def test_csr_rows_train_the_same_network_as_dense_rows():
@@ -278,7 +279,7 @@ def test_a_loss_that_is_not_finite_changes_no_parameter():
     buffers = small.buffers_of(problem)
     with pytest.raises(small.NotFiniteError):
         small.run(buffers, problem, ADAM)
-    assert buffers.weights().step[0] == 1
+    assert buffers.arrays()["step"][0] == 1
     first = problem.with_uniforms(problem.uniforms[:1])
     first.X, first.targets = problem.X[:7], problem.targets[:7]
     expected = small.buffers_of(first)
@@ -332,9 +333,17 @@ def plan(problem, settings, **changes):
     return Plan(**{**values, **changes})
 
 
-def data(problem):
-    rows = np.arange(len(problem.X), dtype=np.int32)
-    return Data(RowSource(problem.X), RowSource(problem.targets), rows, rows[:0], rows[:0])
+def data(problem, rows=()):
+    """All rows of a problem as they come, or those in `rows`."""
+    rows, none = np.array(rows, np.int32), np.zeros(0, np.int32)
+    n_rows = len(rows) or len(problem.X)
+    return Data(RowSource(problem.X), RowSource(problem.targets), n_rows, rows, none, none)
+
+
+def run_epoch(trainer, planned, data, rate):
+    """Run an epoch on one thread."""
+    with Crew(1) as crew:
+        return trainer.run_epoch(planned, data, rate, crew, Pace(1))
 
 
 @pytest.mark.parametrize("pruning", ["soft", "hard", "none"])
@@ -354,16 +363,16 @@ def test_an_epoch_agrees_and_returns_the_objective(pruning, gate_inputs):
     trainer = Trainer(planned, problem.widths, 1, np.random.default_rng(0))
     small.fill(trainer.buffers, problem)
     trainer._rng = Uniforms(problem.uniforms)
-    order = data(problem).rows[::-1].copy()
+    upside_down = np.arange(len(problem.X))[::-1]
     problem.X, problem.targets = problem.X[::-1].copy(), problem.targets[::-1].copy()
     state = small.trained(problem, ADAM)
     assert state.distance_to_kinks > 1e-5
     problem.X, problem.targets = problem.X[::-1].copy(), problem.targets[::-1].copy()
-    loss, shrunk = trainer.run_epoch(planned, data(problem), order, ADAM.rate)
+    loss, shrunk = run_epoch(trainer, planned, data(problem, upside_down), ADAM.rate)
     assert not shrunk
     assert trainer._rng.dealt == len(problem.uniforms) > DRAWS_AHEAD
     small.assert_close(small.parameters(trainer.buffers), state.network.arrays(), TEN_STEPS)
-    n_rows = len(order)
+    n_rows = len(problem.X)
     squares = sum(np.sum(w**2) for w in state.network.weights)
     decay = ADAM.alpha / 2 * squares * len(problem.uniforms) / n_rows
     expected = (state.loss + ADAM.lam * state.penalty) / n_rows + decay
@@ -410,13 +419,13 @@ def test_runs_with_deletions_agree(solver):
     small.fill(trainer.buffers, problem)
     for epoch, table in enumerate(tables):
         trainer._rng = Uniforms(table)
-        trainer.run_epoch(planned, data(problem), data(problem).rows, settings.rate)
+        run_epoch(trainer, planned, data(problem), settings.rate)
         assert trainer.buffers.widths[:-1] == widths[epoch]
     np.testing.assert_array_equal(trainer.buffers.columns, columns)
     small.assert_close(small.parameters(trainer.buffers), state.network.arrays(), TEN_STEPS)
     first = small.per_parameter(trainer.buffers, "first", "gate_first")
     small.assert_close(first, state.first, TEN_STEPS, floor=1e-3)
-    np.testing.assert_array_equal(trainer.buffers.gates().on_count, state.on_count)
+    np.testing.assert_array_equal(trainer.buffers.arrays()["on_count"], state.on_count)
 
 
 # --- deleting units ------------------------------------------------------------------
@@ -450,10 +459,10 @@ def test_shrink_then_step_equals_step_then_shrink(activation, solver):
     problem, keep = deletable(activation=activation)
     flags = np.concatenate(keep[:-1])
     buffers = [warmed_up(problem, settings) for _ in range(2)]
-    for closed in (b.gates().first[~flags] for b in buffers):
+    for closed in (b.arrays()["gate_first"][~flags] for b in buffers):
         assert np.all(closed != 0)
     small.run(buffers[0], problem, settings)
-    assert not np.any(buffers[0].gates().value[~flags])
+    assert not np.any(buffers[0].arrays()["gate_value"][~flags])
     buffers[0].shrink(keep[:-1])
     buffers[1].shrink(keep[:-1])
     kept = problem.with_uniforms(problem.uniforms[:, flags])

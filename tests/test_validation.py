@@ -136,3 +136,23 @@ def test_settings_that_float32_cannot_hold_are_refused(name, value):
 def test_settings_that_float32_can_hold_pass():
     for name, value in (("lam", 1e30), ("tol", np.inf), ("beta_2", 0.9999), ("epsilon", 1e-30)):
         validation.check_float32(name, value)
+
+
+@pytest.mark.parametrize("n_rows", [100, 70_000])
+@pytest.mark.parametrize("odd", ["q", None])
+def test_labels_of_several_kinds_are_refused_however_many_there_are(n_rows, odd):
+    y = np.array([1, 2] * (n_rows // 2), dtype=object)
+    y[-1] = odd
+    with pytest.raises(ValueError, match=r"[Ll]abel"):
+        validation.encode_targets(y)
+
+
+def test_many_labels_are_encoded_as_few_are():
+    rng = np.random.default_rng(0)
+    for y in (rng.integers(0, 300, 140_000), rng.choice(["b", "a"], 70_000)):
+        found = validation.encode_targets(y)
+        classes, codes = np.unique(y, return_inverse=True)
+        np.testing.assert_array_equal(found.classes, classes)
+        np.testing.assert_array_equal(found.codes[:, 0], codes)
+    with pytest.raises(ValueError, match="continuous"):
+        validation.encode_targets(rng.random(70_000))
