@@ -28,13 +28,17 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     Every input and hidden unit carries a hard-concrete gate, a random factor in [0, 1]
     that is exactly 0 or 1 with positive probability. Training minimises::
 
-        mean loss + alpha / (2 * batch) * ||W||^2 + lam / n_samples * E||theta||_0
+        mean loss + alpha / (2 * batch) * ||W||^2 + lam / n_samples * E[size]
 
-    where ``E||theta||_0`` is the expected number of weights in use, the sum over gated
-    units of their probability to be on times the number of weights that leave them. After
-    each epoch, units that were on too seldom are deleted for good: their rows and columns
-    leave the weights, the optimiser's moments, the gates and the activations, and deleted
-    inputs are no longer read.
+    where ``E[size]`` is the expected number of parameters in use. After each epoch, units that
+    were on too seldom are deleted for good: their rows and columns leave the weights, the
+    optimiser's moments, the gates and the activations, and deleted inputs are no longer read.
+    In the last part of the training the gates of what is left are folded into the weights,
+    which then train on without noise; the network that remains is an average over the last
+    epochs.
+
+    How small the network becomes is set by `target_size`, for which training finds `lam`
+    itself, or by `lam`. With neither, 30 % of the parameters are kept.
 
     A mini-batch is split among as many threads as are measured to be fastest for the network
     at its present size, at most as many as scikit-learn's own parallel loops would use: the
@@ -43,7 +47,7 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     about ten seconds; they are kept on disk.
 
     Parameters that MLPClassifier has too mean the same and have the same default, with
-    these differences: with gates, `n_iter_no_change` allows for their noise; a
+    these differences: `max_iter`, `tol` and `n_iter_no_change` as said there; a
     `batch_size` above the number of rows is an error, not clipped; `verbose` shows a
     progress bar; `warm_start` has to be set before the first fit and goes on with moments
     and random numbers, too; weights start from a normal distribution of variance
@@ -61,9 +65,12 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     alpha : float, default=0.0001
         Strength of the L2 term, >= 0; divided by the mini-batch size, and not applied to
         biases and gates.
-    batch_size : int or "auto", default="auto"
+    batch_size : int, "auto" or "dynamic", default="auto"
         Rows per mini-batch, at most the number of training rows; "auto" is
-        ``min(200, n_samples)``.
+        ``min(200, n_samples)``. "dynamic" begins with as many and lets mini-batches grow into
+        the memory that deleted units have left, up to eight times and as long as an epoch
+        has 50 of them; the learning rate is multiplied by the square root of the growth for
+        ``solver="adam"``, by the growth for "sgd".
     learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
         Learning rate schedule for ``solver="sgd"``.
     learning_rate_init : float, default=0.001
@@ -71,7 +78,8 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     power_t : float, default=0.5
         Exponent of ``learning_rate="invscaling"``, >= 0.
     max_iter : int, default=200
-        Most epochs, >= 1.
+        Most epochs, >= 1. With a target size (the default) all of them are run: the way down
+        is spread over them.
     shuffle : bool, default=True
         Whether to shuffle the rows in each epoch.
     random_state : int, RandomState instance or None, default=None
@@ -79,13 +87,13 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         same int gives the same model, bit for bit, on the same machine.
     tol : float, default=1e-4
         Least improvement of the loss (or the validation score) that counts as progress.
-        An epoch that deletes units counts as progress, too.
+        An epoch that deletes units counts as progress, too. Of no account with a target size.
     verbose : bool, default=False
         Whether to show a progress bar on standard error.
     warm_start : bool, default=False
         Whether the next fit goes on from where this one stopped: weights, gates, moments,
-        random numbers and the reduced network. To be set before the first fit: it makes
-        the estimator keep its training buffers.
+        random numbers and the reduced network, whose gates open anew if they were folded. To
+        be set before the first fit: it makes the estimator keep its training buffers.
     momentum : float, default=0.9
         Momentum of ``solver="sgd"``, in [0, 1].
     nesterovs_momentum : bool, default=True
@@ -103,9 +111,32 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Epochs without progress after which training stops, >= 1. With gates the loss is
         noisy: it is averaged over as many epochs, and epochs of fewer than 20 mini-batches
         count for a part of one only.
-    lam : float, default=0.1
-        Strength of the L0 term, >= 0: the price of one weight, in units of the loss of one
-        training row. Larger values leave smaller networks.
+    lam : float or None, default=None
+        The price of one parameter, >= 0, in units of the loss of one training row. Larger
+        values leave smaller networks. None leaves it to `target_size` (for "soft" it is 0.1).
+    target_size : int, float, str or None, default=None
+        Size to end with, which the fitted network does not exceed: a number of parameters, a
+        share in (0, 1] of those at the start, or the bytes of the pickled estimator, as
+        "64KiB" or "20 kB". Needs ``pruning="hard"``, and excludes `lam`. A controller sets
+        the price of a parameter in the course of the training (Gallego-Posada et al. 2022,
+        arXiv 2208.04425) and the last units that are too many go when gates are folded. None
+        is 0.3, or the smallest network where that is larger, unless `lam` is given.
+    memory_budget : int, str or None, default=None
+        Bytes that the training buffers (weights, moments, gates, activations, mini-batch) may
+        take, as 1048576 or "1MiB". Gives up rows of the mini-batch, then threads, then Adam's
+        second moments (training is then ``solver="sgd"`` at 30 times the learning rate, with
+        a warning); "dynamic" mini-batches grow up to it.
+    penalty : {"size", "fan_out"}, default="size"
+        What `lam` is the price of: "size", all weights and biases between open units, as
+        many as are expected (Xia et al. 2022, arXiv 2204.00408); "fan_out", the weights that
+        leave an open unit ([LWK]_ eq. 9), which hardly prunes the last hidden layer.
+    input_price : float, default=3.0
+        Factor, >= 0, on the price of inputs with ``penalty="size"``.
+    finetune_fraction : float, default=0.3
+        Share of `max_iter`, in [0, 1), that trains the folded network with a learning rate
+        that falls along a cosine. Where a `lam` is given and training converges earlier, it is
+        the share of the epochs run. Only with ``pruning="hard"``; 0 where a `lam` is given and
+        ``warm_start=True``.
     pruning : {"hard", "soft", "none"}, default="hard"
         "hard" deletes units after each epoch; "soft" trains with gates at full size and
         leaves out units with a zero gate at the end only; "none" trains a plain network
@@ -188,7 +219,7 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
         "solver": [StrOptions({"sgd", "adam"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "batch_size": [StrOptions({"auto", "dynamic"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
@@ -206,7 +237,12 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "lam": [Interval(Real, 0, None, closed="left")],
+        "lam": [None, Interval(Real, 0, None, closed="left")],
+        "target_size": [None, Real, str],
+        "memory_budget": [None, Integral, str],
+        "penalty": [StrOptions({"size", "fan_out"})],
+        "input_price": [Interval(Real, 0, None, closed="left")],
+        "finetune_fraction": [Interval(Real, 0, 1, closed="left")],
         "pruning": [StrOptions({"hard", "soft", "none"})],
         "gate_inputs": ["boolean"],
         "prune_threshold": [Interval(Real, 0, 1, closed="both")],
@@ -239,7 +275,12 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         n_iter_no_change: int = 10,
-        lam: float = 0.1,
+        lam: float | None = None,
+        target_size: int | float | str | None = None,
+        memory_budget: int | str | None = None,
+        penalty: str = "size",
+        input_price: float = 3.0,
+        finetune_fraction: float = 0.3,
         pruning: str = "hard",
         gate_inputs: bool = True,
         prune_threshold: float = 0.5,
@@ -269,6 +310,11 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
         self.lam = lam
+        self.target_size = target_size
+        self.memory_budget = memory_budget
+        self.penalty = penalty
+        self.input_price = input_price
+        self.finetune_fraction = finetune_fraction
         self.pruning = pruning
         self.gate_inputs = gate_inputs
         self.prune_threshold = prune_threshold

@@ -5,11 +5,12 @@ everything but the estimator and the commands.
 """
 
 import copy
+import pickle
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -23,7 +24,9 @@ from tqdm import tqdm
 from fastl0 import validation
 from fastl0._kernels import RowSource
 from fastl0.callbacks import EpochCallbacks
+from fastl0.memory import Layout, fit_into
 from fastl0.network import Network
+from fastl0.sizes import count_parameters
 from fastl0.threads import usable_threads
 from fastl0.training import HISTORY, Data, EpochHook, Plan, Record, Trainer
 from fastl0.validation import Targets
@@ -37,6 +40,16 @@ _SHAPING = (
     "activation",
     "early_stopping",
 )
+
+#: Share of its parameters that a network keeps where neither a price nor a size is given.
+DEFAULT_SHARE = 0.3
+
+#: Rows of a mini-batch that a memory budget leaves, at least.
+_FEWEST_ROWS = 8
+
+#: Factor on the learning rate where a memory budget turns Adam into gradient descent: its steps
+#: are not normalised.
+_RATE_WITHOUT_ADAM = 30.0
 
 #: Packages whose frames a warning passes over.
 _INSIDE = ("fastl0", "sklearn")
@@ -89,8 +102,9 @@ def fit_classifier(
         random_state = check_random_state(estimator.random_state)
         rows, validation_rows = _split(estimator, targets, random_state)
         n_rows = len(rows) or len(targets.codes)
-        plan = _plan(estimator, targets, n_rows)
-        trainer = _trainer(estimator, plan, targets, X.shape[1], random_state, warm)
+        layout = _layout(estimator, targets, n_rows, X.shape[1], warm)
+        plan = _plan(estimator, targets, layout)
+        trainer = _trainer(estimator, plan, layout, random_state, warm)
         data = Data(
             x=RowSource(x_values, trainer.buffers.n_threads),
             y=RowSource(targets.codes),
@@ -109,6 +123,7 @@ def fit_classifier(
             _warn("Training interrupted by user.", UserWarning)
         else:
             _warn_if_not_converged(trainer.record, plan)
+        trainer.settle(plan)
         attributes = _attributes(plan, targets, trainer)
         kept = WarmState(trainer, _shaping(estimator)) if estimator.warm_start else None
     # One step, so that Ctrl-C cannot leave half of the attributes behind.
@@ -158,20 +173,103 @@ def _split(
     return np.ascontiguousarray(train), np.ascontiguousarray(judge)
 
 
-def _plan(estimator: Any, targets: Targets, n_rows: int) -> Plan:
+def _layout(
+    estimator: Any, targets: Targets, n_rows: int, n_features: int, warm: WarmState | None
+) -> Layout:
+    """Lay out the buffers to begin with, within the memory budget."""
+    gated = estimator.pruning != "none"
+    widths = (n_features, *_shaping(estimator)["hidden_layer_sizes"], targets.n_outputs)
+    layout = Layout(
+        widths=widths if warm is None else warm.trainer.buffers.widths,
+        batch_size=validation.batch_size(estimator.batch_size, n_rows),
+        n_targets=targets.codes.shape[1],
+        n_moments=2 if estimator.solver == "adam" else 1,
+        gated=tuple(gated and (k > 0 or estimator.gate_inputs) for k in range(len(widths) - 1)),
+        n_threads=usable_threads(),
+    )
+    if estimator.memory_budget is None:
+        return layout
+    if warm is not None:
+        layout = replace(layout, n_moments=warm.trainer.buffers.layout.n_moments)
+    budget = validation.n_bytes("memory_budget", estimator.memory_budget)
+    fewest = min(_FEWEST_ROWS, layout.batch_size)
+    found = fit_into(layout, budget, fewest)
+    if found is None:
+        fewest_moments = 1 if warm is None else layout.n_moments
+        smallest = replace(layout, batch_size=fewest, n_moments=fewest_moments, n_threads=1)
+        raise validation.budget_too_small(estimator.memory_budget, smallest.nbytes)
+    return found
+
+
+def _plan(estimator: Any, targets: Targets, layout: Layout) -> Plan:
     plain: dict[Any, Any] = {float: float, int: int, bool: bool}
     settings: dict[str, Any] = {}
     for field in fields(Plan):
-        if field.name not in ("batch_size", "droprate_init", "out_activation"):
-            value = getattr(estimator, field.name)
-            if field.type is float:
-                validation.check_float32(field.name, value)
-            # NumPy's scalars would give the loss, and new compilations, their own types.
-            settings[field.name] = plain.get(field.type, lambda value: value)(value)
-    settings["batch_size"] = validation.batch_size(estimator.batch_size, n_rows)
-    settings["droprate_init"] = validation.droprates(estimator.droprate_init)
-    settings["out_activation"] = targets.out_activation
+        value = getattr(estimator, field.name, None)
+        if field.name in ("batch_size", "droprate_init") or value is None:
+            continue
+        if field.type is float:
+            validation.check_float32(field.name, value)
+        # NumPy's scalars would give the loss, and new compilations, their own types.
+        settings[field.name] = plain.get(field.type, lambda value: value)(value)
+    lam, target_size = validation.price_or_target(
+        estimator.lam, estimator.target_size, estimator.pruning, DEFAULT_SHARE
+    )
+    budget = estimator.memory_budget
+    settings |= {
+        "batch_size": layout.batch_size,
+        "dynamic_batch_size": estimator.batch_size == "dynamic",
+        "droprate_init": validation.droprates(estimator.droprate_init),
+        "out_activation": targets.out_activation,
+        "lam": lam,
+        "target": _target(estimator, targets, target_size, layout),
+        "memory_limit": 0 if budget is None else validation.n_bytes("memory_budget", budget),
+    }
+    if estimator.pruning != "hard" or (estimator.warm_start and target_size is None):
+        settings["finetune_fraction"] = 0.0
+    if estimator.solver == "adam" and layout.n_moments < 2:
+        settings["solver"] = "sgd"
+        settings["learning_rate_init"] *= _RATE_WITHOUT_ADAM
     return Plan(**settings)
+
+
+def _target(estimator: Any, targets: Targets, target_size: Any, layout: Layout) -> int:
+    """Parameters to end with; 0 for as many as there will be."""
+    if target_size is None:
+        return 0
+    ones = [1 if gated else w for w, gated in zip(layout.widths, layout.gated, strict=False)]
+    smallest = count_parameters([*ones, layout.widths[-1]])
+    full = count_parameters(layout.widths)
+    if estimator.target_size is None:
+        return max(smallest, int(target_size * full))
+    overhead = _overhead(estimator, targets) if isinstance(target_size, str) else 0
+    if estimator.warm_start:
+        # What an earlier fit has deleted already counts.
+        full = max(full, smallest)
+    return validation.n_parameters(target_size, full, smallest, overhead)
+
+
+def _overhead(estimator: Any, targets: Targets) -> int:
+    """Bytes of the pickled estimator after the fit, its parameters left out; at most."""
+    n_layers = 1 + len(validation.hidden_widths(estimator.hidden_layer_sizes))
+    n_epochs = estimator.max_iter
+    numbers = np.random.default_rng(0).random(n_epochs).tolist()
+    history: dict[str, list[Any]] = {name: [2**30 + k for k in range(n_epochs)] for name in HISTORY}
+    history |= {"loss": numbers, "epoch_time": [1 + number for number in numbers]}
+    history["n_units"] = [(2**17 + k,) * (n_layers + 1) for k in range(n_epochs)]
+    network = Network(
+        [np.ones((1, 1), np.float32) for _ in range(n_layers)],
+        [np.ones(1, np.float32) for _ in range(n_layers)],
+        np.ones(estimator.n_features_in_, bool),
+        estimator.activation,
+        targets.out_activation,
+    )
+    model = copy.copy(estimator)
+    scores = [2 + number for number in numbers] if estimator.early_stopping else None
+    vars(model).update(_describe(network, targets, history, scores, 2**40))
+    vars(model).pop("_warm_state", None)
+    # Shapes of arrays take up to four bytes a number.
+    return len(pickle.dumps(model, pickle.HIGHEST_PROTOCOL)) - 4 * 2 * n_layers + 16 * n_layers
 
 
 def _shaping(estimator: Any) -> dict[str, Any]:
@@ -183,18 +281,22 @@ def _shaping(estimator: Any) -> dict[str, Any]:
 def _trainer(
     estimator: Any,
     plan: Plan,
-    targets: Targets,
-    n_features: int,
+    layout: Layout,
     random_state: np.random.RandomState,
     warm: WarmState | None,
 ) -> Trainer:
     """Build a network to train, or take up the one of the last fit."""
     shaping = _shaping(estimator)
+    if estimator.solver != plan.solver:
+        _warn(
+            f"memory_budget={estimator.memory_budget!r} leaves no room for the second moments of "
+            f'Adam: training uses solver="sgd" with learning_rate_init='
+            f"{plan.learning_rate_init:g}.",
+            UserWarning,
+        )
     if warm is None:
         seed = random_state.randint(0, 2**31, size=8)
-        widths = [n_features, *shaping["hidden_layer_sizes"], targets.n_outputs]
-        rng = np.random.default_rng([int(part) for part in seed])
-        return Trainer(plan, widths, targets.codes.shape[1], rng, usable_threads())
+        return Trainer(plan, layout, np.random.default_rng([int(part) for part in seed]))
     for name, value in shaping.items():
         if value != warm.shaping[name]:
             raise ValueError(
@@ -203,7 +305,7 @@ def _trainer(
             )
     # A copy: a fit that fails leaves the last one's state as it was.
     trainer = copy.deepcopy(warm.trainer)
-    trainer.buffers.make_room(plan.batch_size, usable_threads())
+    trainer.buffers.make_room(layout.batch_size, layout.n_threads)
     return trainer
 
 
@@ -232,6 +334,16 @@ def _attributes(plan: Plan, targets: Targets, trainer: Trainer) -> dict[str, Any
     )  # fmt: skip
     history = {name: record.column(name) for name in HISTORY}
     scores = record.column("score") if plan.early_stopping else None
+    return _describe(network, targets, history, scores, record.samples_seen)
+
+
+def _describe(
+    network: Network,
+    targets: Targets,
+    history: dict[str, list[Any]],
+    scores: list[float] | None,
+    samples_seen: int,
+) -> dict[str, Any]:
     return {
         "coefs_": network.coefs,
         "intercepts_": network.intercepts,
@@ -239,7 +351,7 @@ def _attributes(plan: Plan, targets: Targets, trainer: Trainer) -> dict[str, Any
         "n_units_": network.n_units,
         "n_parameters_": network.n_parameters,
         "classes_": targets.classes,
-        "n_iter_": record.n_epochs,
+        "n_iter_": len(history["loss"]),
         "n_layers_": len(network.n_units),
         "n_outputs_": targets.n_outputs,
         "out_activation_": network.out_activation,
@@ -248,7 +360,7 @@ def _attributes(plan: Plan, targets: Targets, trainer: Trainer) -> dict[str, Any
         "loss_curve_": history["loss"],
         "validation_scores_": scores,
         "best_validation_score_": max(scores) if scores else None,
-        "t_": record.samples_seen,
+        "t_": samples_seen,
         "history_": history,
         "_multilabel": targets.multilabel,
         "_sparse_labels": targets.sparse,

@@ -5,6 +5,7 @@ nothing of fastl0.
 """
 
 import math
+import re
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -304,6 +305,134 @@ def droprates(droprate_init: Any) -> tuple[float, float]:
     return float(pair[0]), float(pair[1])
 
 
+_UNITS = {"B": 1} | {
+    name: base**power
+    for base, suffix in ((1000, "B"), (1024, "iB"))
+    for power, letters in ((1, "kK"), (2, "M"), (3, "G"))
+    for name in (letter + suffix for letter in letters)
+}
+
+
+def n_bytes(name: str, value: Any) -> int:
+    """Check a number of bytes and return it as an int.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter.
+    value : int or str
+        "1500", "64KiB", "0.5 MB" and the like.
+
+    Raises
+    ------
+    ValueError
+        If it is not a positive number with a unit out of B, kB, KiB, MB, MiB, GB and GiB.
+    """
+    if isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0:
+        return int(value)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
+    unit = _UNITS.get(match[2] or "B") if match and isinstance(value, str) else None
+    if match is None or unit is None or float(match[1]) * unit < 1:
+        raise ValueError(
+            f"`{name}` must be a positive number of bytes with a unit out of B, kB, KiB, MB, MiB, "
+            f'GB and GiB, got {value!r}. Write for instance "64KiB".'
+        )
+    return int(float(match[1]) * unit)
+
+
+def price_or_target(
+    lam: Any, target_size: Any, pruning: str, default_share: float
+) -> tuple[float, Any]:
+    """Settle whether a price of a parameter is given, or a size to reach.
+
+    Returns
+    -------
+    lam : float
+        0 where a size is to be reached or nothing is pruned.
+    target_size : int, float, str or None
+        None where a price is given or nothing is pruned; `default_share` where neither is.
+
+    Raises
+    ------
+    ValueError
+        If both are given, or a size where nothing is deleted.
+    """
+    if lam is not None and target_size is not None:
+        raise ValueError(
+            "`lam` and `target_size` must not both be given: one sets the price of a parameter, "
+            f"the other lets training find it, got lam={lam!r} and target_size={target_size!r}. "
+            "Leave one of them at None."
+        )
+    if target_size is not None and pruning != "hard":
+        raise ValueError(
+            f'`target_size` must be None unless pruning="hard", got {target_size!r} with '
+            f'pruning="{pruning}", which deletes nothing. Set pruning="hard".'
+        )
+    if pruning == "none":
+        return 0.0, None
+    if pruning == "soft":
+        return 0.1 if lam is None else float(lam), None
+    if lam is not None:
+        return float(lam), None
+    return 0.0, default_share if target_size is None else target_size
+
+
+def n_parameters(target_size: Any, full: int, smallest: int, overhead: int) -> int:
+    """Check `target_size` and return it as a number of parameters.
+
+    Parameters
+    ----------
+    target_size : int, float or str
+        Parameters, share of `full`, or bytes of the saved model.
+    full, smallest : int
+        Parameters to begin with, and with one unit in each layer that can shrink.
+    overhead : int
+        Bytes of a saved model beside its parameters of four bytes each.
+
+    Raises
+    ------
+    ValueError
+        If the size is of no known kind, larger than the network or too small.
+    """
+    bounds = f"{smallest} to {full} parameters"
+    if isinstance(target_size, str):
+        found = (n_bytes("target_size", target_size) - overhead) // 4
+        # Room beyond the next byte is what rounding takes.
+        bounds = f"{overhead + 4 * smallest} to {overhead + 4 * full + 3} bytes"
+    elif isinstance(target_size, Integral) and not isinstance(target_size, bool):
+        found = int(target_size)
+    elif isinstance(target_size, Real) and not isinstance(target_size, bool):
+        share = float(target_size)
+        if not 0.0 < share <= 1.0:
+            raise ValueError(
+                f"`target_size` as a float must be a share of the {full} parameters in (0, 1], "
+                f"got {target_size!r}. Give an int for a number of parameters."
+            )
+        found = int(share * full)
+        bounds = f"{smallest / full:.3g} to 1"
+    else:
+        raise ValueError(
+            "`target_size` must be an int (parameters), a float in (0, 1] (share of them) or a "
+            f'str (bytes of the saved model, as "64KiB"), got {target_size!r}.'
+        )
+    if not smallest <= found <= full:
+        what = "at least one unit in each layer" if found < smallest else "no larger than it is"
+        raise ValueError(
+            f"`target_size` must leave the network {what}, got {target_size!r}. Give {bounds}, or "
+            "change hidden_layer_sizes."
+        )
+    return found
+
+
+def budget_too_small(budget: Any, smallest: int) -> ValueError:
+    """Make the error for a `memory_budget` that nothing fits into."""
+    return ValueError(
+        f"`memory_budget` must hold the training buffers, {smallest} bytes at least for this "
+        f"network with the smallest mini-batch and one thread, got {budget!r}. Give as much, or "
+        "fewer units in hidden_layer_sizes."
+    )
+
+
 def batch_size(batch_size: Any, n_rows: int) -> int:
     """Check `batch_size` against the number of training rows and resolve "auto".
 
@@ -312,7 +441,7 @@ def batch_size(batch_size: Any, n_rows: int) -> int:
     ValueError
         If it is larger than the number of training rows.
     """
-    if isinstance(batch_size, str):
+    if isinstance(batch_size, str):  # "auto", or "dynamic" to begin with
         return min(200, n_rows)
     if batch_size > n_rows:
         raise ValueError(
