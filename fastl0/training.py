@@ -218,7 +218,8 @@ class Trainer:
         n_rows = data.n_rows
         n_draws = self._n_draws
         shrunk = False
-        if plan.pruning == "hard" and n_draws >= pruning.FEWEST_DRAWS:
+        may_prune = plan.pruning == "hard" and self.buffers.layout.n_gates > 0
+        if may_prune and n_draws >= pruning.FEWEST_DRAWS:
             shrunk, n_draws = self._shrink(self._decide(plan)), 0
         if n_draws == 0:
             self.buffers.forget_tallies()
