@@ -67,7 +67,8 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         biases and gates.
     batch_size : int, "auto" or "dynamic", default="auto"
         Rows per mini-batch, at most the number of training rows; "auto" is
-        ``min(200, n_samples)``. "dynamic" begins with as many and lets mini-batches grow into
+        ``min(200, n_samples)``, and with gates so few, down to 8, that an epoch has 50
+        mini-batches, as gates are drawn once for each. "dynamic" begins with as many and lets mini-batches grow into
         the memory that deleted units have left, up to eight times and as long as an epoch
         has 50 of them; the learning rate is multiplied by the square root of the growth for
         ``solver="adam"``, by the growth for "sgd".

@@ -8,7 +8,7 @@ import copy
 import pickle
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
@@ -105,6 +105,11 @@ def fit_classifier(
         layout = _layout(estimator, targets, n_rows, X.shape[1], warm)
         plan = _plan(estimator, targets, layout)
         trainer = _trainer(estimator, plan, layout, random_state, warm)
+        if isinstance(estimator.target_size, str):
+            n_bytes = validation.n_bytes("target_size", estimator.target_size)
+            trainer.size_left = lambda epochs, n_more: (
+                (n_bytes - _overhead(estimator, targets, epochs, n_more)) // 4
+            )
         data = Data(
             x=RowSource(x_values, trainer.buffers.n_threads),
             y=RowSource(targets.codes),
@@ -181,7 +186,7 @@ def _layout(
     widths = (n_features, *_shaping(estimator)["hidden_layer_sizes"], targets.n_outputs)
     layout = Layout(
         widths=widths if warm is None else warm.trainer.buffers.widths,
-        batch_size=validation.batch_size(estimator.batch_size, n_rows),
+        batch_size=validation.batch_size(estimator.batch_size, n_rows, gated),
         n_targets=targets.codes.shape[1],
         n_moments=2 if estimator.solver == "adam" else 1,
         gated=tuple(gated and (k > 0 or estimator.gate_inputs) for k in range(len(widths) - 1)),
@@ -242,21 +247,31 @@ def _target(estimator: Any, targets: Targets, target_size: Any, layout: Layout) 
     full = count_parameters(layout.widths)
     if estimator.target_size is None:
         return max(smallest, int(target_size * full))
-    overhead = _overhead(estimator, targets) if isinstance(target_size, str) else 0
-    if estimator.warm_start:
-        # What an earlier fit has deleted already counts.
-        full = max(full, smallest)
+    overhead = 0
+    if isinstance(target_size, str):
+        overhead = _overhead(estimator, targets, _foreseen(estimator, layout), 0)
     return validation.n_parameters(target_size, full, smallest, overhead)
 
 
-def _overhead(estimator: Any, targets: Targets) -> int:
-    """Bytes of the pickled estimator after the fit, its parameters left out; at most."""
-    n_layers = 1 + len(validation.hidden_widths(estimator.hidden_layer_sizes))
-    n_epochs = estimator.max_iter
-    numbers = np.random.default_rng(0).random(n_epochs).tolist()
-    history: dict[str, list[Any]] = {name: [2**30 + k for k in range(n_epochs)] for name in HISTORY}
-    history |= {"loss": numbers, "epoch_time": [1 + number for number in numbers]}
-    history["n_units"] = [(2**17 + k,) * (n_layers + 1) for k in range(n_epochs)]
+def _overhead(
+    estimator: Any, targets: Targets, epochs: Sequence[dict[str, Any]], n_more: int
+) -> int:
+    """Bytes of the pickled estimator beside the numbers of its network.
+
+    Parameters
+    ----------
+    epochs : sequence of dict
+        Entries of the epochs run.
+    n_more : int
+        Epochs to come, alike the last one.
+    """
+    last = dict(epochs[-1])
+    # Floats of their own: pickle writes an object once.
+    rest = [
+        last | {name: float(k) for name in ("loss", "epoch_time", "score")} for k in range(n_more)
+    ]
+    record = Record([*epochs, *rest])
+    n_layers = len(last["n_units"]) - 1
     network = Network(
         [np.ones((1, 1), np.float32) for _ in range(n_layers)],
         [np.ones(1, np.float32) for _ in range(n_layers)],
@@ -265,11 +280,33 @@ def _overhead(estimator: Any, targets: Targets) -> int:
         targets.out_activation,
     )
     model = copy.copy(estimator)
-    scores = [2 + number for number in numbers] if estimator.early_stopping else None
-    vars(model).update(_describe(network, targets, history, scores, 2**40))
+    vars(model).update(_describe(network, targets, record, bool(estimator.early_stopping)))
     vars(model).pop("_warm_state", None)
-    # Shapes of arrays take up to four bytes a number.
-    return len(pickle.dumps(model, pickle.HIGHEST_PROTOCOL)) - 4 * 2 * n_layers + 16 * n_layers
+    # Lengths of arrays may take three bytes more than here: shapes, and those of the numbers.
+    most_more = 3 * (3 * n_layers + 2 * n_layers + 8)
+    return len(pickle.dumps(model, pickle.HIGHEST_PROTOCOL)) - 8 * n_layers + most_more
+
+
+def _foreseen(estimator: Any, layout: Layout) -> list[dict[str, Any]]:
+    """Entries of all epochs as they will be, roughly, before any is run."""
+    pruning = estimator.max_iter * (1.0 - estimator.finetune_fraction)
+    epochs: list[dict[str, Any]] = []
+    for number in range(estimator.max_iter):
+        # In every other epoch of the pruning phase units are deleted.
+        is_new = number == 0 or (number < pruning and number % 2 == 0)
+        epochs.append(
+            {
+                "loss": float(number),
+                "epoch_time": float(number),
+                "score": float(number),
+                "n_units": (*layout.widths,) if is_new else epochs[-1]["n_units"],
+                "n_parameters": count_parameters(layout.widths) // 2,
+                "buffer_nbytes": layout.nbytes,
+                "batch_size": layout.batch_size,
+                "samples_seen": 2**30,
+            }
+        )
+    return epochs
 
 
 def _shaping(estimator: Any) -> dict[str, Any]:
@@ -332,18 +369,15 @@ def _attributes(plan: Plan, targets: Targets, trainer: Trainer) -> dict[str, Any
     network: Network = record.best if plan.early_stopping and record.best else (
         trainer.freeze(plan)
     )  # fmt: skip
-    history = {name: record.column(name) for name in HISTORY}
-    scores = record.column("score") if plan.early_stopping else None
-    return _describe(network, targets, history, scores, record.samples_seen)
+    return _describe(network, targets, record, plan.early_stopping)
 
 
 def _describe(
-    network: Network,
-    targets: Targets,
-    history: dict[str, list[Any]],
-    scores: list[float] | None,
-    samples_seen: int,
+    network: Network, targets: Targets, record: Record, early_stopping: bool
 ) -> dict[str, Any]:
+    """Fitted attributes of a network."""
+    history = {name: record.column(name) for name in HISTORY}
+    scores = record.column("score") if early_stopping else None
     return {
         "coefs_": network.coefs,
         "intercepts_": network.intercepts,
@@ -351,7 +385,7 @@ def _describe(
         "n_units_": network.n_units,
         "n_parameters_": network.n_parameters,
         "classes_": targets.classes,
-        "n_iter_": len(history["loss"]),
+        "n_iter_": record.n_epochs,
         "n_layers_": len(network.n_units),
         "n_outputs_": targets.n_outputs,
         "out_activation_": network.out_activation,
@@ -360,7 +394,7 @@ def _describe(
         "loss_curve_": history["loss"],
         "validation_scores_": scores,
         "best_validation_score_": max(scores) if scores else None,
-        "t_": samples_seen,
+        "t_": record.samples_seen,
         "history_": history,
         "_multilabel": targets.multilabel,
         "_sparse_labels": targets.sparse,

@@ -46,6 +46,10 @@ _FEWEST_BATCHES = 50
 EpochHook = Callable[[int, Callable[[], Network], dict[str, Any]], bool | None]
 
 
+#: Called with the entries of the epochs run and the number of epochs to come; returns a size.
+SizeLeft = Callable[[list[dict[str, Any]], int], int]
+
+
 class Watcher(Protocol):
     """Who is told of every epoch."""
 
@@ -181,6 +185,9 @@ class Trainer:
         self._steering: Steering | None = None
         self._progress, self._epoch_share = 0.0, 1.0  # of the pruning phase
         self._price = plan.lam
+        #: What the target is, given the epochs run and how many are to come, where that
+        #: decides how much room there is for parameters.
+        self.size_left: SizeLeft | None = None
         self.buffers = Buffers(layout)
         self._initialise(plan)
 
@@ -352,23 +359,39 @@ class Trainer:
         least = pruning.cut_to_size(buffers.by_set("log_odds"), buffers.widths, plan.target)
         return [flags | needed for flags, needed in zip(keep, least, strict=True)]
 
-    def settle(self, plan: Plan) -> bool:
-        """Bring a network with gates to its target size; say whether units had to go."""
+    def settle(self, plan: Plan, n_more: int = 0) -> bool:
+        """Bring a network with gates to its target size; say whether units had to go.
+
+        Parameters
+        ----------
+        plan : Plan
+        n_more : int, default=0
+            Epochs to come.
+        """
         buffers = self.buffers
         if not plan.target or not buffers.layout.n_gates:
             return False
-        if count_parameters(buffers.widths) <= plan.target:
+        target = plan.target
+        if self.size_left is not None and self.record.epochs:
+            target = max(self.size_left(self.record.epochs, n_more), self._smallest())
+        if count_parameters(buffers.widths) <= target:
             return False
         log_odds = buffers.by_set("log_odds")
-        return self._shrink(pruning.cut_to_size(log_odds, buffers.widths, plan.target))
+        return self._shrink(pruning.cut_to_size(log_odds, buffers.widths, target))
 
-    def _fold_gates(self, plan: Plan) -> bool:
+    def _smallest(self) -> int:
+        """Parameters with one unit in each set that has gates."""
+        layout = self.buffers.layout
+        ones = [1 if gated else w for w, gated in zip(layout.widths, layout.gated, strict=False)]
+        return count_parameters([*ones, layout.widths[-1]])
+
+    def _fold_gates(self, plan: Plan, n_more: int) -> bool:
         """Multiply the deterministic gates into the weights; delete units whose gate is 0.
 
         Those that a target has room for stay. Returns whether units were deleted.
         """
         buffers = self.buffers
-        shrunk = self.settle(plan)
+        shrunk = self.settle(plan, n_more)
         values = [
             None if a is None else gates.deterministic_gate(a).astype(np.float32)
             for a in buffers.by_set("log_odds")
@@ -481,7 +504,7 @@ class Trainer:
         if self._n_draws >= pruning.FEWEST_DRAWS:
             self._shrink(self._decide(plan))
         self._n_draws = 0
-        return self._fold_gates(plan)
+        return self._fold_gates(plan, course.end - number)
 
     def _average(self, plan: Plan, course: Course, number: int) -> None:
         """Take an epoch that finishes into the average of the weights, where that has room."""

@@ -22,6 +22,8 @@ _FLOAT32_TINY = float(np.finfo(np.float32).tiny)
 _FEW = 2**14
 #: Labels looked at in one go.
 _BLOCK = 2**16
+#: Bounds of an automatic mini-batch, and how many of them make an epoch where there are gates.
+_SMALLEST_BATCH, _LARGEST_BATCH, _ENOUGH_BATCHES = 8, 200, 50
 _READABLE = {np.dtype(code) for code in "bhilqBHILQ?fd"}
 
 
@@ -433,16 +435,20 @@ def budget_too_small(budget: Any, smallest: int) -> ValueError:
     )
 
 
-def batch_size(batch_size: Any, n_rows: int) -> int:
-    """Check `batch_size` against the number of training rows and resolve "auto".
+def batch_size(batch_size: Any, n_rows: int, gated: bool) -> int:
+    """Check `batch_size` against the number of training rows; resolve "auto" and "dynamic".
+
+    Gates are drawn once for each mini-batch: where there are gates an epoch shall have enough
+    of them.
 
     Raises
     ------
     ValueError
         If it is larger than the number of training rows.
     """
-    if isinstance(batch_size, str):  # "auto", or "dynamic" to begin with
-        return min(200, n_rows)
+    if isinstance(batch_size, str):
+        most = max(_SMALLEST_BATCH, n_rows // _ENOUGH_BATCHES) if gated else n_rows
+        return min(_LARGEST_BATCH, most, n_rows)
     if batch_size > n_rows:
         raise ValueError(
             f"`batch_size` must be at most the {n_rows} training rows, got {batch_size}. Use a "
