@@ -66,12 +66,12 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Strength of the L2 term, >= 0; divided by the mini-batch size, and not applied to
         biases and gates.
     batch_size : int, "auto" or "dynamic", default="auto"
-        Rows per mini-batch, at most the number of training rows; "auto" is
-        ``min(200, n_samples)``, and with gates so few, down to 8, that an epoch has 50
-        mini-batches, as gates are drawn once for each. "dynamic" begins with as many and lets mini-batches grow into
-        the memory that deleted units have left, up to eight times and as long as an epoch
-        has 50 of them; the learning rate is multiplied by the square root of the growth for
-        ``solver="adam"``, by the growth for "sgd".
+        Rows per mini-batch, at most the number of training rows. "auto" is
+        ``min(200, n_samples)``; with gates, which are drawn once for each mini-batch, so few,
+        down to 8, that an epoch has 50 mini-batches. "dynamic" begins with as many and lets
+        mini-batches grow into the memory that deleted units have left, up to eight times and
+        as long as an epoch has 20 of them; the learning rate is multiplied by the square root
+        of the growth for ``solver="adam"``, by the growth for "sgd".
     learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
         Learning rate schedule for ``solver="sgd"``.
     learning_rate_init : float, default=0.001

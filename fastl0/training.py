@@ -39,7 +39,7 @@ _AJAR = 0.1
 #: A dynamic mini-batch has at most so many times as many rows as the first one ...
 _MOST_GROWTH = 8
 #: ... and leaves at least as many mini-batches to an epoch.
-_FEWEST_BATCHES = 50
+_FEWEST_BATCHES = 20
 
 #: Called after every epoch with its number (from 0), a function that freezes the network
 #: as it is, and the epoch's history entries; True stops the training.
