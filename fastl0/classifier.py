@@ -47,17 +47,18 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     about ten seconds; they are kept on disk.
 
     Parameters that MLPClassifier has too mean the same and have the same default, with
-    these differences: `max_iter`, `tol` and `n_iter_no_change` as said there; a
-    `batch_size` above the number of rows is an error, not clipped; `verbose` shows a
-    progress bar; `warm_start` has to be set before the first fit and goes on with moments
+    these differences: `hidden_layer_sizes`, `batch_size`, `max_iter`, `tol` and
+    `n_iter_no_change` as said there; a `batch_size` above the number of rows is an error, not
+    clipped; `verbose` shows a progress bar; `warm_start` has to be set before the first fit and goes on with moments
     and random numbers, too; weights start from a normal distribution of variance
     ``2 / fan_in`` for "relu" and ``1 / fan_in`` else. ``solver="lbfgs"``, `sample_weight`
     and `partial_fit` are not there.
 
     Parameters
     ----------
-    hidden_layer_sizes : int or sequence of int, default=(100,)
-        Units of each hidden layer before pruning, each >= 1.
+    hidden_layer_sizes : int or sequence of int, default=(200, 100)
+        Units of each hidden layer before pruning, each >= 1. A network that shrinks may begin
+        larger than one that does not.
     activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
         Activation of the hidden layers.
     solver : {"sgd", "adam"}, default="adam"
@@ -253,7 +254,7 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        hidden_layer_sizes: ArrayLike = (100,),
+        hidden_layer_sizes: ArrayLike = (200, 100),
         activation: str = "relu",
         *,
         solver: str = "adam",

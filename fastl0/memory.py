@@ -27,8 +27,8 @@ DRAWS_AHEAD = 32
 #: Floats between the scratch of two threads, so that they share no cache line.
 APART = 32
 
-#: Parameters averaged in one go: a temporary array holds as many.
-_AVERAGED_AT_ONCE = 2**14
+#: Parameters looked at in one go: a temporary array holds as many.
+_AT_ONCE = 2**12
 
 _FLAT = ("theta", "first", "second", "average")
 _PER_GATE = {
@@ -325,9 +325,15 @@ class Buffers:
 
     def squared_norm(self) -> float:
         """Sum of the squared weights of all layers, biases left out."""
-        weights = (self.layer(index)[0] for index in range(len(self.widths) - 1))
-        # Not BLAS: its threads go on spinning for milliseconds, where helpers should run.
-        return float(sum(np.einsum("ij,ij", w, w, dtype=np.float64) for w in weights))
+        total = 0.0
+        for index in range(len(self.widths) - 1):
+            weights = self.layer(index)[0].reshape(-1)
+            for start in range(0, len(weights), _AT_ONCE):
+                part = weights[start : start + _AT_ONCE]
+                # Not BLAS: its threads go on spinning for milliseconds, where helpers should
+                # run. Not in float64 at once: NumPy would take memory to convert in.
+                total += float(np.einsum("i,i", part, part))
+        return total
 
     def by_set(self, name: str) -> list[NDArray[Any] | None]:
         """Split a per-gate array into views, one a set of units, None where ungated."""
@@ -404,8 +410,8 @@ class Buffers:
             self._adopt(replace(self.layout, averaged=True))
             share = 1.0
         theta, average = self._flat["theta"], self._flat["average"]
-        for start in range(0, len(theta), _AVERAGED_AT_ONCE):
-            part = slice(start, start + _AVERAGED_AT_ONCE)
+        for start in range(0, len(theta), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
             average[part] += np.float32(share) * (theta[part] - average[part])
 
     def forget_average(self) -> None:
