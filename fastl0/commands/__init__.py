@@ -1,8 +1,9 @@
 """Owns the command ``fastl0``: which subcommands there are, and how each of them may end.
 
-The rooms below it: demo and paper (one subcommand each), results (the resumable store of paper),
-summary (its tables and pictures), trial (one training run watched by epoch) and console (what is
-said to the user). Each is imported when its subcommand runs.
+The rooms below it: demo and paper (one subcommand each), experiment (how paper is carried out),
+results (its resumable store), summary (its tables and pictures), published (what other methods
+reached), trial (one training run watched by epoch) and console (what is said to the user). Training
+and plotting code is imported when its subcommand runs.
 """
 
 from __future__ import annotations

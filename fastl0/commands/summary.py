@@ -1,4 +1,4 @@
-"""Owns the summary of ``fastl0 paper``: the table and the pictures, from the CSV files alone.
+"""Owns the summaries: the tables and the pictures of results, from the CSV files alone.
 
 May import results for the files' names and columns, and plots where it draws.
 """
@@ -36,6 +36,7 @@ METRICS = (
     Metric("epoch_time_last", "last epochs (s each)", 1, 3),
     Metric("seconds", "training (s)", 1, 1),
 )
+_HISTORY, _SUPPORT = results.PAPER.others
 _N_PIXELS = 784
 
 Row = Mapping[str, str]
@@ -119,7 +120,7 @@ def draw(folder: Path) -> list[Path]:
     """
     from fastl0 import plots
 
-    runs = results.read_csv(folder, "paper.csv", results.RUN_COLUMNS)
+    runs = results.read_csv(folder, results.PAPER.runs)
     curves = _read_history(folder, runs)
     supports = _read_supports(folder, runs)
     supports.pop("none", None)  # keeps all
@@ -150,7 +151,7 @@ def save(figure: Any, path: Path) -> None:
 def _read_history(folder: Path, runs: Sequence[Row]) -> dict[str, dict[str, Any]]:
     """Read history.csv as one array of shape (n_seeds, n_epochs) a kind of pruning and column."""
     by_run: dict[tuple[str, str], dict[int, Row]] = {_key(run): {} for run in runs}
-    for row in results.read_csv(folder, "history.csv", results.HISTORY_COLUMNS):
+    for row in results.read_csv(folder, _HISTORY):
         if _key(row) in by_run:  # one that paper.csv has not yet is no part of the table either
             by_run[_key(row)][int(row["epoch"])] = row
     n_epochs = max(1, *map(len, by_run.values()))
@@ -180,7 +181,7 @@ def _read_supports(folder: Path, runs: Sequence[Row]) -> dict[str, Any]:
     """Read support.csv as one mask of shape (n_seeds, 784) a kind of pruning."""
     masks = {_key(run): np.zeros(_N_PIXELS, dtype=bool) for run in runs}
     path = folder / "support.csv"
-    for row in results.read_csv(folder, "support.csv", results.SUPPORT_COLUMNS):
+    for row in results.read_csv(folder, _SUPPORT):
         pixel = int(row["pixel"])
         if pixel >= _N_PIXELS:
             raise results.StoreError(

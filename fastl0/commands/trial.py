@@ -38,11 +38,18 @@ class Trial(NamedTuple):
         The widths of the trained network, inputs first, outputs last.
     support : list of int
         The inputs that the trained network still reads, in ascending order.
+    test_error : float
+        In percent, of the trained network; where that is an average over the last epochs, it is
+        none of those in the history.
+    n_parameters : int
+        Of the trained network.
     """
 
     history: dict[str, list[Any]]
     n_units: list[int]
     support: list[int]
+    test_error: float
+    n_parameters: int
 
 
 @cache
@@ -112,5 +119,10 @@ def train(
         classifier._fit(X_train, y_train, on_epoch=measure)
     if len(history["loss"]) < n_epochs:
         raise KeyboardInterrupt
-    n_units = [int(width) for width in classifier.n_units_]
-    return Trial(history, n_units, [int(i) for i in np.flatnonzero(classifier.support_)])
+    return Trial(
+        history=history,
+        n_units=[int(width) for width in classifier.n_units_],
+        support=[int(i) for i in np.flatnonzero(classifier.support_)],
+        test_error=float(100 * np.mean(classifier.predict(X_test) != y_test)),
+        n_parameters=int(classifier.n_parameters_),
+    )
