@@ -1,4 +1,4 @@
-"""Stand-ins for what is slow or far away: an estimator, a run of an experiment, and MNIST.
+"""Stand-ins for what is slow or far away: an estimator, a run of paper or frontier, and MNIST.
 
 Every image carries its label in its first pixel, so that a stand-in network can be wrong about
 as many rows as a test wants.

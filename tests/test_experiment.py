@@ -1,4 +1,4 @@
-"""What any experiment of the command line does: going on, refusing, naming damage, options."""
+"""What `fastl0 paper` and `fastl0 frontier` share: going on, refusing, naming damage, options."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ import sys
 import pytest
 import stand_in
 
-from fastl0.commands import console, experiment, main, paper, results, summary, trial
+from fastl0.commands import console, experiment, frontier, main, paper, results, summary, trial
 
 MNIST = stand_in.mnist()
 
@@ -32,7 +32,21 @@ class Paper:
     kills = ((1, 0), (2, 0), (5, 0), (9, 0), (10, 1), (15, 1), (16, 1), (18, 2))
 
 
-EXPERIMENTS = (Paper,)
+class Frontier:
+    """`fastl0 frontier` with three kinds of run and two seeds."""
+
+    name = "frontier"
+    module = frontier
+    layout = results.FRONTIER
+    kinds = (70_000, 0.25, "64KiB")
+    options = ("--sizes", "70000", "0.25", "64KiB")
+    drawing = "draw_frontier"
+    own = {"sizes": kinds}  # noqa: RUF012
+    line = "[4/6] size 70000, seed 1: test error 3.23 %, 43,040 parameters (200-150-80-10), 1.5 s"
+    kills = ((1, 0), (2, 0), (4, 0), (7, 0), (8, 1), (10, 1), (12, 1), (14, 2))  # one table less
+
+
+EXPERIMENTS = (Paper, Frontier)
 
 
 def plan(case, out, **changes):
@@ -51,6 +65,12 @@ def tables(folder):
 @pytest.fixture(params=EXPERIMENTS, ids=lambda case: case.name, scope="module")
 def case(request):
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def unchecked(monkeypatch):
+    """Leave the estimator out: what it refuses is a matter of `test_frontier`."""
+    monkeypatch.setattr(frontier, "_check_sizes", lambda plan, mnist: None)
 
 
 @pytest.fixture
@@ -239,11 +259,26 @@ def test_other_settings_are_refused(case, whole, calls, changes, named):
     [
         (Paper, {"lam": 0.2}, r"lam=0\.2\), got lam=0\.1"),
         (Paper, {"pruning": ("hard",)}, r"pruning=\['hard'\]"),
+        (
+            Frontier,
+            {"sizes": (70_000, 0.25)},
+            r"target_size=\[70000, 0\.25\]\), got target_size=\[70000, 0\.25, '64KiB'\]",
+        ),
+        (Frontier, {"sizes": (70_000, 0.25, "65KiB")}, "'65KiB'"),
     ],
     indirect=["case"],
 )
 def test_other_settings_of_its_own_are_refused(case, whole, calls, changes, named):
     test_other_settings_are_refused(case, whole, calls, changes, named)
+
+
+def test_the_folder_of_another_experiment_is_refused(case, whole, calls):
+    before = tables(whole)
+    (other,) = (other for other in EXPERIMENTS if other is not case)
+    with pytest.raises(results.StoreError, match="another --out"):
+        other.module.carry_out(plan(other, whole), MNIST)
+    assert calls == []
+    assert tables(whole) == before
 
 
 def test_other_data_are_refused(case, whole):
@@ -444,6 +479,9 @@ def test_wrong_options_end_in_one_line_and_code_2(
         (Paper, ["--lam", "-0.1"], "--lam: must be a finite number >= 0, got '-0.1'"),
         (Paper, ["--lam", "nan"], "got 'nan'"),
         (Paper, ["--pruning", "harder"], "invalid choice: 'harder'"),
+        (Frontier, ["--sizes", "70000", "many"], "bytes such as 64KiB, got 'many'"),
+        (Frontier, ["--sizes", "0"], "--sizes: must be an int >= 1, a share in (0, 1] such as"),
+        (Frontier, ["--sizes"], "expected at least one argument"),
     ],
 )
 def test_wrong_options_of_its_own_end_in_one_line_and_code_2(
@@ -470,6 +508,7 @@ def test_full_disk_ends_in_one_line(case, tmp_path, monkeypatch, calls, capsys):
     ("case", "options", "made"),
     [
         (Paper, ["--pruning", "none", "hard"], [(0, "hard"), (0, "none")]),
+        (Frontier, ["--sizes", "64KiB", "0.25", "64KiB"], [(0, "64KiB"), (0, 0.25)]),
     ],
 )
 def test_data_folder_comes_from_the_environment(

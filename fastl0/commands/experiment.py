@@ -1,7 +1,7 @@
 """Owns how an experiment on MNIST is carried out: its options, its missing runs, its report.
 
-What it is made of comes from the command. May import the estimator's trial and the store of
-results.
+What it is made of comes from the commands ``paper`` and ``frontier``. May import the estimator's
+trial and the store of results.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import io
 import json
 import math
 import os
+import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ PAPER_COLUMNS = (
     "epoch_time_first",
     "epoch_time_last",
 )
+FRONTIER_COLUMNS = ("seed", "target_size", "test_error", "n_parameters", "n_units", "seconds")
 _HISTORY = (  # the lists of a run's history
     "loss",
     "test_error",
@@ -40,9 +42,11 @@ _HISTORY = (  # the lists of a run's history
     "epoch_time",
     "n_parameters_folded",
 )
-_KEYS = ("seed", "pruning", "epoch", "pixel")  # together they name a row
+_KEYS = ("seed", "pruning", "target_size", "epoch", "pixel")  # together they name a row
 _INTS = ("seed", "epoch", "pixel")
 _NO_NUMBERS = ("n_units", "loss")  # a loss may be NaN
+_BYTES = re.compile(r"[0-9]+(\.[0-9]+)?([kKMG]i?)?B")  # what the estimator reads, less spaces
+SIZE_RULE = "be an int >= 1, a share in (0, 1] such as 0.25, or bytes such as 64KiB"
 REWRITE = "Run without --plots-only to write it anew."
 _WINDOW = 10  # epochs that a first or last epoch time is the median of
 
@@ -51,7 +55,7 @@ class StoreError(ValueError):
     """The folder holds something that the asked-for runs do not go with."""
 
 
-Kind = int | float | str  # of a run, such as its kind of pruning
+Kind = int | float | str  # of a run: its kind of pruning, or its target size
 Key = tuple[int, Kind]  # its seed and its kind
 
 
@@ -274,6 +278,25 @@ def read_csv(folder: Path, table: Table) -> list[dict[str, str]]:
     return list(rows.values())
 
 
+def read_size(text: str) -> int | float | str:
+    """Read a target size: parameters as int, a share of them as float, or bytes as they are.
+
+    Raises
+    ------
+    ValueError
+        If the text is none of these.
+    """
+    if _BYTES.fullmatch(text):
+        return text
+    try:
+        size: int | float = int(text)
+    except ValueError:
+        size = float(text)
+    if not (size >= 1 if isinstance(size, int) else 0 < size <= 1):
+        raise ValueError(text)
+    return size
+
+
 def _check_cell(place: str, column: str, cell: str | None) -> None:
     """Refuse what the column cannot hold; the csv module reads None where a row is cut short."""
     rule = ""
@@ -282,12 +305,14 @@ def _check_cell(place: str, column: str, cell: str | None) -> None:
             rule = "be there"
         elif column == "pruning":
             rule = "" if cell in PRUNINGS else f"be one of {', '.join(PRUNINGS)}"
+        elif column == "target_size":
+            read_size(cell)
         elif column in _INTS:
             rule = "" if int(cell) >= 0 else "be an int >= 0"
         elif column not in _NO_NUMBERS:
             rule = "" if math.isfinite(float(cell)) else "be finite"
     except ValueError:
-        rule = "be a number"
+        rule = SIZE_RULE if column == "target_size" else "be a number"
     if rule:
         raise StoreError(f"{place}: {column} must {rule}, got {cell!r}. {REWRITE}")
 
@@ -390,6 +415,17 @@ def _paper_rows(run: Run, settings: Mapping[str, Any]) -> Iterable[tuple[Any, ..
     )
 
 
+def _frontier_rows(run: Run, _: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
+    yield (
+        run.seed,
+        run.kind,
+        round(run.test_error, 6),
+        run.n_parameters,
+        format_widths(run.n_units),
+        round(sum(run.history["epoch_time"]), 4),
+    )
+
+
 def _history_rows(run: Run, _: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
     history = run.history
     for i in range(len(history["loss"])):
@@ -428,4 +464,10 @@ PAPER = Layout(
         _history_table("pruning"),
         Table("support.csv", ("seed", "pruning", "pixel"), _support_rows),
     ),
+)
+FRONTIER = Layout(
+    kind="target_size",
+    label="size ",
+    runs=Table("frontier.csv", FRONTIER_COLUMNS, _frontier_rows),
+    others=(_history_table("target_size"),),
 )

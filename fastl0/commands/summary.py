@@ -1,6 +1,6 @@
 """Owns the summaries: the tables and the pictures of results, from the CSV files alone.
 
-May import results for the files' names and columns, and plots where it draws.
+May import results for the files' names and columns, and plots and published where it draws.
 """
 
 from __future__ import annotations
@@ -100,6 +100,35 @@ def _cell(metric: Metric, mean: float, sd: float) -> str:
     return text if sd != sd else f"{text} +- {sd * metric.factor:,.{metric.decimals}f}"
 
 
+def frontier_table(rows: Sequence[Row]) -> str:
+    """Lay out the summary of frontier.csv: one line a size.
+
+    The widths are those of the run with the median test error; where two are in the middle, of the
+    better one.
+    """
+    metrics = [
+        metric for metric in METRICS if metric.column in ("n_parameters", "test_error", "seconds")
+    ]
+    lines = []
+    for size, of_size in _by_size(rows).items():
+        cells = [
+            _cell(metric, *mean_and_sd([float(row[metric.column]) for row in of_size]))
+            for metric in metrics
+        ]
+        by_error = sorted(of_size, key=lambda row: float(row["test_error"]))
+        median = by_error[(len(by_error) - 1) // 2]
+        lines.append([size, str(len(of_size)), *cells, median["n_units"]])
+    labels = [metric.label for metric in metrics]
+    return format_table(["target size", "seeds", *labels, "widths of the median run"], lines)
+
+
+def _by_size(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    by_size: dict[str, list[Row]] = {}
+    for row in rows:
+        by_size.setdefault(row["target_size"], []).append(row)
+    return by_size
+
+
 def draw(folder: Path) -> list[Path]:
     """Draw every picture of the runs in a result folder.
 
@@ -139,6 +168,38 @@ def draw(folder: Path) -> list[Path]:
     for name, figure in pictures.items():
         save(figure, folder / name)
     return [folder / name for name in pictures]
+
+
+def draw_frontier(folder: Path) -> list[Path]:
+    """Draw test error against size, of the runs in a result folder and of published networks.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds frontier.csv with at least one run.
+
+    Returns
+    -------
+    list of Path
+        The PNG file written.
+
+    Raises
+    ------
+    results.StoreError
+        If frontier.csv is damaged.
+    """
+    from fastl0 import plots
+    from fastl0.commands.published import PUBLISHED
+
+    rows = results.read_csv(folder, results.FRONTIER.runs)
+    runs = {
+        size: [(float(row["n_parameters"]), float(row["test_error"])) for row in of_size]
+        for size, of_size in _by_size(rows).items()
+    }
+    figure = plots.frontier(runs, PUBLISHED, title="MNIST, 784-300-100-10: test error and size")
+    path = folder / "frontier.png"
+    save(figure, path)
+    return [path]
 
 
 def save(figure: Any, path: Path) -> None:
