@@ -1,8 +1,11 @@
-"""Data that many tests share."""
+"""Data and stand-ins that many tests share."""
 
 import numpy as np
 import pytest
+import stand_in
 from sklearn.datasets import load_digits
+
+from fastl0.commands import trial
 
 
 @pytest.fixture(scope="session")
@@ -10,3 +13,13 @@ def digits():
     """600 rows of scikit-learn's digits as float32 in [0, 1], and their labels."""
     X, y = load_digits(return_X_y=True)
     return (X[:600] / 16).astype(np.float32), y[:600]
+
+
+@pytest.fixture
+def classifier(monkeypatch):
+    """Swap the estimator that commands train for a stand-in."""
+    monkeypatch.setattr("fastl0.HardL0MLPClassifier", stand_in.Classifier, raising=False)
+    monkeypatch.setattr(stand_in.Classifier, "seen", [])
+    trial.compile_kernels.cache_clear()
+    yield stand_in.Classifier
+    trial.compile_kernels.cache_clear()
