@@ -1,0 +1,217 @@
+"""What the estimator promises about sizes: the network's, the saved model's, the training's."""
+
+import gc
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from fastl0 import HardL0MLPClassifier
+from fastl0.memory import Buffers
+from fastl0.training import Trainer
+
+FULL = 64 * 40 + 40 + 40 * 30 + 30 + 30 * 10 + 10
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return (X / 16).astype(np.float32), y
+
+
+def fitted(digits, n_rows=600, **changes):
+    settings = {"hidden_layer_sizes": (40, 30), "max_iter": 12, "random_state": 0}
+    X, y = digits
+    return HardL0MLPClassifier(**settings | changes).fit(X[:n_rows], y[:n_rows])
+
+
+# --- parameters ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.5, 0.25, 0.1, 0.05, 0.03])
+def test_the_network_ends_at_or_below_its_target_and_near_it(digits, share):
+    for target in (share, round(share * FULL)):
+        clf = fitted(digits, target_size=target)
+        assert 0.95 * share * FULL <= clf.n_parameters_ <= share * FULL + 0.5
+        assert clf.n_parameters_ == sum(a.size for a in [*clf.coefs_, *clf.intercepts_])
+        assert clf.history_["n_parameters"][-1] == clf.n_parameters_
+
+
+def test_a_hundredth_of_a_large_network_is_met(digits):
+    clf = fitted(digits, hidden_layer_sizes=(300, 100), target_size=0.01, max_iter=6)
+    full = 64 * 300 + 300 + 300 * 100 + 100 + 100 * 10 + 10
+    assert 0.0095 * full <= clf.n_parameters_ <= 0.01 * full
+
+
+def test_the_price_that_training_finds_brings_the_network_near_its_target(digits):
+    """Only what is left over goes by force when gates are folded."""
+    clf = fitted(digits, target_size=0.3, max_iter=60, n_rows=1797)
+    sizes = np.array(clf.history_["n_parameters"])
+    assert len(sizes) == 60
+    assert sizes[41] < 1.25 * sizes[-1]
+    assert np.all(np.diff(sizes) <= 0)
+
+
+def test_the_whole_network_may_stay(digits):
+    clf = fitted(digits, target_size=1.0, max_iter=3)
+    assert clf.n_parameters_ == FULL
+
+
+@pytest.mark.parametrize("gate_inputs", [True, False])
+def test_the_smallest_network_has_one_unit_a_layer(digits, gate_inputs):
+    n_inputs = 1 if gate_inputs else 64
+    smallest = n_inputs + 1 + 2 + 20
+    clf = fitted(digits, target_size=smallest, max_iter=2, gate_inputs=gate_inputs)
+    assert clf.n_units_ == (n_inputs, 1, 1, 10)
+
+
+@pytest.mark.parametrize("max_iter", [1, 2])
+def test_a_target_is_met_however_short_the_training_is(digits, max_iter):
+    clf = fitted(digits, target_size=0.2, max_iter=max_iter)
+    assert clf.n_parameters_ <= 0.2 * FULL
+    assert clf.n_iter_ == max_iter
+
+
+def test_without_a_price_or_a_target_three_tenths_stay(digits):
+    clf = fitted(digits, max_iter=3)
+    assert 0.285 * FULL <= clf.n_parameters_ <= 0.3 * FULL
+
+
+def test_no_default_target_is_too_small_for_the_network():
+    X = np.arange(20.0)[:, None]
+    clf = HardL0MLPClassifier((1,), max_iter=2).fit(X, X[:, 0] > 9)
+    assert clf.n_units_ == (1, 1, 1)
+
+
+def test_early_stopping_keeps_a_network_of_the_target_size(digits):
+    clf = fitted(digits, target_size=0.2, max_iter=20, early_stopping=True)
+    assert clf.n_parameters_ <= 0.2 * FULL
+    assert len(clf.validation_scores_) == 20
+
+
+def test_a_warm_start_goes_on_to_a_smaller_target(digits):
+    clf = fitted(digits, target_size=0.5, warm_start=True)
+    X, y = digits
+    before = clf.n_parameters_
+    clf.set_params(target_size=0.1).fit(X[:600], y[:600])
+    assert clf.n_parameters_ <= 0.1 * FULL < before
+    assert clf.n_iter_ == 24
+
+
+# --- bytes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["24KiB", "18 kB", "20000B"])
+@pytest.mark.parametrize("names", [False, True])
+def test_a_size_in_bytes_is_that_of_the_pickled_estimator(digits, target, names):
+    pandas = pytest.importorskip("pandas")
+    X, y = digits
+    X = pandas.DataFrame(X, columns=[f"pixel{k}" for k in range(64)]) if names else X
+    clf = HardL0MLPClassifier((200, 100), target_size=target, max_iter=20, random_state=0)
+    clf.fit(X[:600], y[:600])
+    n_bytes = {"24KiB": 24 * 1024, "18 kB": 18_000, "20000B": 20_000}[target]
+    assert 0.95 * n_bytes <= len(pickle.dumps(clf)) <= n_bytes
+
+
+# --- bad targets ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"target_size": FULL + 1}, ("target_size", "no larger than it is", str(FULL))),
+        ({"target_size": 20}, ("target_size", "at least one unit in each layer", "24 to")),
+        ({"target_size": 0}, ("target_size", "at least one unit")),
+        ({"target_size": 1.5}, ("target_size", r"\(0, 1\]", "1.5")),
+        ({"target_size": -0.1}, ("target_size", r"\(0, 1\]", "-0.1")),
+        ({"target_size": float("nan")}, ("target_size", "nan")),
+        ({"target_size": "64 furlongs"}, ("target_size", "64 furlongs", "KiB")),
+        ({"target_size": "KiB"}, ("target_size", "KiB")),
+        ({"target_size": "1KiB"}, ("target_size", "at least one unit", "bytes")),
+        ({"target_size": "900MB"}, ("target_size", "no larger", "bytes")),
+        ({"target_size": True}, ("target_size", "True")),
+        ({"target_size": 0.1, "lam": 0.1}, ("lam", "target_size", "Leave one of them at None")),
+        ({"target_size": 0.1, "pruning": "soft"}, ("target_size", 'pruning="hard"')),
+        ({"target_size": 0.1, "pruning": "none"}, ("target_size", 'pruning="hard"')),
+        ({"memory_budget": "1KiB"}, ("memory_budget", "bytes at least", "1KiB")),
+        ({"memory_budget": "lots"}, ("memory_budget", "lots", "KiB")),
+        ({"memory_budget": 0}, ("memory_budget", "0")),
+        ({"memory_budget": -5}, ("memory_budget", "-5")),
+    ],
+)
+def test_a_bad_size_is_refused_by_name_rule_value_and_remedy(digits, changes, words):
+    for word in words:
+        with pytest.raises(ValueError, match=word):
+            fitted(digits, **changes)
+
+
+def test_the_smallest_memory_budget_that_is_named_works(digits):
+    with pytest.raises(ValueError, match="memory_budget") as refused:
+        fitted(digits, memory_budget=1000)
+    smallest = int(str(refused.value).split(" bytes at least")[0].split()[-1])
+    with pytest.warns(UserWarning, match="no room for the second moments"):
+        clf = fitted(digits, memory_budget=smallest, max_iter=2)
+    assert max(clf.history_["buffer_nbytes"]) <= smallest
+    with pytest.raises(ValueError, match=str(smallest)):
+        fitted(digits, memory_budget=smallest - 1)
+
+
+# --- memory --------------------------------------------------------------------------
+
+#: Bytes that Python's own objects take in the course of a training: threads, history, code.
+OBJECTS = 160 * 1024
+
+
+@pytest.mark.filterwarnings("ignore:memory_budget:UserWarning")
+@pytest.mark.filterwarnings("ignore:Training stopped at max_iter")
+@pytest.mark.parametrize("changes", [{}, {"batch_size": "dynamic"}, {"lam": 0.0}, {"lam": 3.0}])
+@pytest.mark.parametrize("budget", ["150KiB", "200KiB", "400KiB"])
+def test_training_stays_within_its_memory_budget(digits, monkeypatch, budget, changes):
+    most, peaks = [], []
+    adopt, init, settle = Buffers._adopt, Trainer.__init__, Trainer.settle
+
+    def adopt_and_measure(buffers, layout):
+        adopt(buffers, layout)
+        most.append(sum(array.nbytes for array in buffers.arrays().values()))
+
+    def begin(trainer, *arguments):
+        gc.collect()
+        tracemalloc.start()
+        init(trainer, *arguments)
+        most.append(trainer.buffers.nbytes)
+
+    def end(trainer, plan, n_more=0):
+        if n_more == 0 and tracemalloc.is_tracing():
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+        return settle(trainer, plan, n_more)
+
+    monkeypatch.setattr(Buffers, "_adopt", adopt_and_measure)
+    monkeypatch.setattr(Trainer, "__init__", begin)
+    monkeypatch.setattr(Trainer, "settle", end)
+    n_bytes = int(budget[:3]) * 1024
+    try:
+        clf = fitted(digits, memory_budget=budget, n_rows=1797, **changes)
+    finally:
+        tracemalloc.stop()
+    assert max(most) <= n_bytes
+    assert max(clf.history_["buffer_nbytes"]) <= n_bytes
+    assert peaks[0] <= n_bytes + OBJECTS
+
+
+def test_a_budget_that_is_large_enough_changes_nothing(digits):
+    free, bound = fitted(digits), fitted(digits, memory_budget="1GiB")
+    for a, b in zip(free.coefs_, bound.coefs_, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_dynamic_mini_batches_grow_into_the_memory_that_units_have_left(digits):
+    clf = fitted(digits, batch_size="dynamic", target_size=0.2, max_iter=40, n_rows=1797)
+    sizes, nbytes = (np.array(clf.history_[name]) for name in ("batch_size", "buffer_nbytes"))
+    assert np.all(np.diff(sizes) >= 0)
+    assert sizes[-1] >= 2 * sizes[0]
+    assert sizes[-1] <= 1797 // 20
+    assert np.all(nbytes <= nbytes[0])
+    assert clf.score(*digits) > 0.7
