@@ -126,9 +126,9 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         is 0.3, or the smallest network where that is larger, unless `lam` is given.
     memory_budget : int, str or None, default=None
         Bytes that the training buffers (weights, moments, gates, activations, mini-batch) may
-        take, as 1048576 or "1MiB". Gives up rows of the mini-batch, then threads, then Adam's
+        take, as 1048576 or "1MiB". Gives up threads, then rows of the mini-batch, then Adam's
         second moments (training is then ``solver="sgd"`` at 30 times the learning rate, with
-        a warning); "dynamic" mini-batches grow up to it.
+        a warning); "dynamic" mini-batches grow up to it, on one thread.
     penalty : {"size", "fan_out"}, default="size"
         What `lam` is the price of: "size", all weights and biases between open units, as
         many as are expected (Xia et al. 2022, arXiv 2204.00408); "fan_out", the weights that

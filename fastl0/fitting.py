@@ -129,6 +129,7 @@ def fit_classifier(
         else:
             _warn_if_not_converged(trainer.record, plan)
         trainer.settle(plan)
+        trainer.size_left = None  # holds what a pickle cannot, and the targets
         attributes = _attributes(plan, targets, trainer)
         kept = WarmState(trainer, _shaping(estimator)) if estimator.warm_start else None
     # One step, so that Ctrl-C cannot leave half of the attributes behind.
@@ -196,6 +197,9 @@ def _layout(
         return layout
     if warm is not None:
         layout = replace(layout, n_moments=warm.trainer.buffers.layout.n_moments)
+    if estimator.batch_size == "dynamic":
+        # Mini-batches grow up to the budget: with more threads they could not grow as far.
+        layout = replace(layout, n_threads=1)
     budget = validation.n_bytes("memory_budget", estimator.memory_budget)
     fewest = min(_FEWEST_ROWS, layout.batch_size)
     found = fit_into(layout, budget, fewest)
@@ -242,9 +246,12 @@ def _target(estimator: Any, targets: Targets, target_size: Any, layout: Layout) 
     """Parameters to end with; 0 for as many as there will be."""
     if target_size is None:
         return 0
-    ones = [1 if gated else w for w, gated in zip(layout.widths, layout.gated, strict=False)]
-    smallest = count_parameters([*ones, layout.widths[-1]])
-    full = count_parameters(layout.widths)
+    # Of the whole network, whatever an earlier fit has deleted of it.
+    hidden = _shaping(estimator)["hidden_layer_sizes"]
+    widths = (estimator.n_features_in_, *hidden, targets.n_outputs)
+    ones = [1 if gated else w for w, gated in zip(widths, layout.gated, strict=False)]
+    smallest = count_parameters([*ones, widths[-1]])
+    full = count_parameters(widths)
     if estimator.target_size is None:
         return max(smallest, int(target_size * full))
     overhead = 0
@@ -266,9 +273,11 @@ def _overhead(
         Epochs to come, alike the last one.
     """
     last = dict(epochs[-1])
+    # Widths change once more, and the average of the weights takes memory.
+    coming = last | {"n_units": (*last["n_units"],), "buffer_nbytes": 2**30}
     # Floats of their own: pickle writes an object once.
     rest = [
-        last | {name: float(k) for name in ("loss", "epoch_time", "score")} for k in range(n_more)
+        coming | {name: float(k) for name in ("loss", "epoch_time", "score")} for k in range(n_more)
     ]
     record = Record([*epochs, *rest])
     n_layers = len(last["n_units"]) - 1

@@ -165,8 +165,8 @@ class Layout:
 def fit_into(layout: Layout, budget: int, fewest_rows: int) -> Layout | None:
     """Find buffers for a network that fit into a budget.
 
-    Gives up, in this order, rows of the mini-batch down to `fewest_rows`, threads, and the
-    second moments.
+    Gives up, in this order, threads, rows of the mini-batch down to `fewest_rows`, and the
+    second moments: how many threads there are changes nothing else.
 
     Parameters
     ----------
@@ -182,13 +182,14 @@ def fit_into(layout: Layout, budget: int, fewest_rows: int) -> Layout | None:
         None if nothing fits.
     """
     for n_moments in range(layout.n_moments, 0, -1):
-        for n_threads in range(layout.n_threads, 0, -1):
-            found = replace(layout, n_moments=n_moments, n_threads=n_threads)
-            fixed = replace(found, batch_size=0).nbytes
-            each = replace(found, batch_size=1).nbytes - fixed
-            n_rows = min(layout.batch_size, (budget - fixed) // each)
-            if n_rows >= fewest_rows:
-                return replace(found, batch_size=n_rows)
+        found = replace(layout, n_moments=n_moments, batch_size=0, n_threads=1)
+        a_row = replace(found, batch_size=1).nbytes - found.nbytes
+        n_rows = min(layout.batch_size, (budget - found.nbytes) // a_row)
+        if n_rows >= fewest_rows:
+            found = replace(found, batch_size=n_rows)
+            a_thread = replace(found, n_threads=2).nbytes - found.nbytes
+            n_threads = 1 + (budget - found.nbytes) // a_thread
+            return replace(found, n_threads=min(layout.n_threads, n_threads))
     return None
 
 

@@ -150,10 +150,6 @@ class Record:
         """One entry of every epoch: those of `HISTORY`, "score" and "samples_seen"."""
         return [entries[name] for entries in self.epochs]
 
-    def first_nbytes(self, otherwise: int) -> int:
-        """Bytes that the buffers took in the first epoch, or `otherwise` if there is none."""
-        return int(self.epochs[0]["buffer_nbytes"]) if self.epochs else otherwise
-
     @property
     def samples_seen(self) -> int:
         """Training rows visited, all epochs added up."""
@@ -180,6 +176,7 @@ class Trainer:
         self.record = Record()
         self._rng = rng
         self._n_features = layout.widths[0]
+        self._first = replace(layout, n_threads=1)
         self._n_draws = 0  # gate draws that the tallies cover
         self._gated = layout.gated
         self._steering: Steering | None = None
@@ -415,12 +412,14 @@ class Trainer:
     def _enlarge_batch(self, plan: Plan, n_rows: int) -> None:
         """Let mini-batches grow into the memory that deleted units have left."""
         layout = self.buffers.layout
-        limit = plan.memory_limit or self.record.first_nbytes(self.buffers.nbytes)
+        limit = plan.memory_limit or self._first.nbytes
         most = min(_MOST_GROWTH * plan.batch_size, n_rows // _FEWEST_BATCHES)
         size = layout.batch_size
+        # Counted for one thread, as the number of threads shall change no result.
+        alone = replace(layout, n_threads=1, averaged=True)
         while (
             size + plan.batch_size <= most
-            and replace(layout, batch_size=size + plan.batch_size, averaged=True).nbytes <= limit
+            and replace(alone, batch_size=size + plan.batch_size).nbytes <= limit
         ):
             size += plan.batch_size
         if size > layout.batch_size:

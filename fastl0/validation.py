@@ -334,7 +334,7 @@ def n_bytes(name: str, value: Any) -> int:
         return int(value)
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
     unit = _UNITS.get(match[2] or "B") if match and isinstance(value, str) else None
-    if match is None or unit is None or float(match[1]) * unit < 1:
+    if match is None or unit is None or not 1 <= float(match[1]) * unit < math.inf:
         raise ValueError(
             f"`{name}` must be a positive number of bytes with a unit out of B, kB, KiB, MB, MiB, "
             f'GB and GiB, got {value!r}. Write for instance "64KiB".'
@@ -411,7 +411,8 @@ def n_parameters(target_size: Any, full: int, smallest: int, overhead: int) -> i
                 f"got {target_size!r}. Give an int for a number of parameters."
             )
         found = int(share * full)
-        bounds = f"{smallest / full:.3g} to 1"
+        # Rounded up: what the error names has to do.
+        bounds = f"{min(1.0, math.floor(1e6 * smallest / full + 1) / 1e6):.6g} to 1"
     else:
         raise ValueError(
             "`target_size` must be an int (parameters), a float in (0, 1] (share of them) or a "

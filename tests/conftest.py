@@ -5,6 +5,7 @@ import pytest
 import stand_in
 from sklearn.datasets import load_digits
 
+from fastl0 import pruning
 from fastl0.commands import trial
 
 
@@ -23,3 +24,9 @@ def classifier(monkeypatch):
     trial.compile_kernels.cache_clear()
     yield stand_in.Classifier
     trial.compile_kernels.cache_clear()
+
+
+@pytest.fixture
+def decided_each_epoch(monkeypatch):
+    """Let deletions be decided after every epoch, however few mini-batches it had."""
+    monkeypatch.setattr(pruning, "FEWEST_DRAWS", 1)

@@ -2,6 +2,7 @@
 
 import copy
 import doctest
+import itertools
 import pickle
 import re
 import subprocess
@@ -21,9 +22,10 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from threadpoolctl import threadpool_limits
 
 import fastl0.classifier
-from fastl0 import HardL0MLPClassifier
+from fastl0 import HardL0MLPClassifier, training
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -33,11 +35,22 @@ EAGER = {
     "batch_size": 50,
     "learning_rate_init": 0.003,
     "lam": 0.3,
+    "penalty": "fan_out",
+    "finetune_fraction": 0.0,
     "gate_learning_rate_init": 0.03,
     "random_state": 0,
 }
-#: Learns the digits within a few dozen epochs.
-QUICK = {"max_iter": 60, "batch_size": 50, "learning_rate_init": 0.003, "random_state": 0}
+eagerly = pytest.mark.usefixtures("decided_each_epoch")
+#: Learns the digits within a few dozen epochs, and prunes little.
+QUICK = {
+    "max_iter": 60,
+    "batch_size": 50,
+    "learning_rate_init": 0.003,
+    "lam": 0.1,
+    "penalty": "fan_out",
+    "finetune_fraction": 0.0,
+    "random_state": 0,
+}
 
 
 def same_network(a, b):
@@ -66,12 +79,14 @@ def test_shared_parameters_have_the_defaults_of_mlpclassifier():
     assert {name: ours[name] for name in shared} == {name: theirs[name] for name in shared}
 
 
+@eagerly
 def test_hard_pruning_leaves_a_small_accurate_network(digits):
     clf = HardL0MLPClassifier(**EAGER).fit(*digits)
     assert clf.n_parameters_ < 0.5 * 7510
     assert clf.score(*digits) > 0.95
 
 
+@eagerly
 def test_attributes_agree_with_each_other(digits):
     clf = HardL0MLPClassifier((30, 20), **EAGER).fit(*digits)
     inputs, *hidden, outputs = clf.n_units_
@@ -89,6 +104,7 @@ def test_attributes_agree_with_each_other(digits):
     assert clf.t_ == clf.n_iter_ * 600
 
 
+@eagerly
 def test_history_has_one_entry_an_epoch(digits):
     clf = HardL0MLPClassifier(**EAGER).fit(*digits)
     wanted = {"loss", "n_units", "n_parameters", "buffer_nbytes", "batch_size", "epoch_time"}
@@ -100,6 +116,7 @@ def test_history_has_one_entry_an_epoch(digits):
     assert clf.history_["n_units"][-1] == clf.n_units_
 
 
+@eagerly
 def test_hard_shrinks_monotonically_from_the_full_network(digits):
     history = HardL0MLPClassifier(**EAGER).fit(*digits).history_
     assert history["n_units"][0] == (64, 100, 10)
@@ -109,6 +126,7 @@ def test_hard_shrinks_monotonically_from_the_full_network(digits):
     assert history["buffer_nbytes"][-1] < 0.7 * history["buffer_nbytes"][0]
 
 
+@eagerly
 def test_soft_never_resizes_and_leaves_out_closed_units_at_the_end(digits):
     clf = HardL0MLPClassifier(pruning="soft", **EAGER).fit(*digits)
     assert set(clf.history_["n_units"]) == {(64, 100, 10)}
@@ -123,12 +141,14 @@ def test_none_is_a_plain_network(digits):
     assert clf.score(*digits) > 0.97
 
 
+@eagerly
 def test_inputs_without_gates_all_stay(digits):
     clf = HardL0MLPClassifier(gate_inputs=False, **EAGER).fit(*digits)
     assert clf.support_.all()
     assert clf.n_units_[1] < 100
 
 
+@eagerly
 def test_a_larger_lam_leaves_a_smaller_network(digits):
     sizes = [
         clone(HardL0MLPClassifier(**EAGER)).set_params(lam=lam).fit(*digits).n_parameters_
@@ -137,13 +157,17 @@ def test_a_larger_lam_leaves_a_smaller_network(digits):
     assert sizes[0] > sizes[1] > sizes[2]
 
 
+@eagerly
 def test_no_layer_ever_empties(digits):
-    clf = HardL0MLPClassifier((10, 10), max_iter=60, lam=1e6, gate_learning_rate_init=1.0)
+    clf = HardL0MLPClassifier(
+        (10, 10), max_iter=60, lam=1e6, gate_learning_rate_init=1.0, finetune_fraction=0.0
+    )
     clf.fit(*digits)
     assert clf.n_units_ == (1, 1, 1, 10)
     assert np.isfinite(clf.predict_proba(digits[0])).all()
 
 
+@eagerly
 def test_without_hidden_layers_it_is_logistic_regression_with_feature_selection(digits):
     clf = HardL0MLPClassifier((), **EAGER).fit(*digits)
     assert clf.n_units_[1:] == (10,)
@@ -166,6 +190,227 @@ def test_sgd_schedules_learn(digits, schedule):
     assert clf.score(*digits) > 0.9
 
 
+# --- a size to end with ------------------------------------------------------------------
+
+FULL = 65 * 40 + 41 * 20 + 21 * 10  # of hidden layers of 40 and 20 units on digits
+
+
+def parameters_of(target_size):
+    return target_size if isinstance(target_size, int) else int(target_size * FULL)
+
+
+@pytest.mark.parametrize("target_size", [400, 0.03, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("max_iter", [1, 2, 40])
+@pytest.mark.parametrize(
+    "changes", [{}, {"gate_inputs": False}, {"finetune_fraction": 0.0}], ids=str
+)
+def test_a_network_is_no_larger_than_its_target_and_hardly_smaller(
+    digits, target_size, max_iter, changes
+):
+    clf = HardL0MLPClassifier(
+        (40, 20), target_size=target_size, max_iter=max_iter, random_state=0, **changes
+    ).fit(*digits)
+    target = parameters_of(target_size)
+    assert 0.9 * target <= clf.n_parameters_ <= target
+    assert clf.n_parameters_ == sum(a.size for a in clf.coefs_ + clf.intercepts_)
+    assert clf.n_iter_ == max_iter
+
+
+def test_without_a_price_and_a_size_three_tenths_are_kept(digits):
+    settings = {"hidden_layer_sizes": (40, 20), "max_iter": 20, "random_state": 0}
+    clf = HardL0MLPClassifier(**settings).fit(*digits)
+    assert 0.9 * 0.3 * FULL <= clf.n_parameters_ <= 0.3 * FULL
+    assert same_network(clf, HardL0MLPClassifier(target_size=0.3, **settings).fit(*digits))
+    # Nothing as small as that is left of so few units.
+    tiny = HardL0MLPClassifier(1, gate_inputs=False, max_iter=5).fit(*digits)
+    assert tiny.n_units_ == (64, 1, 10)
+
+
+def test_a_tenth_of_the_network_learns(digits):
+    clf = HardL0MLPClassifier(target_size=0.1, max_iter=300, random_state=0).fit(*digits)
+    assert clf.n_parameters_ <= 751
+    assert clf.score(*digits) > 0.9
+
+
+PROBLEMS = {
+    "digits": lambda X, y: (X, y),
+    "strings": lambda X, y: (X, np.array([f"class {k}" for k in y])),
+    "binary": lambda X, y: (X, y > 4),
+    "labels": lambda X, y: (X, np.eye(10, dtype=int)[y]),
+    "names": lambda X, y: (pd.DataFrame(X, columns=[f"pixel{k}" for k in range(64)]), y),
+}
+
+
+@pytest.mark.parametrize("protocol", [pickle.DEFAULT_PROTOCOL, pickle.HIGHEST_PROTOCOL])
+@pytest.mark.parametrize("changes", [{}, {"early_stopping": True}, {"max_iter": 300}], ids=str)
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_a_size_in_bytes_is_that_of_the_pickle(digits, problem, changes, protocol):
+    X, y = PROBLEMS[problem](*digits)
+    settings = {"max_iter": 20, "target_size": "20 kB", "random_state": 0}
+    clf = HardL0MLPClassifier(**settings | changes).fit(X, y)
+    assert 0.9 * 20_000 <= len(pickle.dumps(clf, protocol)) <= 20_000
+
+
+def test_a_size_that_nothing_has_names_the_bounds(digits):
+    for target_size, message in (
+        (5000, r"no larger than it is, got 5000\. Give \d+ to 3630 parameters"),
+        (5, r"at least one unit in each layer, got 5\. Give 24 to 3630 parameters"),
+        ("1 kB", r"at least one unit in each layer, got '1 kB'\. Give \d+ to \d+ bytes"),
+        ("9 MB", r"no larger than it is, got '9 MB'\. Give \d+ to \d+ bytes"),
+    ):
+        clf = HardL0MLPClassifier((40, 20), target_size=target_size)
+        with pytest.raises(ValueError, match=message):
+            clf.fit(*digits)
+
+
+def test_an_interrupted_training_keeps_to_its_target(digits):
+    from fastl0.fitting import fit_classifier
+
+    clf = HardL0MLPClassifier(max_iter=50, target_size=0.1)
+    with pytest.warns(UserWarning, match="interrupted"):
+        fit_classifier(clf, *digits, interrupt_at(4), keep_interrupted=True)
+    assert clf.n_parameters_ <= 751
+
+
+def test_early_stopping_keeps_the_best_network_of_the_size(digits):
+    clf = HardL0MLPClassifier(
+        early_stopping=True, target_size=0.2, max_iter=60, random_state=0, validation_fraction=0.2
+    ).fit(*digits)
+    assert clf.n_parameters_ <= 1502
+    assert len(clf.validation_scores_) == clf.n_iter_ == 60
+
+
+@pytest.mark.parametrize("target_size", [None, 0.3, 400, "9 kB"])
+def test_a_warm_start_goes_on_at_the_size_that_was_reached(digits, target_size):
+    clf = HardL0MLPClassifier(
+        (40, 20), target_size=target_size, max_iter=20, warm_start=True, random_state=0
+    ).fit(*digits)
+    n_parameters, score = clf.n_parameters_, clf.score(*digits)
+    pickle.loads(pickle.dumps(clf))
+    clf.fit(*digits)
+    assert clf.n_iter_ == 40
+    if target_size == "9 kB":
+        # The history takes twice the bytes.
+        fitted = copy.copy(clf)
+        del fitted._warm_state
+        assert len(pickle.dumps(fitted)) <= 9000
+        assert 0.7 * n_parameters <= clf.n_parameters_ <= n_parameters
+    else:
+        assert clf.n_parameters_ == n_parameters
+    assert clf.score(*digits) > score - 0.02
+
+
+def test_a_warm_start_goes_on_to_another_size(digits):
+    clf = HardL0MLPClassifier(
+        (40, 20), target_size=0.5, max_iter=20, warm_start=True, random_state=0
+    ).fit(*digits)
+    clf.set_params(target_size=0.2).fit(*digits)
+    assert 0.9 * parameters_of(0.2) <= clf.n_parameters_ <= parameters_of(0.2)
+    # What is deleted stays deleted.
+    n_parameters = clf.n_parameters_
+    assert clf.set_params(target_size=1.0).fit(*digits).n_parameters_ == n_parameters
+
+
+def test_the_last_phase_trains_without_gates_at_a_falling_rate(digits, monkeypatch):
+    seen = []
+    original = training.Trainer.run_epoch
+
+    def note(trainer, plan, data, rate, crew, pace):
+        seen.append((trainer.buffers.layout.n_gates > 0, rate))
+        return original(trainer, plan, data, rate, crew, pace)
+
+    monkeypatch.setattr(training.Trainer, "run_epoch", note)
+    HardL0MLPClassifier(max_iter=20, finetune_fraction=0.4).fit(*digits)
+    assert [has_gates for has_gates, _ in seen] == [True] * 12 + [False] * 8
+    rates = [rate for _, rate in seen]
+    assert rates[:13] == [0.001] * 13
+    assert all(b < a for a, b in itertools.pairwise(rates[12:]))
+
+
+def test_a_price_that_converges_early_is_followed_by_a_last_phase(digits):
+    clf = HardL0MLPClassifier(
+        lam=0.01, tol=10.0, n_iter_no_change=4, batch_size=20, max_iter=100, finetune_fraction=0.5
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf.fit(*digits)
+    plain = clone(clf).set_params(finetune_fraction=0.0).fit(*digits)
+    assert clf.n_iter_ == 2 * plain.n_iter_ < 100
+
+
+# --- memory ------------------------------------------------------------------------------
+
+
+def needed(digits, **settings):
+    """Bytes of the buffers without a budget."""
+    settings = {"hidden_layer_sizes": (40, 20), "max_iter": 1, "batch_size": 100} | settings
+    return HardL0MLPClassifier(**settings).fit(*digits).history_["buffer_nbytes"][0]
+
+
+def least_of(clf, X, y):
+    """The bytes that the error about a small budget asks for."""
+    with pytest.raises(ValueError, match="memory_budget") as error:
+        clone(clf).set_params(memory_budget=1).fit(X, y)
+    return int(re.search(r"(\d+) bytes at least", str(error.value))[1])
+
+
+@pytest.mark.filterwarnings("ignore:memory_budget")
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.8, 1.0, 3.0])
+@pytest.mark.parametrize(
+    "changes", [{}, {"batch_size": "dynamic"}, {"lam": 0.1}, {"warm_start": True}], ids=str
+)
+def test_buffers_never_exceed_the_budget(digits, share, changes):
+    settings = {"hidden_layer_sizes": (40, 20), "batch_size": 100, "random_state": 0} | changes
+    clf = HardL0MLPClassifier(max_iter=30, **settings)
+    most, least = needed(digits, **settings), least_of(clf, *digits)
+    budget = least + int(share * (most - least))
+    clf.set_params(memory_budget=budget).fit(*digits)
+    if clf.warm_start:
+        clf.fit(*digits)
+    assert max(clf.history_["buffer_nbytes"]) <= budget
+    if clf.batch_size == 100:
+        assert clf.history_["batch_size"][0] <= 100
+        assert share < 1 or clf.history_["batch_size"][0] == 100
+
+
+def test_a_budget_without_room_for_adam_warns_and_descends_gradients(digits):
+    with threadpool_limits(1):
+        budget = needed(digits, batch_size=8) - 100
+    clf = HardL0MLPClassifier((40, 20), memory_budget=budget, max_iter=100, random_state=0)
+    with pytest.warns(UserWarning, match=r'memory_budget=\d+ leaves no room.*solver="sgd"'):
+        clf.fit(*digits)
+    assert max(clf.history_["buffer_nbytes"]) <= budget
+    assert clf.score(*digits) > 0.8
+
+
+def test_the_bytes_that_an_error_asks_for_are_enough(digits):
+    clf = HardL0MLPClassifier((40, 20), max_iter=2)
+    least = least_of(clf, *digits)
+    with pytest.warns(UserWarning, match="second moments"):
+        clf.set_params(memory_budget=least).fit(*digits)
+    with pytest.raises(ValueError, match="memory_budget"):
+        clf.set_params(memory_budget=least - 1).fit(*digits)
+
+
+def test_mini_batches_grow_into_what_deleted_units_leave(digits):
+    X, y = (np.concatenate([part] * 4) for part in digits)
+    settings = {"target_size": 0.1, "max_iter": 40, "random_state": 0}
+    history = HardL0MLPClassifier(batch_size="dynamic", **settings).fit(X, y).history_
+    sizes, nbytes = history["batch_size"], history["buffer_nbytes"]
+    assert sizes[0] == 48 < sizes[-1] <= len(X) / 20
+    assert all(size % 48 == 0 for size in sizes)
+    assert all(b >= a for a, b in itertools.pairwise(sizes))
+    assert max(nbytes) == nbytes[0]
+    fixed = HardL0MLPClassifier(**settings).fit(X, y).history_
+    assert set(fixed["batch_size"]) == {48}
+
+
+def test_too_few_rows_let_no_mini_batch_grow(digits):
+    X, y = (part[:200] for part in digits)
+    history = HardL0MLPClassifier(batch_size="dynamic", max_iter=20).fit(X, y).history_
+    assert set(history["batch_size"]) == {8}
+
+
 # --- what fit leaves behind --------------------------------------------------------------
 
 
@@ -175,6 +420,7 @@ def test_pickle_takes_about_four_bytes_a_parameter(digits):
     assert same_network(pickle.loads(pickle.dumps(clf)), clf)
 
 
+@eagerly
 def test_a_fitted_classifier_holds_no_training_state(digits):
     clf = HardL0MLPClassifier(**EAGER).fit(*digits)
     assert not hasattr(clf, "_warm_state")
@@ -200,7 +446,7 @@ warnings.simplefilter("ignore")
 from sklearn.datasets import load_digits
 from fastl0 import HardL0MLPClassifier
 X, y = load_digits(return_X_y=True)
-clf = HardL0MLPClassifier((40, 30), batch_size=64, max_iter=30, lam=1.0, random_state=7).fit(X, y)
+clf = HardL0MLPClassifier((40, 30), max_iter=30, {settings} random_state=7).fit(X, y)
 digest = hashlib.sha256()
 for array in [*clf.coefs_, *clf.intercepts_, clf.support_]:
     digest.update(array.tobytes())
@@ -208,10 +454,14 @@ print(digest.hexdigest(), clf.n_units_)
 """
 
 
-def test_the_same_seed_gives_the_same_bits_in_another_process():
+@pytest.mark.parametrize(
+    "settings", ["lam=1.0, batch_size=16,", 'target_size=0.2, batch_size="dynamic",']
+)
+def test_the_same_seed_gives_the_same_bits_in_another_process(settings):
+    code = FINGERPRINT.format(settings=settings)
     runs = [
         subprocess.run(
-            [sys.executable, "-c", FINGERPRINT], check=True, capture_output=True, text=True
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True
         ).stdout
         for _ in range(2)
     ]
@@ -253,6 +503,7 @@ def layouts(X, folder):
     }
 
 
+@eagerly
 def test_every_layout_of_the_same_numbers_gives_the_same_model(digits, tmp_path):
     X, y = (digits[0] * 16).astype(np.float32), digits[1]
     settings = EAGER | {"max_iter": 12, "gate_learning_rate_init": 0.1}
@@ -293,6 +544,14 @@ def test_binary_string_labels(digits):
     proba = clf.predict_proba(X)
     assert proba.shape == (600, 2)
     np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
+    assert clf.score(X, y) > 0.95
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_the_defaults_learn(digits, problem):
+    X, y = PROBLEMS[problem](*digits)
+    clf = HardL0MLPClassifier(random_state=0).fit(X, y)
+    assert clf.n_iter_ == 200
     assert clf.score(X, y) > 0.95
 
 
@@ -363,7 +622,15 @@ def test_grid_search_over_lam_in_two_processes(digits):
 
 def test_max_iter_warns_that_it_came_first(digits):
     with pytest.warns(ConvergenceWarning, match="max_iter=3 epochs"):
-        HardL0MLPClassifier(max_iter=3).fit(*digits)
+        HardL0MLPClassifier(max_iter=3, lam=0.1).fit(*digits)
+
+
+@pytest.mark.parametrize("target", [{}, {"target_size": 0.5}])
+def test_with_a_target_all_epochs_are_run_without_a_warning(digits, target):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf = HardL0MLPClassifier(max_iter=13, tol=10.0, n_iter_no_change=1, **target).fit(*digits)
+    assert clf.n_iter_ == 13
 
 
 def test_a_stalled_loss_stops_without_a_warning(digits):
@@ -383,6 +650,7 @@ def test_early_stopping_keeps_the_best_network(digits):
     assert clf.score(*digits) > 0.9
 
 
+@eagerly
 def test_warm_start_goes_on_bit_for_bit(digits):
     whole = HardL0MLPClassifier(**EAGER | {"max_iter": 20}).fit(*digits)
     parts = HardL0MLPClassifier(**EAGER | {"max_iter": 10}, warm_start=True)
@@ -451,6 +719,7 @@ def test_ctrl_c_keeps_what_the_finished_epochs_trained(digits):
     assert clf.predict(digits[0]).shape == (600,)
 
 
+@eagerly
 def test_an_epoch_hook_can_stop_training(digits):
     seen = []
 
@@ -483,6 +752,17 @@ Y4 = np.array([0, 1, 0, 1])
     [
         ({"lam": -1}, r"'lam'.*\[0.*Got -1"),
         ({"lam": np.nan}, "'lam'"),
+        ({"lam": 0.1, "target_size": 0.5}, "`lam` and `target_size` must not both.*lam=0.1.*Leave"),
+        ({"target_size": 0.5, "pruning": "soft"}, '`target_size`.*"hard".*got 0.5.*Set pruning'),
+        ({"target_size": "ten"}, "`target_size` must be a positive number of bytes.*'ten'.*Write"),
+        ({"target_size": [5]}, "'target_size'"),
+        ({"memory_budget": "1 TB"}, "`memory_budget` must be a positive number.*'1 TB'.*Write"),
+        ({"memory_budget": 0.5}, "'memory_budget'"),
+        ({"memory_budget": 100}, "`memory_budget` must hold .* bytes at least.*got 100. Give"),
+        ({"penalty": "L1"}, "'penalty'.*'fan_out'.*Got 'L1'"),
+        ({"input_price": -1}, "'input_price'"),
+        ({"finetune_fraction": 1.0}, "'finetune_fraction'"),
+        ({"batch_size": "huge"}, "'batch_size'"),
         ({"pruning": "magnitude"}, r"'pruning'.*'hard'.*Got 'magnitude'"),
         ({"hidden_layer_sizes": (300, 0)}, r"hidden_layer_sizes.*>= 1.*\(300, 0\).*Drop"),
         ({"hidden_layer_sizes": (3, 2.5)}, r"hidden_layer_sizes.*\(3, 2.5\)"),
@@ -566,6 +846,7 @@ def test_a_network_that_is_not_finite_is_never_returned(digits, max_iter):
             assert all(np.isfinite(coef).all() for coef in clf.coefs_)
 
 
+@eagerly
 @pytest.mark.parametrize("watch", [sys.setprofile, sys.settrace])
 def test_buffers_shrink_under_a_profiler_and_a_debugger(digits, watch):
     getter = {sys.setprofile: sys.getprofile, sys.settrace: sys.gettrace}[watch]
@@ -585,7 +866,7 @@ def test_numpy_scalars_as_parameters_compile_nothing_anew(digits):
     n_compiled = len(train_batches.signatures)
     names = ("lam", "alpha", "tol", "learning_rate_init", "epsilon", "momentum", "beta_1")
     defaults = HardL0MLPClassifier().get_params()
-    settings = {name: np.float32(defaults[name]) for name in names}
+    settings = {name: np.float32({**defaults, "lam": 0.1}[name]) for name in names}
     HardL0MLPClassifier(max_iter=np.int16(1), nesterovs_momentum=np.bool_(True), **settings).fit(
         *digits
     )
@@ -609,7 +890,7 @@ def test_kernels_compile_without_a_folder_for_their_cache(tmp_path):
 
 
 def test_warnings_point_at_the_line_that_called_fit(digits):
-    clf = HardL0MLPClassifier(max_iter=2)
+    clf = HardL0MLPClassifier(max_iter=2, lam=0.1)
     with pytest.warns(ConvergenceWarning) as caught:
         clf.fit(*digits)
     assert caught[0].filename == __file__

@@ -24,6 +24,8 @@ ESTIMATOR: dict[str, Any] = {
     "batch_size": 128,
     "learning_rate_init": 0.001,
     "gate_learning_rate_init": 0.001,
+    "penalty": "fan_out",
+    "finetune_fraction": 0.0,
 }
 DENSE_PARAMETERS = 785 * 300 + 301 * 100 + 101 * 10
 
