@@ -117,6 +117,7 @@ def fit_classifier(
             rows=rows,
             validation_rows=validation_rows,
             validation_codes=_as_codes(targets.codes[validation_rows]),
+            null_loss=_null_loss(targets),
         )
         callbacks = EpochCallbacks(estimator, X, y, plan.max_iter)
         try:
@@ -154,6 +155,16 @@ def _undone_on_error(estimator: Any, names: tuple[str, ...]) -> Iterator[None]:
 
 def _as_codes(codes: NDArray[np.integer]) -> NDArray[np.integer]:
     return codes[:, 0] if codes.shape[1] == 1 else codes
+
+
+def _null_loss(targets: Targets) -> float:
+    """Mean loss of the shares of the classes as prediction for every row."""
+    if targets.out_activation == "softmax":
+        shares = [np.bincount(targets.codes[:, 0]) / len(targets.codes)]
+    else:
+        ones = targets.codes.mean(axis=0)
+        shares = [np.array([share, 1.0 - share]) for share in ones]
+    return float(sum(-np.sum(p[p > 0] * np.log(p[p > 0])) for p in shares))
 
 
 def _split(

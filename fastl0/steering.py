@@ -9,6 +9,9 @@ from dataclasses import dataclass
 #: Shares of the pruning phase after which the size begins to fall, and has to be reached.
 _BEGIN, _END = 0.05, 0.9
 
+#: Exponent of the way down: below 1 it is fast at first, where much can go that costs little.
+_CURVE = 1.0
+
 #: How fast the price follows: factors of e over the whole phase for a size too large by
 #: a factor of e, and at once.
 _GAIN, _AT_ONCE = 60.0, 10.0
@@ -36,7 +39,7 @@ def size_at(progress: float, full: float, target: float) -> float:
         Falls by the same factor in equal times, from `full` to `target`.
     """
     share = min(1.0, max(0.0, (progress - _BEGIN) / (_END - _BEGIN)))
-    return full * (target / full) ** share
+    return full * (target / full) ** share**_CURVE
 
 
 @dataclass
@@ -77,3 +80,13 @@ class Steering:
         self._log_price = min(max(self._log_price, math.log(_LOWEST)), math.log(_HIGHEST))
         self._progress = progress
         return math.exp(self._log_price + _AT_ONCE * excess) if excess > -_SLACK else 0.0
+
+    def pardon(self, progress: float) -> float:
+        """Price while the network has unlearned what it knew: nothing, whatever its size.
+
+        Parameters
+        ----------
+        progress : float in [0, 1]
+        """
+        self._progress = progress
+        return 0.0

@@ -119,6 +119,8 @@ class Data:
     """Rows to learn from and rows to judge by. Borrows the user's X.
 
     `rows` are the numbers of the rows to learn from; empty for all `n_rows` of them.
+    `null_loss` is the mean loss of the best prediction that looks at no input: a network that
+    does worse has collapsed.
     """
 
     x: RowSource
@@ -127,6 +129,7 @@ class Data:
     rows: NDArray[np.int32]
     validation_rows: NDArray[np.int32]
     validation_codes: NDArray[np.integer]
+    null_loss: float = math.inf
 
 
 @dataclass
@@ -181,6 +184,7 @@ class Trainer:
         self._gated = layout.gated
         self._steering: Steering | None = None
         self._progress, self._epoch_share = 0.0, 1.0  # of the pruning phase
+        self._has_collapsed = False  # in the last epoch
         self._price = plan.lam
         #: What the target is, given the epochs run and how many are to come, where that
         #: decides how much room there is for parameters.
@@ -223,6 +227,8 @@ class Trainer:
         n_draws = self._n_draws
         shrunk = False
         may_prune = plan.pruning == "hard" and self.buffers.layout.n_gates > 0
+        # A network that has lost a class shall find it again before it loses units as well.
+        may_prune &= not (plan.target and self._has_collapsed)
         if may_prune and n_draws >= pruning.FEWEST_DRAWS:
             shrunk, n_draws = self._shrink(self._decide(plan)), 0
         if n_draws == 0:
@@ -235,6 +241,7 @@ class Trainer:
         rate *= (batch_size / plan.batch_size) ** (0.5 if plan.solver == "adam" else 1.0)
         loss = self._run_batches(plan, data, rate, crew, pace)
         self._n_draws = n_draws + n_batches
+        self._has_collapsed = loss > n_rows * data.null_loss
         decay = 0.5 * plan.alpha * self.buffers.squared_norm() * n_batches / n_rows
         objective = (loss + self._price * self._expected_penalty(plan)) / n_rows + decay
         # No mini-batch has seen what the last update did.
@@ -266,12 +273,14 @@ class Trainer:
             train_batches(*lent, rule, *sources, 0, buffers.draws(0), tally, crew.address, seat)
 
         n_batches = -(-data.n_rows // buffers.batch_size)
-        first = 0
+        first, before = 0, 0.0
         try:
             while first < n_batches:
                 since = first % DRAWS_AHEAD
                 if since == 0:
-                    self._set_prices(plan, first / n_batches)
+                    recent = (tally[0] - before) / (DRAWS_AHEAD * buffers.batch_size)
+                    self._set_prices(plan, first / n_batches, recent > data.null_loss)
+                    before = tally[0]
                     priced = rule._replace(lam=self._price / data.n_rows)
                 n_threads, n = pace.next(min(DRAWS_AHEAD - since, n_batches - first))
                 start = time.perf_counter()
@@ -291,14 +300,18 @@ class Trainer:
 
     # --- prices and sizes ------------------------------------------------------------
 
-    def _set_prices(self, plan: Plan, part: float) -> None:
+    def _set_prices(self, plan: Plan, part: float, has_collapsed: bool) -> None:
         """Set what units and parameters cost when `part` of an epoch is over."""
         buffers = self.buffers
         if not buffers.layout.n_gates:
             return
         if self._steering is not None:
             progress = self._progress + part * self._epoch_share
-            self._price = self._steering.price(progress, self._open_size(plan.prune_threshold))
+            if has_collapsed:
+                self._price = self._steering.pardon(progress)
+            else:
+                size = self._open_size(plan.prune_threshold)
+                self._price = self._steering.price(progress, size)
         if part == 0.0 or plan.penalty == "size":
             units = self._expected_units()
             gated = buffers.layout.gated

@@ -134,3 +134,10 @@ def test_gates_come_to_the_size_wanted(n_steps, spread, worth, share):
     assert 0.8 * target <= sizes[-1] <= 1.2 * target
     # Down it goes all the time, not at once.
     assert sizes[n_steps // 2] >= 1.05 * target
+
+
+def test_a_collapsed_network_pays_nothing_and_its_price_stays():
+    steering, other = Steering(FULL, TARGET), Steering(FULL, TARGET)
+    assert steering.pardon(0.5) == 0.0
+    wanted = size_at(0.5, FULL, TARGET)
+    assert steering.price(0.5, 2 * wanted) == other.price(0.0, 2 * FULL)

@@ -100,6 +100,61 @@ def test_a_warm_start_goes_on_to_a_smaller_target(digits):
     assert clf.n_iter_ == 24
 
 
+# --- guards --------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:Training stopped at max_iter")
+@pytest.mark.parametrize("seed", range(5))
+def test_no_unit_that_matters_goes_by_noise_where_data_are_few(seed):
+    """100 rows in 5 mini-batches an epoch: nothing is cheap enough to be given up."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((100, 4)).astype(np.float32)
+    y = (X[:, 0] > 0) * 2 + (X[:, 1] > 0)
+    clf = HardL0MLPClassifier(
+        (20,), lam=1e-4, batch_size=20, max_iter=100, random_state=seed, learning_rate_init=0.01
+    ).fit(X, y)
+    assert clf.n_units_ == (4, 20, 4)
+    clf = HardL0MLPClassifier(
+        (20,), target_size=0.5, batch_size=20, max_iter=300, random_state=seed,
+        learning_rate_init=0.01,
+    ).fit(X, y)  # fmt: skip
+    assert clf.support_[:2].all()
+    assert clf.score(X, y) > 0.9
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rare_class_is_not_pushed_out(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((2000, 10)).astype(np.float32)
+    y = X[:, 0] + X[:, 1] > 2.6  # 3 % of the rows
+    clf = HardL0MLPClassifier(
+        (50,), target_size=0.1, random_state=seed, max_iter=60, learning_rate_init=0.01
+    ).fit(X, y)
+    assert clf.n_parameters_ <= 0.1 * 601
+    found = clf.predict(X)
+    assert found[y].mean() > 0.7
+    assert found[~y].mean() < 0.02
+
+
+def test_nothing_is_deleted_after_an_epoch_that_has_collapsed(digits, monkeypatch):
+    seen = []
+    decide = Trainer._decide
+
+    def count(trainer, plan):
+        seen.append(trainer._has_collapsed)
+        return decide(trainer, plan)
+
+    monkeypatch.setattr(Trainer, "_decide", count)
+    monkeypatch.setattr("fastl0.fitting._null_loss", lambda targets: 1e-9)
+    fitted(digits, target_size=0.3, max_iter=12, finetune_fraction=0.0)
+    assert seen == []
+    monkeypatch.undo()
+    monkeypatch.setattr(Trainer, "_decide", count)
+    fitted(digits, target_size=0.3, max_iter=12, finetune_fraction=0.0)
+    assert seen
+    assert not any(seen)
+
+
 # --- bytes ---------------------------------------------------------------------------
 
 
