@@ -239,7 +239,7 @@ from fastl0 import HardL0MLPClassifier
 warnings.simplefilter("ignore")
 X, y = load_digits(return_X_y=True)
 paper = {paper!r}
-HardL0MLPClassifier(batch_size=200, max_iter=20, random_state=0, **paper).fit(X / 16, y)
+HardL0MLPClassifier(100, batch_size=200, max_iter=20, random_state=0, **paper).fit(X / 16, y)
 """
 
 

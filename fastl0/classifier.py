@@ -212,8 +212,8 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     >>> from fastl0 import HardL0MLPClassifier
     >>> X, y = load_digits(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0)
-    >>> clf = HardL0MLPClassifier(max_iter=300, random_state=0).fit(X_train, y_train)
-    >>> clf.n_parameters_ < 7510
+    >>> clf = HardL0MLPClassifier(target_size=5000, random_state=0).fit(X_train, y_train)
+    >>> clf.n_parameters_ <= 5000
     True
     """
 

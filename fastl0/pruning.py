@@ -83,10 +83,11 @@ def expected_penalty(
     gated: Sequence[bool],
     surcharge: float,
 ) -> float:
-    """Return the expected L0 term whose derivatives are the `prices`; parameters as there.
+    """Return the expected L0 term; parameters as those of `prices`.
 
     "size": the expected parameters, with the surcharge on the weights of the first layer where
-    inputs carry gates. "fan_out": the weights that leave the open units of gated layers.
+    inputs carry gates. "fan_out": the weights that leave the open units of gated layers. The
+    prices are its derivatives, but for the first hidden layer, which bears no surcharge.
     """
     if kind == "fan_out":
         pairs = zip(units[:-1], widths[1:], gated, strict=True)

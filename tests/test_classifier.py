@@ -2,7 +2,6 @@
 
 import copy
 import doctest
-import itertools
 import pickle
 import re
 import subprocess
@@ -22,15 +21,15 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from threadpoolctl import threadpool_limits
 
 import fastl0.classifier
-from fastl0 import HardL0MLPClassifier, training
+from fastl0 import HardL0MLPClassifier
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 #: Prunes the digits strongly within a few dozen epochs.
 EAGER = {
+    "hidden_layer_sizes": (100,),
     "max_iter": 60,
     "batch_size": 50,
     "learning_rate_init": 0.003,
@@ -43,6 +42,7 @@ EAGER = {
 eagerly = pytest.mark.usefixtures("decided_each_epoch")
 #: Learns the digits within a few dozen epochs, and prunes little.
 QUICK = {
+    "hidden_layer_sizes": (100,),
     "max_iter": 60,
     "batch_size": 50,
     "learning_rate_init": 0.003,
@@ -74,8 +74,8 @@ def test_scikit_learn_checks(estimator, check):
 
 def test_shared_parameters_have_the_defaults_of_mlpclassifier():
     ours, theirs = HardL0MLPClassifier().get_params(), MLPClassifier().get_params()
-    shared = set(ours) & set(theirs)
-    assert len(shared) >= 22
+    shared = set(ours) & set(theirs) - {"hidden_layer_sizes"}
+    assert len(shared) >= 21
     assert {name: ours[name] for name in shared} == {name: theirs[name] for name in shared}
 
 
@@ -88,7 +88,7 @@ def test_hard_pruning_leaves_a_small_accurate_network(digits):
 
 @eagerly
 def test_attributes_agree_with_each_other(digits):
-    clf = HardL0MLPClassifier((30, 20), **EAGER).fit(*digits)
+    clf = HardL0MLPClassifier(**EAGER | {"hidden_layer_sizes": (30, 20)}).fit(*digits)
     inputs, *hidden, outputs = clf.n_units_
     assert [c.shape for c in clf.coefs_] == list(
         zip((inputs, *hidden), (*hidden, outputs), strict=True)
@@ -169,7 +169,7 @@ def test_no_layer_ever_empties(digits):
 
 @eagerly
 def test_without_hidden_layers_it_is_logistic_regression_with_feature_selection(digits):
-    clf = HardL0MLPClassifier((), **EAGER).fit(*digits)
+    clf = HardL0MLPClassifier(**EAGER | {"hidden_layer_sizes": ()}).fit(*digits)
     assert clf.n_units_[1:] == (10,)
     assert clf.n_units_[0] < 64
     assert clf.score(*digits) > 0.9
@@ -188,227 +188,6 @@ def test_sgd_schedules_learn(digits, schedule):
     settings = QUICK | {"learning_rate_init": 0.2, "power_t": 0.1, "learning_rate": schedule}
     clf = HardL0MLPClassifier(solver="sgd", **settings).fit(*digits)
     assert clf.score(*digits) > 0.9
-
-
-# --- a size to end with ------------------------------------------------------------------
-
-FULL = 65 * 40 + 41 * 20 + 21 * 10  # of hidden layers of 40 and 20 units on digits
-
-
-def parameters_of(target_size):
-    return target_size if isinstance(target_size, int) else int(target_size * FULL)
-
-
-@pytest.mark.parametrize("target_size", [400, 0.03, 0.1, 0.5, 1.0])
-@pytest.mark.parametrize("max_iter", [1, 2, 40])
-@pytest.mark.parametrize(
-    "changes", [{}, {"gate_inputs": False}, {"finetune_fraction": 0.0}], ids=str
-)
-def test_a_network_is_no_larger_than_its_target_and_hardly_smaller(
-    digits, target_size, max_iter, changes
-):
-    clf = HardL0MLPClassifier(
-        (40, 20), target_size=target_size, max_iter=max_iter, random_state=0, **changes
-    ).fit(*digits)
-    target = parameters_of(target_size)
-    assert 0.9 * target <= clf.n_parameters_ <= target
-    assert clf.n_parameters_ == sum(a.size for a in clf.coefs_ + clf.intercepts_)
-    assert clf.n_iter_ == max_iter
-
-
-def test_without_a_price_and_a_size_three_tenths_are_kept(digits):
-    settings = {"hidden_layer_sizes": (40, 20), "max_iter": 20, "random_state": 0}
-    clf = HardL0MLPClassifier(**settings).fit(*digits)
-    assert 0.9 * 0.3 * FULL <= clf.n_parameters_ <= 0.3 * FULL
-    assert same_network(clf, HardL0MLPClassifier(target_size=0.3, **settings).fit(*digits))
-    # Nothing as small as that is left of so few units.
-    tiny = HardL0MLPClassifier(1, gate_inputs=False, max_iter=5).fit(*digits)
-    assert tiny.n_units_ == (64, 1, 10)
-
-
-def test_a_tenth_of_the_network_learns(digits):
-    clf = HardL0MLPClassifier(target_size=0.1, max_iter=300, random_state=0).fit(*digits)
-    assert clf.n_parameters_ <= 751
-    assert clf.score(*digits) > 0.9
-
-
-PROBLEMS = {
-    "digits": lambda X, y: (X, y),
-    "strings": lambda X, y: (X, np.array([f"class {k}" for k in y])),
-    "binary": lambda X, y: (X, y > 4),
-    "labels": lambda X, y: (X, np.eye(10, dtype=int)[y]),
-    "names": lambda X, y: (pd.DataFrame(X, columns=[f"pixel{k}" for k in range(64)]), y),
-}
-
-
-@pytest.mark.parametrize("protocol", [pickle.DEFAULT_PROTOCOL, pickle.HIGHEST_PROTOCOL])
-@pytest.mark.parametrize("changes", [{}, {"early_stopping": True}, {"max_iter": 300}], ids=str)
-@pytest.mark.parametrize("problem", PROBLEMS)
-def test_a_size_in_bytes_is_that_of_the_pickle(digits, problem, changes, protocol):
-    X, y = PROBLEMS[problem](*digits)
-    settings = {"max_iter": 20, "target_size": "20 kB", "random_state": 0}
-    clf = HardL0MLPClassifier(**settings | changes).fit(X, y)
-    assert 0.9 * 20_000 <= len(pickle.dumps(clf, protocol)) <= 20_000
-
-
-def test_a_size_that_nothing_has_names_the_bounds(digits):
-    for target_size, message in (
-        (5000, r"no larger than it is, got 5000\. Give \d+ to 3630 parameters"),
-        (5, r"at least one unit in each layer, got 5\. Give 24 to 3630 parameters"),
-        ("1 kB", r"at least one unit in each layer, got '1 kB'\. Give \d+ to \d+ bytes"),
-        ("9 MB", r"no larger than it is, got '9 MB'\. Give \d+ to \d+ bytes"),
-    ):
-        clf = HardL0MLPClassifier((40, 20), target_size=target_size)
-        with pytest.raises(ValueError, match=message):
-            clf.fit(*digits)
-
-
-def test_an_interrupted_training_keeps_to_its_target(digits):
-    from fastl0.fitting import fit_classifier
-
-    clf = HardL0MLPClassifier(max_iter=50, target_size=0.1)
-    with pytest.warns(UserWarning, match="interrupted"):
-        fit_classifier(clf, *digits, interrupt_at(4), keep_interrupted=True)
-    assert clf.n_parameters_ <= 751
-
-
-def test_early_stopping_keeps_the_best_network_of_the_size(digits):
-    clf = HardL0MLPClassifier(
-        early_stopping=True, target_size=0.2, max_iter=60, random_state=0, validation_fraction=0.2
-    ).fit(*digits)
-    assert clf.n_parameters_ <= 1502
-    assert len(clf.validation_scores_) == clf.n_iter_ == 60
-
-
-@pytest.mark.parametrize("target_size", [None, 0.3, 400, "9 kB"])
-def test_a_warm_start_goes_on_at_the_size_that_was_reached(digits, target_size):
-    clf = HardL0MLPClassifier(
-        (40, 20), target_size=target_size, max_iter=20, warm_start=True, random_state=0
-    ).fit(*digits)
-    n_parameters, score = clf.n_parameters_, clf.score(*digits)
-    pickle.loads(pickle.dumps(clf))
-    clf.fit(*digits)
-    assert clf.n_iter_ == 40
-    if target_size == "9 kB":
-        # The history takes twice the bytes.
-        fitted = copy.copy(clf)
-        del fitted._warm_state
-        assert len(pickle.dumps(fitted)) <= 9000
-        assert 0.7 * n_parameters <= clf.n_parameters_ <= n_parameters
-    else:
-        assert clf.n_parameters_ == n_parameters
-    assert clf.score(*digits) > score - 0.02
-
-
-def test_a_warm_start_goes_on_to_another_size(digits):
-    clf = HardL0MLPClassifier(
-        (40, 20), target_size=0.5, max_iter=20, warm_start=True, random_state=0
-    ).fit(*digits)
-    clf.set_params(target_size=0.2).fit(*digits)
-    assert 0.9 * parameters_of(0.2) <= clf.n_parameters_ <= parameters_of(0.2)
-    # What is deleted stays deleted.
-    n_parameters = clf.n_parameters_
-    assert clf.set_params(target_size=1.0).fit(*digits).n_parameters_ == n_parameters
-
-
-def test_the_last_phase_trains_without_gates_at_a_falling_rate(digits, monkeypatch):
-    seen = []
-    original = training.Trainer.run_epoch
-
-    def note(trainer, plan, data, rate, crew, pace):
-        seen.append((trainer.buffers.layout.n_gates > 0, rate))
-        return original(trainer, plan, data, rate, crew, pace)
-
-    monkeypatch.setattr(training.Trainer, "run_epoch", note)
-    HardL0MLPClassifier(max_iter=20, finetune_fraction=0.4).fit(*digits)
-    assert [has_gates for has_gates, _ in seen] == [True] * 12 + [False] * 8
-    rates = [rate for _, rate in seen]
-    assert rates[:13] == [0.001] * 13
-    assert all(b < a for a, b in itertools.pairwise(rates[12:]))
-
-
-def test_a_price_that_converges_early_is_followed_by_a_last_phase(digits):
-    clf = HardL0MLPClassifier(
-        lam=0.01, tol=10.0, n_iter_no_change=4, batch_size=20, max_iter=100, finetune_fraction=0.5
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        clf.fit(*digits)
-    plain = clone(clf).set_params(finetune_fraction=0.0).fit(*digits)
-    assert clf.n_iter_ == 2 * plain.n_iter_ < 100
-
-
-# --- memory ------------------------------------------------------------------------------
-
-
-def needed(digits, **settings):
-    """Bytes of the buffers without a budget."""
-    settings = {"hidden_layer_sizes": (40, 20), "max_iter": 1, "batch_size": 100} | settings
-    return HardL0MLPClassifier(**settings).fit(*digits).history_["buffer_nbytes"][0]
-
-
-def least_of(clf, X, y):
-    """The bytes that the error about a small budget asks for."""
-    with pytest.raises(ValueError, match="memory_budget") as error:
-        clone(clf).set_params(memory_budget=1).fit(X, y)
-    return int(re.search(r"(\d+) bytes at least", str(error.value))[1])
-
-
-@pytest.mark.filterwarnings("ignore:memory_budget")
-@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.8, 1.0, 3.0])
-@pytest.mark.parametrize(
-    "changes", [{}, {"batch_size": "dynamic"}, {"lam": 0.1}, {"warm_start": True}], ids=str
-)
-def test_buffers_never_exceed_the_budget(digits, share, changes):
-    settings = {"hidden_layer_sizes": (40, 20), "batch_size": 100, "random_state": 0} | changes
-    clf = HardL0MLPClassifier(max_iter=30, **settings)
-    most, least = needed(digits, **settings), least_of(clf, *digits)
-    budget = least + int(share * (most - least))
-    clf.set_params(memory_budget=budget).fit(*digits)
-    if clf.warm_start:
-        clf.fit(*digits)
-    assert max(clf.history_["buffer_nbytes"]) <= budget
-    if clf.batch_size == 100:
-        assert clf.history_["batch_size"][0] <= 100
-        assert share < 1 or clf.history_["batch_size"][0] == 100
-
-
-def test_a_budget_without_room_for_adam_warns_and_descends_gradients(digits):
-    with threadpool_limits(1):
-        budget = needed(digits, batch_size=8) - 100
-    clf = HardL0MLPClassifier((40, 20), memory_budget=budget, max_iter=100, random_state=0)
-    with pytest.warns(UserWarning, match=r'memory_budget=\d+ leaves no room.*solver="sgd"'):
-        clf.fit(*digits)
-    assert max(clf.history_["buffer_nbytes"]) <= budget
-    assert clf.score(*digits) > 0.8
-
-
-def test_the_bytes_that_an_error_asks_for_are_enough(digits):
-    clf = HardL0MLPClassifier((40, 20), max_iter=2)
-    least = least_of(clf, *digits)
-    with pytest.warns(UserWarning, match="second moments"):
-        clf.set_params(memory_budget=least).fit(*digits)
-    with pytest.raises(ValueError, match="memory_budget"):
-        clf.set_params(memory_budget=least - 1).fit(*digits)
-
-
-def test_mini_batches_grow_into_what_deleted_units_leave(digits):
-    X, y = (np.concatenate([part] * 4) for part in digits)
-    settings = {"target_size": 0.1, "max_iter": 40, "random_state": 0}
-    history = HardL0MLPClassifier(batch_size="dynamic", **settings).fit(X, y).history_
-    sizes, nbytes = history["batch_size"], history["buffer_nbytes"]
-    assert sizes[0] == 48 < sizes[-1] <= len(X) / 20
-    assert all(size % 48 == 0 for size in sizes)
-    assert all(b >= a for a, b in itertools.pairwise(sizes))
-    assert max(nbytes) == nbytes[0]
-    fixed = HardL0MLPClassifier(**settings).fit(X, y).history_
-    assert set(fixed["batch_size"]) == {48}
-
-
-def test_too_few_rows_let_no_mini_batch_grow(digits):
-    X, y = (part[:200] for part in digits)
-    history = HardL0MLPClassifier(batch_size="dynamic", max_iter=20).fit(X, y).history_
-    assert set(history["batch_size"]) == {8}
 
 
 # --- what fit leaves behind --------------------------------------------------------------
@@ -547,6 +326,15 @@ def test_binary_string_labels(digits):
     assert clf.score(X, y) > 0.95
 
 
+PROBLEMS = {
+    "digits": lambda X, y: (X, y),
+    "strings": lambda X, y: (X, np.array([f"class {k}" for k in y])),
+    "binary": lambda X, y: (X, y > 4),
+    "labels": lambda X, y: (X, np.eye(10, dtype=int)[y]),
+    "names": lambda X, y: (pd.DataFrame(X, columns=[f"pixel{k}" for k in range(64)]), y),
+}
+
+
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_the_defaults_learn(digits, problem):
     X, y = PROBLEMS[problem](*digits)
@@ -571,7 +359,7 @@ def test_multilabel_targets(container):
 def test_more_than_256_classes():
     X = np.tile(np.eye(300, dtype=np.float32), (3, 1))
     y = np.tile(np.arange(300) * 10, 3)
-    clf = HardL0MLPClassifier((50,), pruning="none", **QUICK).fit(X, y)
+    clf = HardL0MLPClassifier(**QUICK | {"hidden_layer_sizes": (50,), "pruning": "none"}).fit(X, y)
     assert clf.score(X, y) > 0.99
 
 

@@ -1,14 +1,19 @@
 """What the estimator promises about sizes: the network's, the saved model's, the training's."""
 
+import copy
 import gc
+import itertools
 import pickle
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from threadpoolctl import threadpool_limits
 
 from fastl0 import HardL0MLPClassifier
+from fastl0.fitting import fit_classifier
 from fastl0.memory import Buffers
 from fastl0.training import Trainer
 
@@ -37,6 +42,25 @@ def test_the_network_ends_at_or_below_its_target_and_near_it(digits, share):
         assert 0.95 * share * FULL <= clf.n_parameters_ <= share * FULL + 0.5
         assert clf.n_parameters_ == sum(a.size for a in [*clf.coefs_, *clf.intercepts_])
         assert clf.history_["n_parameters"][-1] == clf.n_parameters_
+
+
+@pytest.mark.parametrize("target_size", [0.03, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("changes", [{"gate_inputs": False}, {"finetune_fraction": 0.0}], ids=str)
+def test_a_target_is_met_without_gates_on_inputs_and_without_a_last_phase(
+    digits, target_size, changes
+):
+    clf = fitted(digits, target_size=target_size, **changes)
+    # All inputs are there: a hidden unit of the first layer has 65 parameters.
+    slack = 66 if "gate_inputs" in changes else 0
+    target = int(target_size * FULL)
+    assert 0.95 * target - slack <= clf.n_parameters_ <= target
+
+
+def test_a_tenth_of_a_network_learns(digits):
+    clf = fitted(digits, hidden_layer_sizes=100, target_size=0.1, max_iter=300)
+    assert clf.n_parameters_ <= 751
+    X, y = digits
+    assert clf.score(X[:600], y[:600]) > 0.9
 
 
 def test_a_hundredth_of_a_large_network_is_met(digits):
@@ -98,6 +122,71 @@ def test_a_warm_start_goes_on_to_a_smaller_target(digits):
     clf.set_params(target_size=0.1).fit(X[:600], y[:600])
     assert clf.n_parameters_ <= 0.1 * FULL < before
     assert clf.n_iter_ == 24
+
+
+@pytest.mark.parametrize("target_size", [None, 0.3, 400, "9 kB"])
+def test_a_warm_start_goes_on_at_the_size_that_was_reached(digits, target_size):
+    X, y = (part[:600] for part in digits)
+    clf = fitted(digits, target_size=target_size, max_iter=20, warm_start=True)
+    n_parameters, score = clf.n_parameters_, clf.score(X, y)
+    pickle.loads(pickle.dumps(clf)).fit(X, y)
+    clf.fit(X, y)
+    assert clf.n_iter_ == 40
+    assert clf.score(X, y) > score - 0.02
+    if target_size == "9 kB":
+        # The history takes twice the bytes.
+        model = copy.copy(clf)
+        del model._warm_state
+        assert len(pickle.dumps(model)) <= 9000
+        assert 0.7 * n_parameters <= clf.n_parameters_ <= n_parameters
+    else:
+        assert clf.n_parameters_ == n_parameters
+
+
+def test_what_a_warm_start_has_deleted_stays_deleted(digits):
+    clf = fitted(digits, target_size=0.2, warm_start=True)
+    before = clf.n_parameters_
+    X, y = digits
+    assert clf.set_params(target_size=1.0).fit(X[:600], y[:600]).n_parameters_ == before
+
+
+def test_an_interrupted_training_keeps_to_its_target(digits):
+    def interrupt(epoch, *_):
+        if epoch == 4:
+            raise KeyboardInterrupt
+
+    clf = HardL0MLPClassifier(100, max_iter=50, target_size=0.1)
+    with pytest.warns(UserWarning, match="interrupted"):
+        fit_classifier(clf, *digits, interrupt, keep_interrupted=True)
+    assert clf.n_iter_ == 5
+    assert clf.n_parameters_ <= 751
+
+
+# --- the last phase ------------------------------------------------------------------
+
+
+def test_the_last_phase_trains_without_gates_at_a_falling_rate(digits, monkeypatch):
+    seen, original = [], Trainer.run_epoch
+
+    def note(trainer, plan, data, rate, crew, pace):
+        seen.append((trainer.buffers.layout.n_gates > 0, rate))
+        return original(trainer, plan, data, rate, crew, pace)
+
+    monkeypatch.setattr(Trainer, "run_epoch", note)
+    fitted(digits, max_iter=20, finetune_fraction=0.4)
+    assert [has_gates for has_gates, _ in seen] == [True] * 12 + [False] * 8
+    rates = [rate for _, rate in seen]
+    assert rates[:13] == [0.001] * 13
+    assert all(b < a for a, b in itertools.pairwise(rates[12:]))
+
+
+def test_a_price_that_converges_early_is_followed_by_a_last_phase(digits):
+    settings = {"lam": 0.01, "tol": 10.0, "n_iter_no_change": 4, "batch_size": 20, "max_iter": 100}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf = fitted(digits, finetune_fraction=0.5, **settings)
+    plain = fitted(digits, finetune_fraction=0.0, **settings)
+    assert clf.n_iter_ == 2 * plain.n_iter_ < 100
 
 
 # --- guards --------------------------------------------------------------------------
@@ -168,6 +257,28 @@ def test_a_size_in_bytes_is_that_of_the_pickled_estimator(digits, target, names)
     clf.fit(X[:600], y[:600])
     n_bytes = {"24KiB": 24 * 1024, "18 kB": 18_000, "20000B": 20_000}[target]
     assert 0.95 * n_bytes <= len(pickle.dumps(clf)) <= n_bytes
+
+
+@pytest.mark.parametrize("protocol", [pickle.DEFAULT_PROTOCOL, pickle.HIGHEST_PROTOCOL])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"early_stopping": True},
+        {"max_iter": 150},
+        {"hidden_layer_sizes": (30,) * 6},
+        {"hidden_layer_sizes": (900,), "target_size": "150 kB", "max_iter": 3},
+    ],
+    ids=str,
+)
+def test_a_size_in_bytes_is_that_of_any_pickled_estimator(digits, changes, protocol):
+    X, y = digits
+    labels = {"codes": y, "strings": np.array([f"class {k}" for k in y]), "binary": y > 4}
+    settings = {"hidden_layer_sizes": 100, "target_size": "14 kB", "max_iter": 20} | changes
+    n_bytes = int(settings["target_size"].split()[0]) * 1000
+    for kind in labels.values():
+        clf = HardL0MLPClassifier(random_state=0, **settings).fit(X[:600], kind[:600])
+        assert 0.95 * n_bytes <= len(pickle.dumps(clf, protocol)) <= n_bytes
 
 
 # --- bad targets ---------------------------------------------------------------------
@@ -270,3 +381,34 @@ def test_dynamic_mini_batches_grow_into_the_memory_that_units_have_left(digits):
     assert sizes[-1] <= 1797 // 20
     assert np.all(nbytes <= nbytes[0])
     assert clf.score(*digits) > 0.7
+
+
+def needed(digits, **settings):
+    """Bytes of the buffers without a budget."""
+    return fitted(digits, max_iter=1, **settings).history_["buffer_nbytes"][0]
+
+
+@pytest.mark.filterwarnings("ignore:memory_budget")
+@pytest.mark.parametrize("share", [0.83, 0.9, 1.0])
+def test_a_warm_start_keeps_within_the_budget(digits, share):
+    budget = int(share * needed(digits, batch_size=100))
+    clf = fitted(digits, batch_size=100, memory_budget=budget, warm_start=True)
+    assert share < 1 or clf.history_["batch_size"][0] == 100
+    X, y = digits
+    clf.fit(X[:600], y[:600])
+    assert max(clf.history_["buffer_nbytes"]) <= budget
+
+
+def test_a_budget_without_room_for_adam_warns_and_descends_gradients(digits):
+    with threadpool_limits(1):
+        budget = needed(digits, batch_size=8) - 100
+    clf = HardL0MLPClassifier((40, 30), memory_budget=budget, max_iter=100, random_state=0)
+    with pytest.warns(UserWarning, match=r'memory_budget=\d+ leaves no room.*solver="sgd"'):
+        clf.fit(*digits)
+    assert max(clf.history_["buffer_nbytes"]) <= budget
+    assert clf.score(*digits) > 0.8
+
+
+def test_too_few_rows_let_no_mini_batch_grow(digits):
+    clf = fitted(digits, batch_size="dynamic", n_rows=200)
+    assert set(clf.history_["batch_size"]) == {8}

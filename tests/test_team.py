@@ -169,15 +169,27 @@ def test_a_team_trains_the_same_network_to_a_size(digits, monkeypatch, changes, 
     assert_teams_change_nothing(monkeypatch, *digits, [2, 5], **settings)
 
 
-@pytest.mark.parametrize("memory_budget", [None, "150kB"])
-def test_mini_batches_of_a_team_grow_as_those_of_one_thread(digits, monkeypatch, memory_budget):
+def test_mini_batches_of_a_team_grow_as_those_of_one_thread(digits, monkeypatch):
     X, y = (np.concatenate([part] * 4) for part in digits)
     alone = assert_teams_change_nothing(
-        monkeypatch,
-        *(X, y, [2, 5]),
-        **TO_A_SIZE | {"batch_size": "dynamic", "memory_budget": memory_budget, "max_iter": 9},
+        monkeypatch, X, y, [2, 5], **TO_A_SIZE | {"batch_size": "dynamic", "max_iter": 9}
     )
     assert alone.history_["batch_size"][-1] > alone.history_["batch_size"][0]
+
+
+@pytest.mark.filterwarnings("ignore:memory_budget")
+@pytest.mark.parametrize("memory_budget", ["60kB", "70kB", "80kB", "100kB", "150kB"])
+@pytest.mark.parametrize("batch_size", [50, "dynamic"])
+def test_within_a_budget_the_number_of_threads_changes_nothing(
+    digits, monkeypatch, batch_size, memory_budget
+):
+    settings = TO_A_SIZE | {"batch_size": batch_size, "memory_budget": memory_budget}
+    with shared_by(monkeypatch, 1):
+        alone = fitted(*digits, **settings)
+    for n_threads in (2, 5):
+        # Threads that there is no room for are not asked.
+        monkeypatch.setattr(fitting, "usable_threads", lambda n=n_threads: n)
+        assert_same(fitted(*digits, **settings), alone)
 
 
 @pytest.mark.parametrize("lengths", [(1,), (2,), (3, 32), (32,)])
