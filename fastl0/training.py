@@ -339,8 +339,9 @@ class Trainer:
     def _open_size(self, threshold: float) -> int:
         """Parameters between units whose on-probability is above the threshold."""
         buffers = self.buffers
+        least = gates.log_odds_of(threshold)
         counts = [
-            width if a is None else max(1, int((gates.on_probability(a) >= threshold).sum()))
+            width if a is None else max(1, np.count_nonzero(a >= least))
             for a, width in zip(buffers.by_set("log_odds"), buffers.widths, strict=False)
         ]
         return count_parameters([*counts, buffers.widths[-1]])
