@@ -341,7 +341,7 @@ class Trainer:
         buffers = self.buffers
         least = gates.log_odds_of(threshold)
         counts = [
-            width if a is None else max(1, np.count_nonzero(a >= least))
+            width if a is None else max(1, int(np.count_nonzero(a >= least)))
             for a, width in zip(buffers.by_set("log_odds"), buffers.widths, strict=False)
         ]
         return count_parameters([*counts, buffers.widths[-1]])
