@@ -51,6 +51,9 @@ _FEWEST_ROWS = 8
 #: are not normalised.
 _RATE_WITHOUT_ADAM = 30.0
 
+#: Labels counted in one go.
+_BLOCK = 2**16
+
 #: Packages whose frames a warning passes over.
 _INSIDE = ("fastl0", "sklearn")
 
@@ -160,7 +163,10 @@ def _as_codes(codes: NDArray[np.integer]) -> NDArray[np.integer]:
 def _null_loss(targets: Targets) -> float:
     """Mean loss of the shares of the classes as prediction for every row."""
     if targets.out_activation == "softmax":
-        shares = [np.bincount(targets.codes[:, 0]) / len(targets.codes)]
+        codes, counts = targets.codes[:, 0], np.zeros(targets.n_outputs)
+        for start in range(0, len(codes), _BLOCK):  # bincount takes eight bytes a row
+            counts += np.bincount(codes[start : start + _BLOCK], minlength=targets.n_outputs)
+        shares = [counts / len(codes)]
     else:
         ones = targets.codes.mean(axis=0)
         shares = [np.array([share, 1.0 - share]) for share in ones]

@@ -3,10 +3,15 @@
 import numpy as np
 import pytest
 import stand_in
+from hypothesis import settings
 from sklearn.datasets import load_digits
 
 from fastl0 import pruning
 from fastl0.commands import trial
+
+# The same examples every time, however slow the machine is; nothing is kept on disk.
+settings.register_profile("fastl0", deadline=None, derandomize=True, database=None)
+settings.load_profile("fastl0")
 
 
 @pytest.fixture(scope="session")

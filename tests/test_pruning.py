@@ -5,7 +5,7 @@ import naive
 import numpy as np
 import pytest
 import small
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastl0 import HardL0MLPClassifier, fitting, training
@@ -135,7 +135,6 @@ def test_a_layer_keeps_its_best_unit(on_sum):
 
 
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=60), st.floats(0, 1))
-@settings(deadline=None)
 def test_no_more_than_a_share_of_a_layer_goes_at_once_the_most_seldom_on_first(on_sum, threshold):
     on_sum = np.array(on_sum)
     keep = decide(np.zeros(len(on_sum), np.int64), on_sum, 10, threshold)
@@ -217,7 +216,6 @@ def largest_within(log_odds, widths, size):
 
 
 @given(cuts())
-@settings(deadline=None, max_examples=100)
 def test_a_cut_network_is_no_larger_than_it_shall_be_and_keeps_the_likeliest_units(cut):
     log_odds, widths, size = cut
     before = [None if a is None else a.copy() for a in log_odds]
@@ -235,7 +233,6 @@ def test_a_cut_network_is_no_larger_than_it_shall_be_and_keeps_the_likeliest_uni
 
 
 @given(cuts())
-@settings(deadline=None, max_examples=100)
 def test_no_unit_that_went_would_have_had_room(cut):
     log_odds, widths, size = cut
     keep = cut_to_size(log_odds, widths, size)
