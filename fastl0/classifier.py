@@ -191,7 +191,7 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     validation_scores_ : list of float or None
         Accuracy on the rows set aside after every epoch; None without early stopping.
     best_validation_score_ : float or None
-        Highest of the validation scores.
+        Highest of the validation scores, with a target size of those of networks within it.
     t_ : int
         Number of training rows visited, all epochs added up.
     history_ : dict of list

@@ -404,6 +404,9 @@ def _describe(
     """Fitted attributes of a network."""
     history = {name: record.column(name) for name in HISTORY}
     scores = record.column("score") if early_stopping else None
+    best_score = max(scores) if scores else None
+    if scores and record.best and record.patience:  # of networks within the target size
+        best_score = record.patience.best_score
     return {
         "coefs_": network.coefs,
         "intercepts_": network.intercepts,
@@ -419,7 +422,7 @@ def _describe(
         "best_loss_": None if scores else min(history["loss"]),
         "loss_curve_": history["loss"],
         "validation_scores_": scores,
-        "best_validation_score_": max(scores) if scores else None,
+        "best_validation_score_": best_score,
         "t_": record.samples_seen,
         "history_": history,
         "_multilabel": targets.multilabel,

@@ -429,8 +429,9 @@ def test_a_stalled_loss_stops_without_a_warning(digits):
 
 
 def test_early_stopping_keeps_the_best_network(digits):
+    settings = {"lam": 0.1, "penalty": "fan_out", "finetune_fraction": 0.0, "random_state": 0}
     clf = HardL0MLPClassifier(
-        early_stopping=True, max_iter=100, random_state=0, validation_fraction=0.2
+        100, early_stopping=True, max_iter=100, validation_fraction=0.2, **settings
     ).fit(*digits)
     assert len(clf.validation_scores_) == clf.n_iter_
     assert clf.best_validation_score_ == max(clf.validation_scores_)

@@ -110,9 +110,13 @@ def test_no_default_target_is_too_small_for_the_network():
 
 
 def test_early_stopping_keeps_a_network_of_the_target_size(digits):
-    clf = fitted(digits, target_size=0.2, max_iter=20, early_stopping=True)
-    assert clf.n_parameters_ <= 0.2 * FULL
-    assert len(clf.validation_scores_) == 20
+    clf = fitted(digits, target_size=0.08, max_iter=40, n_rows=1797, early_stopping=True)
+    assert clf.n_parameters_ <= 0.08 * FULL
+    assert len(clf.validation_scores_) == 40
+    # The score is that of the network kept, not of a larger one before.
+    pairs = zip(clf.validation_scores_, clf.history_["n_parameters"], strict=True)
+    assert clf.best_validation_score_ == max(s for s, n in pairs if n <= 0.08 * FULL)
+    assert clf.best_validation_score_ < max(clf.validation_scores_)
 
 
 def test_a_warm_start_goes_on_to_a_smaller_target(digits):
