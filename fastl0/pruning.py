@@ -134,7 +134,11 @@ def decide(
 
 
 def cut_to_size(
-    log_odds: Sequence[NDArray[np.floating] | None], widths: Sequence[int], size: int
+    log_odds: Sequence[NDArray[np.floating] | None],
+    widths: Sequence[int],
+    size: int,
+    *,
+    exchange: bool = True,
 ) -> list[_Flags]:
     """Say which units stay so that a network has at most `size` parameters.
 
@@ -150,13 +154,17 @@ def cut_to_size(
         Units of every layer, inputs first, outputs last.
     size : int
         Parameters, at least those of a network with one unit in each gated layer.
+    exchange : bool, default=True
+        Whether to exchange units. Looking for the best way takes a tenth of a second.
 
     Returns
     -------
     list of bool arrays of shape (width,)
         True where the unit stays; at least one in each layer.
     """
-    counts = _exchange(log_odds, _go_and_come_back(log_odds, widths, size), size)
+    counts = _go_and_come_back(log_odds, widths, size)
+    if exchange and count_parameters(counts) < (1 - TOLERANCE) * size:
+        counts = _exchange(log_odds, counts, size)
     return [
         np.ones(width, bool) if a is None else _highest(a, count)
         for a, width, count in zip(log_odds, widths[:-1], counts, strict=False)
@@ -194,8 +202,6 @@ def _exchange(
     log_odds: Sequence[NDArray[np.floating] | None], counts: list[int], size: int
 ) -> list[int]:
     """Exchange a few units of one layer for some of another to come nearer to `size`."""
-    if count_parameters(counts) >= (1 - TOLERANCE) * size:
-        return counts
     # What the n most likely units of a set are worth: the sum of their log-odds.
     worths = {
         layer: np.concatenate([[0.0], np.cumsum(-np.sort(-a.astype(float)))])

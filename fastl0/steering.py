@@ -64,6 +64,10 @@ class Steering:
     _log_price: float = math.log(_FIRST)
     _progress: float = 0.0
 
+    def wanted(self, progress: float) -> float:
+        """Parameters that the network may have when `progress` of the phase is over."""
+        return size_at(progress, self.full, self.target)
+
     def price(self, progress: float, size: float) -> float:
         """Price of one parameter, in units of the loss of one training row.
 
@@ -74,8 +78,7 @@ class Steering:
         size : float
             Parameters of the units whose gates are more often open than not.
         """
-        wanted = size_at(progress, self.full, self.target)
-        excess = min(1.0, max(-1.0, math.log(size / wanted)))
+        excess = min(1.0, max(-1.0, math.log(size / self.wanted(progress))))
         self._log_price += _GAIN * excess * (progress - self._progress)
         self._log_price = min(max(self._log_price, math.log(_LOWEST)), math.log(_HIGHEST))
         self._progress = progress

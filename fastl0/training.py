@@ -356,7 +356,7 @@ class Trainer:
         return True
 
     def _decide(self, plan: Plan) -> list[NDArray[np.bool_]]:
-        """Say which units stay, by the tallies; not fewer than a target allows."""
+        """Say which units stay, by the tallies; as many as the way to a target allows."""
         buffers = self.buffers
         counts, sums = buffers.by_set("on_count"), buffers.by_set("on_sum")
         keep = [
@@ -365,9 +365,12 @@ class Trainer:
             else pruning.decide(count, total, self._n_draws, plan.prune_threshold)
             for count, total, width in zip(counts, sums, buffers.widths[:-1], strict=True)
         ]
-        if not plan.target:
+        if self._steering is None:
             return keep
-        least = pruning.cut_to_size(buffers.by_set("log_odds"), buffers.widths, plan.target)
+        # What closes too soon is not deleted: its gates may open again.
+        size = int(self._steering.wanted(self._progress))
+        log_odds = buffers.by_set("log_odds")
+        least = pruning.cut_to_size(log_odds, buffers.widths, size, exchange=False)
         return [flags | needed for flags, needed in zip(keep, least, strict=True)]
 
     def settle(self, plan: Plan, n_more: int = 0) -> bool:
