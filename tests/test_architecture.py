@@ -26,7 +26,7 @@ TRAINING = KERNELS | {
 FITTING = TRAINING | {"training", "callbacks", "validation"}
 
 MAY_IMPORT = {
-    "__init__": {"classifier", "path"},
+    "__init__": {"classifier", "path", "selection"},
     "__main__": {"commands"},
     "callbacks": set(),
     "classifier": {"callbacks", "fitting", "network", "training", "validation"},
@@ -44,6 +44,7 @@ MAY_IMPORT = {
     "plots": set(),
     "products": {"jit"},
     "pruning": {"sizes"},
+    "selection": {"classifier", "path"},
     "sizes": set(),
     "steering": set(),
     "stopping": set(),
