@@ -87,11 +87,12 @@ n_iter_, out_activation_
     >>> from sklearn.datasets import load_digits
     >>> from fastl0 import HardL0MLPClassifier, HardL0MLPClassifierCV
     >>> X, y = load_digits(return_X_y=True)
-    >>> search = HardL0MLPClassifierCV(HardL0MLPClassifier(random_state=0), cv=3).fit(X / 16, y)
+    >>> clf = HardL0MLPClassifier(max_iter=50, random_state=0)
+    >>> search = HardL0MLPClassifierCV(clf, target_sizes=[0.3, 0.1, 0.03], cv=3).fit(X / 16, y)
     >>> search.target_size_ in search.target_sizes_
     True
     >>> search.scores_.shape
-    (10, 3)
+    (3, 3)
     """
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 (scikit-learn's name)
