@@ -65,6 +65,10 @@ class WarmState:
     trainer: Trainer
     shaping: dict[str, Any]
 
+    def forget_record(self) -> None:
+        """Let the next fit tell of its own epochs only."""
+        self.trainer.record = Record()
+
 
 def fit_classifier(
     estimator: Any, X: Any, y: Any, on_epoch: EpochHook | None, *, keep_interrupted: bool
@@ -266,15 +270,71 @@ def _target(estimator: Any, targets: Targets, target_size: Any, layout: Layout) 
     # Of the whole network, whatever an earlier fit has deleted of it.
     hidden = _shaping(estimator)["hidden_layer_sizes"]
     widths = (estimator.n_features_in_, *hidden, targets.n_outputs)
-    ones = [1 if gated else w for w, gated in zip(widths, layout.gated, strict=False)]
-    smallest = count_parameters([*ones, widths[-1]])
-    full = count_parameters(widths)
+    smallest, full = _bounds(widths, layout.gated)
     if estimator.target_size is None:
         return max(smallest, int(target_size * full))
     overhead = 0
     if isinstance(target_size, str):
         overhead = _overhead(estimator, targets, _foreseen(estimator, layout), 0)
     return validation.n_parameters(target_size, full, smallest, overhead)
+
+
+def _bounds(widths: Sequence[int], gated: Sequence[bool]) -> tuple[int, int]:
+    """Parameters of the smallest network that pruning can leave, and of the one to begin with."""
+    ones = [1 if has_gates else w for w, has_gates in zip(widths, gated, strict=False)]
+    return count_parameters([*ones, widths[-1]]), count_parameters(widths)
+
+
+def resolve_sizes(
+    estimator: Any,
+    targets: Targets,
+    target_sizes: Sequence[Any] | None,
+    shares: Sequence[float] = (),
+) -> list[tuple[Any, int]]:
+    """Say how many parameters target sizes are in a network that is fitted anew.
+
+    Parameters
+    ----------
+    estimator : HardL0MLPClassifier
+        Its `n_features_in_` is set.
+    targets : Targets
+    target_sizes : sequence of int, float and str, or None
+        As `HardL0MLPClassifier` takes them; None for `shares`. Bytes leave room for the
+        longest history that there may be.
+    shares : sequence of float, default=()
+        Those too small for the network are left out; where none is left it is the smallest
+        network.
+
+    Returns
+    -------
+    list of (size, n_parameters)
+        Large to small.
+
+    Raises
+    ------
+    ValueError
+        If a size breaks a rule, or two are the same.
+    """
+    layout = _layout(estimator, targets, len(targets.codes), estimator.n_features_in_, None)
+    smallest, full = _bounds(layout.widths, layout.gated)
+    if target_sizes is None:
+        # Of shares that are the same number of parameters, the largest.
+        found: dict[int, Any] = {}
+        for share in shares:
+            if int(share * full) >= smallest:
+                found.setdefault(int(share * full), share)
+        sizes = [(share, n) for n, share in found.items()] or [(smallest, smallest)]
+    else:
+        sizes = []
+        for size in target_sizes:
+            overhead = 0
+            if isinstance(size, str):
+                model = copy.copy(estimator)
+                model.target_size = size
+                overhead = _overhead(model, targets, _foreseen(model, layout, at_most=True), 0)
+            sizes.append((size, validation.n_parameters(size, full, smallest, overhead)))
+        validation.check_different(sizes)
+    return sorted(sizes, key=lambda size: -size[1])
 
 
 def _overhead(
@@ -313,20 +373,20 @@ def _overhead(
     return len(pickle.dumps(model, pickle.HIGHEST_PROTOCOL)) - 8 * n_layers + most_more
 
 
-def _foreseen(estimator: Any, layout: Layout) -> list[dict[str, Any]]:
-    """Entries of all epochs as they will be, roughly, before any is run."""
+def _foreseen(estimator: Any, layout: Layout, *, at_most: bool = False) -> list[dict[str, Any]]:
+    """Entries of all epochs as they will be, before any is run; roughly, or at most."""
     pruning = estimator.max_iter * (1.0 - estimator.finetune_fraction)
     epochs: list[dict[str, Any]] = []
     for number in range(estimator.max_iter):
         # In every other epoch of the pruning phase units are deleted.
-        is_new = number == 0 or (number < pruning and number % 2 == 0)
+        is_new = number == 0 or (number < pruning and number % 2 == 0) or at_most
         epochs.append(
             {
                 "loss": float(number),
                 "epoch_time": float(number),
                 "score": float(number),
                 "n_units": (*layout.widths,) if is_new else epochs[-1]["n_units"],
-                "n_parameters": count_parameters(layout.widths) // 2,
+                "n_parameters": count_parameters(layout.widths) // (1 if at_most else 2),
                 "buffer_nbytes": layout.nbytes,
                 "batch_size": layout.batch_size,
                 "samples_seen": 2**30,

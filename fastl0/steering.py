@@ -9,8 +9,8 @@ from dataclasses import dataclass
 #: Shares of the pruning phase after which the size begins to fall, and has to be reached.
 _BEGIN, _END = 0.05, 0.9
 
-#: Exponent of the way down: below 1 it is fast at first, where much can go that costs little.
-_CURVE = 1.0
+#: The latter for a network that was finished before: what it loses it has to learn anew.
+_END_AGAIN = 0.6
 
 #: How fast the price follows: factors of e over the whole phase for a size too large by
 #: a factor of e, and at once.
@@ -23,7 +23,7 @@ _FIRST, _LOWEST, _HIGHEST = 0.01, 1e-6, 1e3
 _SLACK = 0.3
 
 
-def size_at(progress: float, full: float, target: float) -> float:
+def size_at(progress: float, full: float, target: float, end: float = _END) -> float:
     """Size that a network may have at a point of the pruning phase.
 
     Parameters
@@ -32,14 +32,16 @@ def size_at(progress: float, full: float, target: float) -> float:
         Share of the phase that is over.
     full, target : float
         Parameters at its start and to end with.
+    end : float in (0, 1]
+        Share of the phase after which the target has to be reached.
 
     Returns
     -------
     float
         Falls by the same factor in equal times, from `full` to `target`.
     """
-    share = min(1.0, max(0.0, (progress - _BEGIN) / (_END - _BEGIN)))
-    return full * (target / full) ** share**_CURVE
+    share = min(1.0, max(0.0, (progress - _BEGIN) / (end - _BEGIN)))
+    return full * (target / full) ** share
 
 
 @dataclass
@@ -57,16 +59,20 @@ class Steering:
         Parameters at the start.
     target : int
         Parameters to end with.
+    again : bool, default=False
+        Whether the network was finished before.
     """
 
     full: int
     target: int
+    again: bool = False
     _log_price: float = math.log(_FIRST)
     _progress: float = 0.0
 
     def wanted(self, progress: float) -> float:
         """Parameters that the network may have when `progress` of the phase is over."""
-        return size_at(progress, self.full, self.target)
+        end = _END_AGAIN if self.again else _END
+        return size_at(progress, self.full, self.target, end)
 
     def price(self, progress: float, size: float) -> float:
         """Price of one parameter, in units of the loss of one training row.

@@ -467,7 +467,7 @@ class Trainer:
             plan.power_t,
         )
         schedule.end_epoch(record.samples_seen)
-        course = self._begin(plan)
+        course = self._begin(plan, patience)
         n_threads = self.buffers.n_threads
         pace = Pace(n_threads)
         number = 0
@@ -499,17 +499,20 @@ class Trainer:
                     patience.waited = 0
         record.converged |= plan.target > 0
 
-    def _begin(self, plan: Plan) -> Course:
+    def _begin(self, plan: Plan, patience: Patience) -> Course:
         """Prepare a fit: what an earlier one has finished goes on with open gates."""
-        buffers = self.buffers
+        buffers, best = self.buffers, self.record.best
+        if best is not None and 0 < plan.target < best.n_parameters:
+            self.record.best, patience.best_score = None, -math.inf
         if buffers.layout.averaged:
             buffers.forget_average()
-        if buffers.layout.gated != self._gated:
+        again = buffers.layout.gated != self._gated
+        if again:
             buffers.open_gates(self._gated, _OPEN)
             self._n_draws = 0
         self._steering, self._price = None, plan.lam
         if plan.target:
-            self._steering = Steering(count_parameters(buffers.widths), plan.target)
+            self._steering = Steering(count_parameters(buffers.widths), plan.target, again)
         return Course(plan.max_iter, plan.finetune_fraction if any(self._gated) else 0.0)
 
     def _enter(self, plan: Plan, course: Course, number: int) -> bool:

@@ -6,6 +6,7 @@ nothing of fastl0.
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -425,6 +426,77 @@ def n_parameters(target_size: Any, full: int, smallest: int, overhead: int) -> i
             "change hidden_layer_sizes."
         )
     return found
+
+
+def check_share(name: str, value: Any) -> None:
+    """Check a share of the rows.
+
+    Raises
+    ------
+    ValueError
+        If it is not a number in (0, 1).
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0.0 < float(value) < 1.0:
+        raise ValueError(f"`{name}` must be a share of the rows in (0, 1), got {value!r}. Use 0.1.")
+
+
+def path_settings(estimator: Any) -> None:
+    """Check that the settings of an estimator leave its size to a path.
+
+    Raises
+    ------
+    ValueError
+        If a price is given, or nothing is deleted.
+    """
+    if estimator.lam is not None:
+        raise ValueError(
+            "`estimator` must leave the price of a parameter to the target sizes, got "
+            f"lam={estimator.lam!r}. Set lam=None."
+        )
+    if estimator.pruning != "hard":
+        raise ValueError(
+            '`estimator` must delete units (pruning="hard") to come to smaller sizes, got '
+            f'pruning="{estimator.pruning}". Set pruning="hard".'
+        )
+
+
+def listed_sizes(target_sizes: Any) -> list[Any] | None:
+    """Check that `target_sizes` is a sequence and return it as a list of plain values.
+
+    Raises
+    ------
+    ValueError
+        If it is empty or no sequence.
+    """
+    if target_sizes is None:
+        return None
+    is_list = np.iterable(target_sizes) and not isinstance(target_sizes, str)
+    sizes = list(target_sizes) if is_list else []
+    if not sizes:
+        raise ValueError(
+            "`target_sizes` must be a list of one size or more, got "
+            f"{target_sizes!r}. Write for instance [0.3, 0.1], or leave it at None for shares "
+            "from 0.5 to 0.01."
+        )
+    return [size.item() if isinstance(size, np.generic) else size for size in sizes]
+
+
+def check_different(sizes: Sequence[tuple[Any, int]]) -> None:
+    """Check that no two (size, number of parameters) of `target_sizes` are the same.
+
+    Raises
+    ------
+    ValueError
+        If two are.
+    """
+    seen: dict[int, Any] = {}
+    for size, n in sizes:
+        if n in seen:
+            raise ValueError(
+                f"`target_sizes` must differ, got {seen[n]!r} and {size!r}, which both are {n} "
+                "parameters. Drop one of them."
+            )
+        seen[n] = size
 
 
 def budget_too_small(budget: Any, smallest: int) -> ValueError:

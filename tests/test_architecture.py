@@ -26,7 +26,7 @@ TRAINING = KERNELS | {
 FITTING = TRAINING | {"training", "callbacks", "validation"}
 
 MAY_IMPORT = {
-    "__init__": {"classifier"},
+    "__init__": {"classifier", "path", "selection"},
     "__main__": {"commands"},
     "callbacks": set(),
     "classifier": {"callbacks", "fitting", "network", "training", "validation"},
@@ -39,10 +39,12 @@ MAY_IMPORT = {
     "memory": {"_kernels", "epoch", "products", "sizes"},
     "network": {"gates"},
     "ordering": {"jit"},
+    "path": {"classifier", "fitting", "validation"},
     "phases": set(),
     "plots": set(),
     "products": {"jit"},
     "pruning": {"sizes"},
+    "selection": {"classifier", "path"},
     "sizes": set(),
     "steering": set(),
     "stopping": set(),

@@ -35,6 +35,13 @@ def test_the_size_wanted_falls_by_equal_factors_in_equal_times():
     np.testing.assert_allclose(falls[begins + 1 : ends], falls[begins + 1])
 
 
+def test_a_network_that_goes_on_has_longer_to_settle():
+    first, again = Steering(FULL, TARGET), Steering(FULL, TARGET, again=True)
+    prices = [steering.price(0.0, FULL) for steering in (first, again)]
+    assert prices[0] == prices[1]
+    assert again.price(0.5, 0.3 * FULL) > first.price(0.5, 0.3 * FULL)
+
+
 # --- the price -----------------------------------------------------------------------
 
 
