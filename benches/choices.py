@@ -39,6 +39,8 @@ VARIANTS = {
     "weight decay of 0.2": {"alpha": 0.2},
     "learning rate of 0.001": {"learning_rate_init": 0.001},
     "learning rate of 0.004": {"learning_rate_init": 0.004},
+    "a cosine from the first epoch": {"learning_rate": "cosine"},
+    "gates that slow down": {"gate_learning_rate": "cosine"},
     "slower gates": {"gate_learning_rate_init": 0.005},
     "faster gates": {"gate_learning_rate_init": 0.02},
     "mini-batches of 32": {"batch_size": 32},

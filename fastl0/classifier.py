@@ -74,8 +74,11 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         mini-batches grow into the memory that deleted units have left, up to eight times and
         as long as an epoch has 20 of them; the learning rate is multiplied by the square root
         of the growth for ``solver="adam"``, by the growth for "sgd".
-    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
-        Learning rate schedule for ``solver="sgd"``.
+    learning_rate : {"constant", "invscaling", "adaptive", "cosine"}, default="constant"
+        Learning rate schedule. "invscaling" and "adaptive" act on ``solver="sgd"`` only, as in
+        MLPClassifier. With "cosine" the rate of either solver falls along half a cosine over all
+        `max_iter` epochs, with the others only over those of the last phase (see
+        `finetune_fraction`).
     learning_rate_init : float, default=0.001
         Learning rate of the weights, > 0.
     power_t : float, default=0.5
@@ -149,6 +152,9 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     prune_threshold : float, default=0.5
         A unit goes when it was on in a smaller share of an epoch's mini-batches, in
         [0, 1]. Gates are kept from closing below 0.047, so lower values never prune.
+    gate_learning_rate : {"constant", "cosine"}, default="constant"
+        Learning rate schedule of the gates. With "cosine" it falls along half a cosine over the
+        pruning phase, to a tenth.
     gate_learning_rate_init : float, default=0.01
         Learning rate of the gates' log-odds, > 0.
     droprate_init : float or pair of float, default=(0.2, 0.5)
@@ -223,7 +229,7 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "solver": [StrOptions({"sgd", "adam"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto", "dynamic"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive", "cosine"})],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -249,6 +255,7 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "pruning": [StrOptions({"hard", "soft", "none"})],
         "gate_inputs": ["boolean"],
         "prune_threshold": [Interval(Real, 0, 1, closed="both")],
+        "gate_learning_rate": [StrOptions({"constant", "cosine"})],
         "gate_learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "droprate_init": [Real, "array-like"],
     }
@@ -287,6 +294,7 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         pruning: str = "hard",
         gate_inputs: bool = True,
         prune_threshold: float = 0.5,
+        gate_learning_rate: str = "constant",
         gate_learning_rate_init: float = 0.01,
         droprate_init: float | tuple[float, float] = (0.2, 0.5),
     ) -> None:
@@ -321,6 +329,7 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.pruning = pruning
         self.gate_inputs = gate_inputs
         self.prune_threshold = prune_threshold
+        self.gate_learning_rate = gate_learning_rate
         self.gate_learning_rate_init = gate_learning_rate_init
         self.droprate_init = droprate_init
 

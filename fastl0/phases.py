@@ -5,6 +5,14 @@ Imports nothing of fastl0.
 
 import math
 
+#: Factor on the learning rate of the gates below which it does not fall: they have to move.
+_LEAST_GATE_RATE = 0.1
+
+
+def _half_cosine(share: float) -> float:
+    """1 at 0, 0 at 1."""
+    return 0.5 + 0.5 * math.cos(math.pi * share)
+
 
 class Course:
     """Which epochs prune and which finish, and what share of the learning rate each gets.
@@ -19,6 +27,10 @@ class Course:
         Epochs at most, >= 1.
     share : float
         Share of them that finish, in [0, 1).
+    all_along : bool, default=False
+        Whether the learning rate falls along half a cosine over all epochs instead.
+    gates_as_well : bool, default=False
+        Whether that of the gates falls so over the pruning phase, to `_LEAST_GATE_RATE`.
 
     Attributes
     ----------
@@ -28,8 +40,12 @@ class Course:
         One past the last epoch.
     """
 
-    def __init__(self, max_iter: int, share: float) -> None:
+    def __init__(
+        self, max_iter: int, share: float, all_along: bool = False, gates_as_well: bool = False
+    ) -> None:
         self._share = share
+        self._all_along = all_along
+        self._gates_as_well = gates_as_well
         self.end = max_iter
         self.begin = max_iter - min(max_iter - 1, round(share * max_iter))
 
@@ -45,9 +61,17 @@ class Course:
 
     def rate(self, epoch: int) -> float:
         """Factor on the learning rate in epoch number `epoch`."""
+        if self._all_along:
+            return _half_cosine(epoch / self.end)
         if epoch < self.begin:
             return 1.0
-        return 0.5 + 0.5 * math.cos(math.pi * (epoch - self.begin) / (self.end - self.begin))
+        return _half_cosine((epoch - self.begin) / (self.end - self.begin))
+
+    def gate_rate(self, epoch: int) -> float:
+        """Factor on the learning rate of the gates in epoch number `epoch`."""
+        if not self._gates_as_well:
+            return 1.0
+        return max(_LEAST_GATE_RATE, _half_cosine(self.progress(epoch)))
 
     def averaged(self, epoch: int) -> float:
         """Weight of an epoch that finishes in the running average of the weights."""

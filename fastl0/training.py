@@ -91,6 +91,7 @@ class Plan:
     pruning: str
     gate_inputs: bool
     prune_threshold: float
+    gate_learning_rate: str
     gate_learning_rate_init: float
     droprate_init: tuple[float, float]
     out_activation: str
@@ -185,6 +186,7 @@ class Trainer:
         self._steering: Steering | None = None
         self._progress, self._epoch_share = 0.0, 1.0  # of the pruning phase
         self._has_collapsed = False  # in the last epoch
+        self._gate_factor = 1.0  # on the learning rate of the gates
         self._price = plan.lam
         #: What the target is, given the epochs run and how many are to come, where that
         #: decides how much room there is for parameters.
@@ -266,6 +268,7 @@ class Trainer:
         tally = np.zeros(1)
         lent = buffers.lend()
         rule = plan.rule(buffers.batch_size, data.n_rows, rate)
+        rule = rule._replace(gate_rate=rule.gate_rate * self._gate_factor)
         sources = data.x.address, data.y.address, order
 
         def help_out(seat: int) -> None:
@@ -513,11 +516,17 @@ class Trainer:
         self._steering, self._price = None, plan.lam
         if plan.target:
             self._steering = Steering(count_parameters(buffers.widths), plan.target, again)
-        return Course(plan.max_iter, plan.finetune_fraction if any(self._gated) else 0.0)
+        return Course(
+            plan.max_iter,
+            plan.finetune_fraction if any(self._gated) else 0.0,
+            all_along=plan.learning_rate == "cosine",
+            gates_as_well=plan.gate_learning_rate == "cosine",
+        )
 
     def _enter(self, plan: Plan, course: Course, number: int) -> bool:
         """Prepare an epoch: note how far pruning is, or end it; say whether units went."""
         self._progress, self._epoch_share = course.progress(number), 1.0 / course.begin
+        self._gate_factor = course.gate_rate(number)
         if number != course.begin:
             return False
         if self._n_draws >= pruning.FEWEST_DRAWS:

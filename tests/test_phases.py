@@ -1,5 +1,7 @@
 """The two phases of a training: their epochs, learning rates and averages."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -82,3 +84,24 @@ def test_the_average_covers_the_last_tenth_of_the_last_phase(n_finishing):
     assert weights[-1] == pytest.approx(1 / n_averaged)
     # The mean age of what is averaged, in epochs.
     assert weights @ np.arange(n_finishing)[::-1] <= n_averaged
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_a_cosine_all_along_falls_from_the_first_epoch_to_the_last(share):
+    course = Course(50, share, all_along=True)
+    rates = [course.rate(epoch) for epoch in range(50)]
+    assert rates[0] == 1.0
+    assert rates[25] == pytest.approx(0.5)
+    assert all(b < a for a, b in itertools.pairwise(rates))
+    assert 0 < rates[-1] < 0.01
+    assert {course.gate_rate(epoch) for epoch in range(50)} == {1.0}
+
+
+def test_gates_slow_down_to_a_tenth_in_the_course_of_the_pruning_phase():
+    course = Course(50, 0.2, gates_as_well=True)
+    rates = [course.gate_rate(epoch) for epoch in range(course.begin)]
+    assert rates[0] == 1.0
+    assert rates[20] == pytest.approx(0.5)
+    assert all(b <= a for a, b in itertools.pairwise(rates))
+    assert rates[-1] == 0.1
+    assert course.rate(0) == course.rate(course.begin - 1) == 1.0

@@ -347,6 +347,7 @@ def plan(problem, settings, **changes):
         "pruning": "soft",
         "gate_inputs": problem.gated[0],
         "prune_threshold": 0.5,
+        "gate_learning_rate": "constant",
         "gate_learning_rate_init": settings.gate_rate,
         "droprate_init": (0.2, 0.5),
         "out_activation": problem.network.loss,
