@@ -21,7 +21,7 @@ import numpy as np
 import workloads
 from joblib import Parallel, delayed
 
-from fastl0.commands.frontier import ESTIMATOR
+from fastl0.commands.frontier import ESTIMATOR, learning_rate
 
 PATH = workloads.RESULTS / "choices.csv"
 NAMES = ("variant", "epochs", "target", "seed", "error", "n_parameters", "n_units", "seconds")
@@ -31,6 +31,7 @@ VARIANTS = {
     "as it is": {},
     "penalty of the fan-out": {"penalty": "fan_out"},
     "inputs priced once": {"input_price": 1.0},
+    "inputs priced three times": {"input_price": 3.0},
     "inputs priced ten times": {"input_price": 10.0},
     "no last phase": {"finetune_fraction": 0.0},
     "last phase of 0.2": {"finetune_fraction": 0.2},
@@ -38,6 +39,7 @@ VARIANTS = {
     "weight decay of 0.0001": {"alpha": 0.0001},
     "weight decay of 0.2": {"alpha": 0.2},
     "learning rate of 0.001": {"learning_rate_init": 0.001},
+    "learning rate of 0.002": {"learning_rate_init": 0.002},
     "learning rate of 0.004": {"learning_rate_init": 0.004},
     "a cosine from the first epoch": {"learning_rate": "cosine"},
     "gates that slow down": {"gate_learning_rate": "cosine"},
@@ -54,7 +56,7 @@ def run(variant, epochs, target, seed):
     warnings.simplefilter("ignore")
     X, y = workloads.load_images()
     X = workloads.scaled(X)
-    settings = ESTIMATOR | VARIANTS[variant]
+    settings = ESTIMATOR | {"learning_rate_init": learning_rate(target)} | VARIANTS[variant]
     start = time.process_time()
     model = HardL0MLPClassifier(
         **settings, target_size=target, max_iter=epochs, random_state=seed
