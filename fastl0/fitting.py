@@ -214,18 +214,18 @@ def _layout(
         gated=tuple(gated and (k > 0 or estimator.gate_inputs) for k in range(len(widths) - 1)),
         n_threads=usable_threads(),
     )
+    if warm is not None:  # a budget may have cost an earlier fit its second moments
+        layout = replace(layout, n_moments=warm.trainer.buffers.layout.n_moments)
     if estimator.memory_budget is None:
         return layout
-    if warm is not None:
-        layout = replace(layout, n_moments=warm.trainer.buffers.layout.n_moments)
     if estimator.batch_size == "dynamic":
         # Mini-batches grow up to the budget: with more threads they could not grow as far.
         layout = replace(layout, n_threads=1)
     budget = validation.n_bytes("memory_budget", estimator.memory_budget)
     fewest = min(_FEWEST_ROWS, layout.batch_size)
-    found = fit_into(layout, budget, fewest)
+    fewest_moments = 1 if warm is None else layout.n_moments
+    found = fit_into(layout, budget, fewest, fewest_moments)
     if found is None:
-        fewest_moments = 1 if warm is None else layout.n_moments
         smallest = replace(layout, batch_size=fewest, n_moments=fewest_moments, n_threads=1)
         raise validation.budget_too_small(estimator.memory_budget, smallest.nbytes)
     return found
@@ -412,9 +412,13 @@ def _trainer(
     shaping = _shaping(estimator)
     if estimator.solver != plan.solver:
         _warn(
-            f"memory_budget={estimator.memory_budget!r} leaves no room for the second moments of "
-            f'Adam: training uses solver="sgd" with learning_rate_init='
-            f"{plan.learning_rate_init:g}.",
+            (
+                f"memory_budget={estimator.memory_budget!r} leaves no room for the second moments "
+                "of Adam"
+                if warm is None
+                else "The first fit kept no second moments of Adam, for want of memory"
+            )
+            + f': training uses solver="sgd" with learning_rate_init={plan.learning_rate_init:g}.',
             UserWarning,
         )
     if warm is None:

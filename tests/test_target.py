@@ -403,6 +403,34 @@ def test_a_warm_start_keeps_within_the_budget(digits, share):
     assert max(clf.history_["buffer_nbytes"]) <= budget
 
 
+@pytest.mark.filterwarnings("ignore:memory_budget")
+def test_a_warm_start_without_the_budget_has_the_moments_that_the_first_fit_had(digits):
+    """Adam must not write second moments into buffers that have none."""
+    with threadpool_limits(1):
+        budget = needed(digits, batch_size=8) - 100
+    clf = fitted(digits, memory_budget=budget, warm_start=True)
+    X, y = digits
+    with pytest.warns(UserWarning, match=r'kept no second moments.*solver="sgd"'):
+        clf.set_params(memory_budget=None).fit(X[:600], y[:600])
+    assert clf._warm_state.trainer.buffers.layout.n_moments == 1
+    assert clf.n_iter_ == 24
+
+
+def test_a_warm_start_under_a_new_budget_keeps_its_moments_or_is_refused(digits):
+    clf = fitted(digits, warm_start=True, target_size=1.0, max_iter=2)
+    X, y = digits
+    refused = pickle.dumps(clf.coefs_)
+    with pytest.raises(ValueError, match="memory_budget") as error:
+        clf.set_params(memory_budget=1000).fit(X[:600], y[:600])
+    assert pickle.dumps(clf.coefs_) == refused
+    smallest = int(str(error.value).split(" bytes at least")[0].split()[-1])
+    with pytest.raises(ValueError, match="memory_budget"):
+        clf.set_params(memory_budget=smallest - 1).fit(X[:600], y[:600])
+    clf.set_params(memory_budget=smallest).fit(X[:600], y[:600])
+    assert clf._warm_state.trainer.buffers.layout.n_moments == 2
+    assert max(clf.history_["buffer_nbytes"][2:]) <= smallest
+
+
 def test_a_budget_without_room_for_adam_warns_and_descends_gradients(digits):
     with threadpool_limits(1):
         budget = needed(digits, batch_size=8) - 100
