@@ -228,6 +228,11 @@ def _layout(
     if found is None:
         smallest = replace(layout, batch_size=fewest, n_moments=fewest_moments, n_threads=1)
         raise validation.budget_too_small(estimator.memory_budget, smallest.nbytes)
+    if estimator.pruning == "hard" and estimator.finetune_fraction:
+        # Threads leave room for the average of the weights: whether there is one must not
+        # depend on them.
+        while found.n_threads > 1 and replace(found, averaged=True).nbytes > budget:
+            found = replace(found, n_threads=found.n_threads - 1)
     return found
 
 
@@ -432,6 +437,8 @@ def _trainer(
             )
     # A copy: a fit that fails leaves the last one's state as it was.
     trainer = copy.deepcopy(warm.trainer)
+    # First: the average was not counted when the mini-batch was chosen.
+    trainer.buffers.forget_average()
     trainer.buffers.make_room(layout.batch_size, layout.n_threads)
     return trainer
 

@@ -504,8 +504,6 @@ class Trainer:
         buffers, best = self.buffers, self.record.best
         if best is not None and 0 < plan.target < best.n_parameters:
             self.record.best, patience.best_score = None, -math.inf
-        if buffers.layout.averaged:
-            buffers.forget_average()
         again = buffers.layout.gated != self._gated
         if again:
             buffers.open_gates(self._gated, _OPEN)

@@ -403,6 +403,40 @@ def test_a_warm_start_keeps_within_the_budget(digits, share):
     assert max(clf.history_["buffer_nbytes"]) <= budget
 
 
+def test_whether_weights_are_averaged_does_not_depend_on_the_number_of_threads(digits):
+    """One thread leaves room for the average here, and two would not."""
+    settings = {"hidden_layer_sizes": (300, 200), "target_size": 1.0, "n_rows": 400, "max_iter": 6}
+    networks = []
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads):
+            clf = fitted(digits, memory_budget=1_375_000, **settings)
+        assert max(clf.history_["buffer_nbytes"]) <= 1_375_000
+        assert clf.history_["buffer_nbytes"][-1] > clf.history_["buffer_nbytes"][0]  # averages
+        networks.append(clf.coefs_)
+    for a, b in zip(*networks, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.filterwarnings("ignore:memory_budget")
+def test_a_warm_start_keeps_within_the_budget_before_its_first_epoch(digits, monkeypatch):
+    clf = fitted(
+        digits, hidden_layer_sizes=(300, 200), batch_size=8, warm_start=True, max_iter=4
+    )
+    assert clf._warm_state.trainer.buffers.layout.averaged
+    most, adopt = [], Buffers._adopt
+
+    def adopt_and_measure(buffers, layout):
+        adopt(buffers, layout)
+        most.append(buffers.nbytes)
+
+    monkeypatch.setattr(Buffers, "_adopt", adopt_and_measure)
+    X, y = digits
+    budget = 600_000
+    clf.set_params(memory_budget=budget, batch_size=500, max_iter=1).fit(X[:600], y[:600])
+    assert 8 < clf.history_["batch_size"][-1] < 500
+    assert max(most) <= budget
+
+
 @pytest.mark.filterwarnings("ignore:memory_budget")
 def test_a_warm_start_without_the_budget_has_the_moments_that_the_first_fit_had(digits):
     """Adam must not write second moments into buffers that have none."""
