@@ -51,6 +51,9 @@ _FEWEST_ROWS = 8
 #: are not normalised.
 _RATE_WITHOUT_ADAM = 30.0
 
+#: Bytes from which on pickle writes several frames, each with a head of nine bytes.
+_FRAME = 2**16
+
 #: Labels counted in one go.
 _BLOCK = 2**16
 
@@ -110,7 +113,7 @@ def fit_classifier(
         rows, validation_rows = _split(estimator, targets, random_state)
         n_rows = len(rows) or len(targets.codes)
         layout = _layout(estimator, targets, n_rows, X.shape[1], warm)
-        plan = _plan(estimator, targets, layout)
+        plan = _plan(estimator, targets, layout, warm)
         trainer = _trainer(estimator, plan, layout, random_state, warm)
         if isinstance(estimator.target_size, str):
             n_bytes = validation.n_bytes("target_size", estimator.target_size)
@@ -236,7 +239,7 @@ def _layout(
     return found
 
 
-def _plan(estimator: Any, targets: Targets, layout: Layout) -> Plan:
+def _plan(estimator: Any, targets: Targets, layout: Layout, warm: WarmState | None) -> Plan:
     plain: dict[Any, Any] = {float: float, int: int, bool: bool}
     settings: dict[str, Any] = {}
     for field in fields(Plan):
@@ -257,7 +260,7 @@ def _plan(estimator: Any, targets: Targets, layout: Layout) -> Plan:
         "droprate_init": validation.droprates(estimator.droprate_init),
         "out_activation": targets.out_activation,
         "lam": lam,
-        "target": _target(estimator, targets, target_size, layout),
+        "target": _target(estimator, targets, target_size, layout, warm),
         "memory_limit": 0 if budget is None else validation.n_bytes("memory_budget", budget),
     }
     if estimator.pruning != "hard" or (estimator.warm_start and target_size is None):
@@ -268,7 +271,9 @@ def _plan(estimator: Any, targets: Targets, layout: Layout) -> Plan:
     return Plan(**settings)
 
 
-def _target(estimator: Any, targets: Targets, target_size: Any, layout: Layout) -> int:
+def _target(
+    estimator: Any, targets: Targets, target_size: Any, layout: Layout, warm: WarmState | None
+) -> int:
     """Parameters to end with; 0 for as many as there will be."""
     if target_size is None:
         return 0
@@ -280,7 +285,8 @@ def _target(estimator: Any, targets: Targets, target_size: Any, layout: Layout) 
         return max(smallest, int(target_size * full))
     overhead = 0
     if isinstance(target_size, str):
-        overhead = _overhead(estimator, targets, _foreseen(estimator, layout), 0)
+        before = warm.trainer.record.epochs if warm else []
+        overhead = _overhead(estimator, targets, [*before, *_foreseen(estimator, layout)], 0)
     return validation.n_parameters(target_size, full, smallest, overhead)
 
 
@@ -354,9 +360,10 @@ def _overhead(
     n_more : int
         Epochs to come, alike the last one.
     """
-    last = dict(epochs[-1])
-    # Widths change once more, and the average of the weights takes memory.
-    coming = last | {"n_units": (*last["n_units"],), "buffer_nbytes": 2**30}
+    # A number of bytes takes more bytes from 2**16 on, which may depend on the number of threads.
+    epochs = [entries | {"buffer_nbytes": 2**30} for entries in epochs]
+    last = epochs[-1]
+    coming = last | {"n_units": (*last["n_units"],)}  # widths change once more
     # Floats of their own: pickle writes an object once.
     rest = [
         coming | {name: float(k) for name in ("loss", "epoch_time", "score")} for k in range(n_more)
@@ -375,6 +382,8 @@ def _overhead(
     vars(model).pop("_warm_state", None)
     # Lengths of arrays may take three bytes more than here: shapes, and those of the numbers.
     most_more = 3 * (3 * n_layers + 2 * n_layers + 8)
+    if validation.n_bytes("target_size", estimator.target_size) > _FRAME:
+        most_more += 9 * (2 * n_layers + 1)  # large arrays stand between frames
     return len(pickle.dumps(model, pickle.HIGHEST_PROTOCOL)) - 8 * n_layers + most_more
 
 
