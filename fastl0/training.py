@@ -89,7 +89,6 @@ class Plan:
     input_price: float
     finetune_fraction: float
     pruning: str
-    gate_inputs: bool
     prune_threshold: float
     gate_learning_rate_init: float
     droprate_init: tuple[float, float]
@@ -252,10 +251,11 @@ class Trainer:
 
     def _diverged(self, plan: Plan) -> DivergedError:
         n_updates = int(self.buffers.arrays()["step"][0])
+        price = f"lam={plan.lam:g}, " if plan.lam else ""  # none was given where a size was
         return DivergedError(
             f"The training loss is not finite after {n_updates} updates. Standardise the "
             "inputs (sklearn.preprocessing.StandardScaler) or lower learning_rate_init, now "
-            f"{plan.learning_rate_init:g} (or lam={plan.lam:g}, alpha={plan.alpha:g})."
+            f"{plan.learning_rate_init:g} (or {price}alpha={plan.alpha:g})."
         )
 
     def _run_batches(self, plan: Plan, data: Data, rate: float, crew: Crew, pace: Pace) -> float:
