@@ -130,7 +130,10 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Bytes that the training buffers (weights, moments, gates, activations, mini-batch) may
         take, as 1048576 or "1MiB". Gives up threads, then rows of the mini-batch, then Adam's
         second moments (training is then ``solver="sgd"`` at 30 times the learning rate, with
-        a warning); "dynamic" mini-batches grow up to it, on one thread.
+        a warning); the average over the last epochs is left out where it finds no room.
+        "dynamic" mini-batches grow up to it, on one thread. What ``early_stopping=True`` keeps
+        of the best epoch, and ``warm_start=True`` of the last fit while the next one runs,
+        comes on top.
     penalty : {"size", "fan_out"}, default="size"
         What `lam` is the price of: "size", all weights and biases between open units, as
         many as are expected (Xia et al. 2022, arXiv 2204.00408); "fan_out", the weights that

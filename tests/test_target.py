@@ -344,7 +344,7 @@ def test_a_warm_start_keeps_to_a_size_in_bytes(digits, early_stopping):
         ({"target_size": "KiB"}, ("target_size", "KiB")),
         ({"target_size": "1KiB"}, ("target_size", "at least one unit", "bytes")),
         ({"target_size": "900MB"}, ("target_size", "no larger", "bytes")),
-        ({"target_size": True}, ("target_size", "True")),
+        ({"target_size": True}, ("target_size", "True", "Write for instance 0.1")),
         ({"target_size": 0.1, "lam": 0.1}, ("lam", "target_size", "Leave one of them at None")),
         ({"target_size": 0.1, "pruning": "soft"}, ("target_size", 'pruning="hard"')),
         ({"target_size": 0.1, "pruning": "none"}, ("target_size", 'pruning="hard"')),
