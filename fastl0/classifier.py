@@ -106,7 +106,8 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Whether ``solver="sgd"`` uses Nesterov's momentum.
     early_stopping : bool, default=False
         Whether to set rows aside, judge every epoch by the accuracy on them, stop when it
-        no longer rises, and keep the best epoch's network (the smallest of equals).
+        no longer rises, and keep the best epoch's network (the smallest of equals). With a
+        target size (the default) nothing stops early, and the best network within it is kept.
     validation_fraction : float, default=0.1
         Share of the rows to set aside, in (0, 1).
     beta_1, beta_2 : float, default=0.9, 0.999
@@ -116,22 +117,26 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     n_iter_no_change : int, default=10
         Epochs without progress after which training stops, >= 1. With gates the loss is
         noisy: it is averaged over as many epochs, and epochs of fewer than 20 mini-batches
-        count for a part of one only.
+        count for a part of one only. Of no account with a target size.
     lam : float or None, default=None
         The price of one parameter, >= 0, in units of the loss of one training row. Larger
         values leave smaller networks. None leaves it to `target_size` (for "soft" it is 0.1).
     target_size : int, float, str or None, default=None
         Size to end with, which the fitted network does not exceed: a number of parameters, a
-        share in (0, 1] of those at the start, or the bytes of the pickled estimator, as
-        "64KiB" or "20 kB". Needs ``pruning="hard"``, and excludes `lam`. A controller sets
-        the price of a parameter in the course of the training (Gallego-Posada et al. 2022,
-        arXiv 2208.04425) and the last units that are too many go when gates are folded. None
-        is 0.3, or the smallest network where that is larger, unless `lam` is given.
+        share in (0, 1] of those at the start, or the bytes of the pickled estimator (without
+        the training state that ``warm_start=True`` keeps), as "64KiB" or "20 kB". Needs
+        ``pruning="hard"``, and excludes `lam`. A controller sets the price of a parameter in
+        the course of the training (Gallego-Posada et al. 2022, arXiv 2208.04425) and the last
+        units that are too many go when gates are folded. None is 0.3, or the smallest network
+        where that is larger, unless `lam` is given.
     memory_budget : int, str or None, default=None
         Bytes that the training buffers (weights, moments, gates, activations, mini-batch) may
         take, as 1048576 or "1MiB". Gives up threads, then rows of the mini-batch, then Adam's
         second moments (training is then ``solver="sgd"`` at 30 times the learning rate, with
-        a warning); "dynamic" mini-batches grow up to it, on one thread.
+        a warning); the average over the last epochs is left out where it finds no room.
+        "dynamic" mini-batches grow up to it, on one thread. What ``early_stopping=True`` keeps
+        of the best epoch, and ``warm_start=True`` of the last fit while the next one runs,
+        comes on top.
     penalty : {"size", "fan_out"}, default="size"
         What `lam` is the price of: "size", all weights and biases between open units, as
         many as are expected (Xia et al. 2022, arXiv 2204.00408); "fan_out", the weights that

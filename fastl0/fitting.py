@@ -51,6 +51,9 @@ _FEWEST_ROWS = 8
 #: are not normalised.
 _RATE_WITHOUT_ADAM = 30.0
 
+#: Bytes from which on pickle writes several frames, each with a head of nine bytes.
+_FRAME = 2**16
+
 #: Labels counted in one go.
 _BLOCK = 2**16
 
@@ -110,7 +113,7 @@ def fit_classifier(
         rows, validation_rows = _split(estimator, targets, random_state)
         n_rows = len(rows) or len(targets.codes)
         layout = _layout(estimator, targets, n_rows, X.shape[1], warm)
-        plan = _plan(estimator, targets, layout)
+        plan = _plan(estimator, targets, layout, warm)
         trainer = _trainer(estimator, plan, layout, random_state, warm)
         if isinstance(estimator.target_size, str):
             n_bytes = validation.n_bytes("target_size", estimator.target_size)
@@ -214,24 +217,29 @@ def _layout(
         gated=tuple(gated and (k > 0 or estimator.gate_inputs) for k in range(len(widths) - 1)),
         n_threads=usable_threads(),
     )
+    if warm is not None:  # a budget may have cost an earlier fit its second moments
+        layout = replace(layout, n_moments=warm.trainer.buffers.layout.n_moments)
     if estimator.memory_budget is None:
         return layout
-    if warm is not None:
-        layout = replace(layout, n_moments=warm.trainer.buffers.layout.n_moments)
     if estimator.batch_size == "dynamic":
         # Mini-batches grow up to the budget: with more threads they could not grow as far.
         layout = replace(layout, n_threads=1)
     budget = validation.n_bytes("memory_budget", estimator.memory_budget)
     fewest = min(_FEWEST_ROWS, layout.batch_size)
-    found = fit_into(layout, budget, fewest)
+    fewest_moments = 1 if warm is None else layout.n_moments
+    found = fit_into(layout, budget, fewest, fewest_moments)
     if found is None:
-        fewest_moments = 1 if warm is None else layout.n_moments
         smallest = replace(layout, batch_size=fewest, n_moments=fewest_moments, n_threads=1)
         raise validation.budget_too_small(estimator.memory_budget, smallest.nbytes)
+    if estimator.pruning == "hard" and estimator.finetune_fraction:
+        # Threads leave room for the average of the weights: whether there is one must not
+        # depend on them.
+        while found.n_threads > 1 and replace(found, averaged=True).nbytes > budget:
+            found = replace(found, n_threads=found.n_threads - 1)
     return found
 
 
-def _plan(estimator: Any, targets: Targets, layout: Layout) -> Plan:
+def _plan(estimator: Any, targets: Targets, layout: Layout, warm: WarmState | None) -> Plan:
     plain: dict[Any, Any] = {float: float, int: int, bool: bool}
     settings: dict[str, Any] = {}
     for field in fields(Plan):
@@ -252,7 +260,7 @@ def _plan(estimator: Any, targets: Targets, layout: Layout) -> Plan:
         "droprate_init": validation.droprates(estimator.droprate_init),
         "out_activation": targets.out_activation,
         "lam": lam,
-        "target": _target(estimator, targets, target_size, layout),
+        "target": _target(estimator, targets, target_size, layout, warm),
         "memory_limit": 0 if budget is None else validation.n_bytes("memory_budget", budget),
     }
     if estimator.pruning != "hard" or (estimator.warm_start and target_size is None):
@@ -263,7 +271,9 @@ def _plan(estimator: Any, targets: Targets, layout: Layout) -> Plan:
     return Plan(**settings)
 
 
-def _target(estimator: Any, targets: Targets, target_size: Any, layout: Layout) -> int:
+def _target(
+    estimator: Any, targets: Targets, target_size: Any, layout: Layout, warm: WarmState | None
+) -> int:
     """Parameters to end with; 0 for as many as there will be."""
     if target_size is None:
         return 0
@@ -275,7 +285,8 @@ def _target(estimator: Any, targets: Targets, target_size: Any, layout: Layout) 
         return max(smallest, int(target_size * full))
     overhead = 0
     if isinstance(target_size, str):
-        overhead = _overhead(estimator, targets, _foreseen(estimator, layout), 0)
+        before = warm.trainer.record.epochs if warm else []
+        overhead = _overhead(estimator, targets, [*before, *_foreseen(estimator, layout)], 0)
     return validation.n_parameters(target_size, full, smallest, overhead)
 
 
@@ -349,9 +360,10 @@ def _overhead(
     n_more : int
         Epochs to come, alike the last one.
     """
-    last = dict(epochs[-1])
-    # Widths change once more, and the average of the weights takes memory.
-    coming = last | {"n_units": (*last["n_units"],), "buffer_nbytes": 2**30}
+    # A number of bytes takes more bytes from 2**16 on, which may depend on the number of threads.
+    epochs = [entries | {"buffer_nbytes": 2**30} for entries in epochs]
+    last = epochs[-1]
+    coming = last | {"n_units": (*last["n_units"],)}  # widths change once more
     # Floats of their own: pickle writes an object once.
     rest = [
         coming | {name: float(k) for name in ("loss", "epoch_time", "score")} for k in range(n_more)
@@ -370,6 +382,8 @@ def _overhead(
     vars(model).pop("_warm_state", None)
     # Lengths of arrays may take three bytes more than here: shapes, and those of the numbers.
     most_more = 3 * (3 * n_layers + 2 * n_layers + 8)
+    if validation.n_bytes("target_size", estimator.target_size) > _FRAME:
+        most_more += 9 * (2 * n_layers + 1)  # large arrays stand between frames
     return len(pickle.dumps(model, pickle.HIGHEST_PROTOCOL)) - 8 * n_layers + most_more
 
 
@@ -412,9 +426,13 @@ def _trainer(
     shaping = _shaping(estimator)
     if estimator.solver != plan.solver:
         _warn(
-            f"memory_budget={estimator.memory_budget!r} leaves no room for the second moments of "
-            f'Adam: training uses solver="sgd" with learning_rate_init='
-            f"{plan.learning_rate_init:g}.",
+            (
+                f"memory_budget={estimator.memory_budget!r} leaves no room for the second moments "
+                "of Adam"
+                if warm is None
+                else "The first fit kept no second moments of Adam, for want of memory"
+            )
+            + f': training uses solver="sgd" with learning_rate_init={plan.learning_rate_init:g}.',
             UserWarning,
         )
     if warm is None:
@@ -428,6 +446,8 @@ def _trainer(
             )
     # A copy: a fit that fails leaves the last one's state as it was.
     trainer = copy.deepcopy(warm.trainer)
+    # First: the average was not counted when the mini-batch was chosen.
+    trainer.buffers.forget_average()
     trainer.buffers.make_room(layout.batch_size, layout.n_threads)
     return trainer
 

@@ -162,7 +162,9 @@ class Layout:
         )
 
 
-def fit_into(layout: Layout, budget: int, fewest_rows: int) -> Layout | None:
+def fit_into(
+    layout: Layout, budget: int, fewest_rows: int, fewest_moments: int = 1
+) -> Layout | None:
     """Find buffers for a network that fit into a budget.
 
     Gives up, in this order, threads, rows of the mini-batch down to `fewest_rows`, and the
@@ -175,13 +177,15 @@ def fit_into(layout: Layout, budget: int, fewest_rows: int) -> Layout | None:
     budget : int
         Bytes.
     fewest_rows : int
+    fewest_moments : int, default=1
+        As many as `layout` has where buffers with those moments are there already.
 
     Returns
     -------
     Layout or None
         None if nothing fits.
     """
-    for n_moments in range(layout.n_moments, 0, -1):
+    for n_moments in range(layout.n_moments, fewest_moments - 1, -1):
         found = replace(layout, n_moments=n_moments, batch_size=0, n_threads=1)
         a_row = replace(found, batch_size=1).nbytes - found.nbytes
         n_rows = min(layout.batch_size, (budget - found.nbytes) // a_row)

@@ -8,6 +8,7 @@ product form of the expected size, Xia et al. 2022, arXiv 2204.00408 ([CoFi]).
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -198,6 +199,11 @@ def _go_and_come_back(
     return counts
 
 
+def _price_of_a_unit(counts: Sequence[int], layer: int) -> int:
+    """Parameters that a unit brings."""
+    return (counts[layer - 1] + 1 if layer else 0) + counts[layer + 1]
+
+
 def _exchange(
     log_odds: Sequence[NDArray[np.floating] | None], counts: list[int], size: int
 ) -> list[int]:
@@ -208,6 +214,11 @@ def _exchange(
         for layer, a in enumerate(log_odds)
         if a is not None
     }
+    # Three ways a layer are too many where layers are: those with the smallest units change.
+    n_layers = int(math.log(_MOST_WAYS, 3))
+    if len(worths) > n_layers:
+        cheapest = sorted(worths, key=lambda layer: _price_of_a_unit(counts, layer))[:n_layers]
+        worths = {layer: worths[layer] for layer in sorted(cheapest)}
     reach = max(1, int((_MOST_WAYS ** (1 / len(worths)) - 1) / 2))
     reaches = [
         range(max(1, counts[layer] - reach), min(len(worth) - 1, counts[layer] + reach) + 1)

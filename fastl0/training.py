@@ -89,7 +89,6 @@ class Plan:
     input_price: float
     finetune_fraction: float
     pruning: str
-    gate_inputs: bool
     prune_threshold: float
     gate_learning_rate: str
     gate_learning_rate_init: float
@@ -184,6 +183,7 @@ class Trainer:
         self._n_draws = 0  # gate draws that the tallies cover
         self._gated = layout.gated
         self._steering: Steering | None = None
+        self._most = plan.target  # parameters, as far as is known by now; 0 for any number
         self._progress, self._epoch_share = 0.0, 1.0  # of the pruning phase
         self._has_collapsed = False  # in the last epoch
         self._gate_factor = 1.0  # on the learning rate of the gates
@@ -253,10 +253,11 @@ class Trainer:
 
     def _diverged(self, plan: Plan) -> DivergedError:
         n_updates = int(self.buffers.arrays()["step"][0])
+        price = f"lam={plan.lam:g}, " if plan.lam else ""  # none was given where a size was
         return DivergedError(
             f"The training loss is not finite after {n_updates} updates. Standardise the "
             "inputs (sklearn.preprocessing.StandardScaler) or lower learning_rate_init, now "
-            f"{plan.learning_rate_init:g} (or lam={plan.lam:g}, alpha={plan.alpha:g})."
+            f"{plan.learning_rate_init:g} (or {price}alpha={plan.alpha:g})."
         )
 
     def _run_batches(self, plan: Plan, data: Data, rate: float, crew: Crew, pace: Pace) -> float:
@@ -386,21 +387,29 @@ class Trainer:
             Epochs to come.
         """
         buffers = self.buffers
-        if not plan.target or not buffers.layout.n_gates:
+        if not plan.target:
             return False
-        target = plan.target
         if self.size_left is not None and self.record.epochs:
-            target = max(self.size_left(self.record.epochs, n_more), self._smallest())
-        if count_parameters(buffers.widths) <= target:
+            left = self.size_left(self.record.epochs, n_more)
+            self._limit_size(max(left, self._smallest()))
+        if not buffers.layout.n_gates or count_parameters(buffers.widths) <= self._most:
             return False
         log_odds = buffers.by_set("log_odds")
-        return self._shrink(pruning.cut_to_size(log_odds, buffers.widths, target))
+        return self._shrink(pruning.cut_to_size(log_odds, buffers.widths, self._most))
+
+    def _limit_size(self, most: int) -> None:
+        """Keep to so many parameters from now on; forget a best network that is larger."""
+        self._most = most
+        if self.record.best is not None and 0 < most < self.record.best.n_parameters:
+            self.record.best = None
+            if self.record.patience is not None:
+                self.record.patience.best_score = -math.inf
 
     def _smallest(self) -> int:
-        """Parameters with one unit in each set that has gates."""
-        layout = self.buffers.layout
-        ones = [1 if gated else w for w, gated in zip(layout.widths, layout.gated, strict=False)]
-        return count_parameters([*ones, layout.widths[-1]])
+        """Parameters with one unit in each set that has gates before they are folded."""
+        widths = self.buffers.widths
+        ones = [1 if gated else w for w, gated in zip(widths, self._gated, strict=False)]
+        return count_parameters([*ones, widths[-1]])
 
     def _fold_gates(self, plan: Plan, n_more: int) -> bool:
         """Multiply the deterministic gates into the weights; delete units whose gate is 0.
@@ -470,7 +479,7 @@ class Trainer:
             plan.power_t,
         )
         schedule.end_epoch(record.samples_seen)
-        course = self._begin(plan, patience)
+        course = self._begin(plan)
         n_threads = self.buffers.n_threads
         pace = Pace(n_threads)
         number = 0
@@ -502,13 +511,10 @@ class Trainer:
                     patience.waited = 0
         record.converged |= plan.target > 0
 
-    def _begin(self, plan: Plan, patience: Patience) -> Course:
+    def _begin(self, plan: Plan) -> Course:
         """Prepare a fit: what an earlier one has finished goes on with open gates."""
-        buffers, best = self.buffers, self.record.best
-        if best is not None and 0 < plan.target < best.n_parameters:
-            self.record.best, patience.best_score = None, -math.inf
-        if buffers.layout.averaged:
-            buffers.forget_average()
+        buffers = self.buffers
+        self._limit_size(plan.target)
         again = buffers.layout.gated != self._gated
         if again:
             buffers.open_gates(self._gated, _OPEN)
@@ -572,7 +578,7 @@ class Trainer:
         network = self.freeze(plan)
         score = entries["score"] = self._score(network, data)
         # Of equal scores the later network is the smaller one.
-        if plan.target and network.n_parameters > plan.target:
+        if plan.target and network.n_parameters > self._most:
             return False
         if score >= patience.best_score:
             self.record.best = network

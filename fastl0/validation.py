@@ -417,7 +417,8 @@ def n_parameters(target_size: Any, full: int, smallest: int, overhead: int) -> i
     else:
         raise ValueError(
             "`target_size` must be an int (parameters), a float in (0, 1] (share of them) or a "
-            f'str (bytes of the saved model, as "64KiB"), got {target_size!r}.'
+            f'str (bytes of the saved model, as "64KiB"), got {target_size!r}. Write for instance '
+            "0.1."
         )
     if not smallest <= found <= full:
         what = "at least one unit in each layer" if found < smallest else "no larger than it is"

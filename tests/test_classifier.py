@@ -618,6 +618,15 @@ def test_a_diverging_loss_names_the_remedy_and_leaves_nothing_half_done(digits, 
         assert same_network(clf.fit(X, y), before.fit(X, y))
 
 
+@pytest.mark.parametrize("settings", [{"lam": 0.3}, {"target_size": 0.5}, {"pruning": "none"}])
+def test_a_diverging_loss_blames_a_price_only_where_one_was_given(digits, settings):
+    X, y = digits
+    with pytest.raises(ValueError, match="not finite") as caught:
+        HardL0MLPClassifier(max_iter=3, **settings).fit(X * np.float32(1e30), y)
+    assert ("lam=0.3, alpha" in str(caught.value)) == ("lam" in settings)
+    assert "lam=0," not in str(caught.value)
+
+
 @pytest.mark.parametrize("max_iter", range(1, 9))
 def test_a_network_that_is_not_finite_is_never_returned(digits, max_iter):
     X, y = digits[0] * np.float32(1000), digits[1]

@@ -242,8 +242,6 @@ def test_published_networks():
 
 def test_real_estimator_from_files_to_csv(tmp_path):
     classifier = pytest.importorskip("fastl0.classifier")
-    if "target_size" not in classifier.HardL0MLPClassifier().get_params():
-        pytest.skip("the estimator has no target_size")
     stand_in.write_mnist(tmp_path / "data", MNIST)
     out = tmp_path / "out"
     options = ["--data", str(tmp_path / "data"), "--epochs", "4", "--seeds", "1"]

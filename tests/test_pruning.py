@@ -283,6 +283,26 @@ def test_units_go_in_the_order_of_their_log_odds_whatever_their_layer(size, gone
     assert np.flatnonzero(~keep).tolist() == gone
 
 
+@pytest.mark.parametrize("n_layers", [9, 24])
+def test_a_deep_network_is_cut_in_a_bounded_number_of_looks(monkeypatch, n_layers):
+    """Two or three ways a layer are as many as there are networks of that depth."""
+    n_looks = 0
+
+    def count(widths):
+        nonlocal n_looks
+        n_looks += 1
+        assert n_looks < 30_000
+        return count_parameters(widths)
+
+    monkeypatch.setattr("fastl0.pruning.count_parameters", count)
+    widths = (50, 3, *[2] * n_layers, 2)
+    # The least likely unit is the dearest: without it the network is much smaller than need be.
+    log_odds = [None, np.array([1.0, 2.0, 3.0]), *[np.full(2, 4.0)] * n_layers]
+    size = count_parameters(widths) - 1
+    found = size_of(cut_to_size(log_odds, widths, size), widths)
+    assert found <= size
+
+
 # --- in training ---------------------------------------------------------------------
 
 

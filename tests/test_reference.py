@@ -345,7 +345,6 @@ def plan(problem, settings, **changes):
         "input_price": settings.input_price,
         "finetune_fraction": 0.0,
         "pruning": "soft",
-        "gate_inputs": problem.gated[0],
         "prune_threshold": 0.5,
         "gate_learning_rate": "constant",
         "gate_learning_rate_init": settings.gate_rate,
@@ -383,7 +382,7 @@ def test_an_epoch_agrees_and_returns_the_objective(pruning, gate_inputs, penalty
         settings=settings,
         margin=3e-5,
     )
-    planned = plan(problem, settings, pruning=pruning, gate_inputs=gate_inputs)
+    planned = plan(problem, settings, pruning=pruning)
     trainer = Trainer(planned, small.layout_of(problem), np.random.default_rng(0))
     small.fill(trainer.buffers, problem)
     trainer._rng = Uniforms(problem.uniforms)

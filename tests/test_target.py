@@ -12,7 +12,7 @@ import pytest
 from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 
-from fastl0 import HardL0MLPClassifier
+from fastl0 import HardL0MLPClassifier, fitting
 from fastl0.fitting import fit_classifier
 from fastl0.memory import Buffers
 from fastl0.training import Trainer
@@ -285,6 +285,49 @@ def test_a_size_in_bytes_is_that_of_any_pickled_estimator(digits, changes, proto
         assert 0.95 * n_bytes <= len(pickle.dumps(clf, protocol)) <= n_bytes
 
 
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_large_arrays_take_no_more_bytes_than_were_reckoned_with(digits, monkeypatch, protocol):
+    """Whatever is left over by chance when the last unit has found no room."""
+    reckoned, original = [], fitting._overhead
+
+    def note(*arguments):
+        reckoned.append(original(*arguments))
+        return reckoned[-1]
+
+    monkeypatch.setattr(fitting, "_overhead", note)
+    for widths in ((2000, 300), (1200, 1200), (400,) * 4):
+        clf = fitted(
+            digits, hidden_layer_sizes=widths, target_size="400 kB", max_iter=1, n_rows=300
+        )
+        assert len(pickle.dumps(clf, protocol)) <= reckoned[-1] + 4 * clf.n_parameters_
+
+
+def test_a_size_in_bytes_gives_the_same_network_with_any_number_of_threads(digits, monkeypatch):
+    """A second thread takes the buffers beyond 2**16 bytes: a number that takes more bytes."""
+    networks, firsts = [], []
+    for n_threads in (1, 2):
+        monkeypatch.setattr(fitting, "usable_threads", lambda n=n_threads: n)
+        clf = fitted(digits, hidden_layer_sizes=(30,), target_size="8KiB", max_iter=60)
+        networks.append(clf.coefs_)
+        firsts.append(clf.history_["buffer_nbytes"][0])
+    assert firsts[0] < 2**16 <= firsts[1]
+    for a, b in zip(*networks, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_warm_start_keeps_to_a_size_in_bytes(digits, early_stopping):
+    """Every fit adds to the history: a best network of an earlier one may have become too large."""
+    settings = {"hidden_layer_sizes": 30, "target_size": "8KiB", "max_iter": 30}
+    clf = fitted(digits, 400, warm_start=True, early_stopping=early_stopping, **settings)
+    X, y = (part[:400] for part in digits)
+    for _ in range(3):
+        clf.fit(X, y)
+        model = copy.copy(clf)
+        del model._warm_state
+        assert len(pickle.dumps(model)) <= 8 * 1024
+
+
 # --- bad targets ---------------------------------------------------------------------
 
 
@@ -301,7 +344,7 @@ def test_a_size_in_bytes_is_that_of_any_pickled_estimator(digits, changes, proto
         ({"target_size": "KiB"}, ("target_size", "KiB")),
         ({"target_size": "1KiB"}, ("target_size", "at least one unit", "bytes")),
         ({"target_size": "900MB"}, ("target_size", "no larger", "bytes")),
-        ({"target_size": True}, ("target_size", "True")),
+        ({"target_size": True}, ("target_size", "True", "Write for instance 0.1")),
         ({"target_size": 0.1, "lam": 0.1}, ("lam", "target_size", "Leave one of them at None")),
         ({"target_size": 0.1, "pruning": "soft"}, ("target_size", 'pruning="hard"')),
         ({"target_size": 0.1, "pruning": "none"}, ("target_size", 'pruning="hard"')),
@@ -401,6 +444,66 @@ def test_a_warm_start_keeps_within_the_budget(digits, share):
     X, y = digits
     clf.fit(X[:600], y[:600])
     assert max(clf.history_["buffer_nbytes"]) <= budget
+
+
+def test_whether_weights_are_averaged_does_not_depend_on_the_number_of_threads(digits, monkeypatch):
+    """One thread leaves room for the average here, and two would not."""
+    settings = {"hidden_layer_sizes": (300, 200), "target_size": 1.0, "n_rows": 400, "max_iter": 6}
+    networks = []
+    for n_threads in (1, 2):
+        monkeypatch.setattr(fitting, "usable_threads", lambda n=n_threads: n)
+        clf = fitted(digits, memory_budget=1_375_000, **settings)
+        assert max(clf.history_["buffer_nbytes"]) <= 1_375_000
+        assert clf.history_["buffer_nbytes"][-1] > clf.history_["buffer_nbytes"][0]  # averages
+        networks.append(clf.coefs_)
+    for a, b in zip(*networks, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.filterwarnings("ignore:memory_budget")
+def test_a_warm_start_keeps_within_the_budget_before_its_first_epoch(digits, monkeypatch):
+    clf = fitted(digits, hidden_layer_sizes=(300, 200), batch_size=8, warm_start=True, max_iter=4)
+    assert clf._warm_state.trainer.buffers.layout.averaged
+    most, adopt = [], Buffers._adopt
+
+    def adopt_and_measure(buffers, layout):
+        adopt(buffers, layout)
+        most.append(buffers.nbytes)
+
+    monkeypatch.setattr(Buffers, "_adopt", adopt_and_measure)
+    X, y = digits
+    budget = 600_000
+    clf.set_params(memory_budget=budget, batch_size=500, max_iter=1).fit(X[:600], y[:600])
+    assert 8 < clf.history_["batch_size"][-1] < 500
+    assert max(most) <= budget
+
+
+@pytest.mark.filterwarnings("ignore:memory_budget")
+def test_a_warm_start_without_the_budget_has_the_moments_that_the_first_fit_had(digits):
+    """Adam must not write second moments into buffers that have none."""
+    with threadpool_limits(1):
+        budget = needed(digits, batch_size=8) - 100
+    clf = fitted(digits, memory_budget=budget, warm_start=True)
+    X, y = digits
+    with pytest.warns(UserWarning, match=r'kept no second moments.*solver="sgd"'):
+        clf.set_params(memory_budget=None).fit(X[:600], y[:600])
+    assert clf._warm_state.trainer.buffers.layout.n_moments == 1
+    assert clf.n_iter_ == 24
+
+
+def test_a_warm_start_under_a_new_budget_keeps_its_moments_or_is_refused(digits):
+    clf = fitted(digits, warm_start=True, target_size=1.0, max_iter=2)
+    X, y = digits
+    refused = pickle.dumps(clf.coefs_)
+    with pytest.raises(ValueError, match="memory_budget") as error:
+        clf.set_params(memory_budget=1000).fit(X[:600], y[:600])
+    assert pickle.dumps(clf.coefs_) == refused
+    smallest = int(str(error.value).split(" bytes at least")[0].split()[-1])
+    with pytest.raises(ValueError, match="memory_budget"):
+        clf.set_params(memory_budget=smallest - 1).fit(X[:600], y[:600])
+    clf.set_params(memory_budget=smallest).fit(X[:600], y[:600])
+    assert clf._warm_state.trainer.buffers.layout.n_moments == 2
+    assert max(clf.history_["buffer_nbytes"][2:]) <= smallest
 
 
 def test_a_budget_without_room_for_adam_warns_and_descends_gradients(digits):
