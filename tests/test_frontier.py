@@ -133,6 +133,13 @@ def test_picture_is_written(whole):
     assert (whole / "frontier.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    ("size", "rate"), [(70_000, 0.001), (17_500, 0.002), (0.5, 0.000725), ("68.36KiB", 0.002)]
+)
+def test_smaller_networks_learn_at_higher_rates(size, rate):
+    assert frontier.learning_rate(size) == pytest.approx(rate, rel=1e-3)
+
+
 # --- one run ---------------------------------------------------------------------------
 
 
@@ -143,6 +150,7 @@ def test_a_run_hands_over_its_settings(classifier, tmp_path, size):
     assert stand_in.n_parameters((784, *frontier.ESTIMATOR["hidden_layer_sizes"], 10)) == 266_610
     assert parameters == {
         **frontier.ESTIMATOR,
+        "learning_rate_init": frontier.learning_rate(size),
         "max_iter": 3,
         "n_iter_no_change": 3,
         "target_size": size,
@@ -250,6 +258,7 @@ def test_real_estimator_from_files_to_csv(tmp_path):
 
     for size, most, cells in zip((70_000, 0.1), (70_000, 26_661), rows, strict=True):
         parameters = {**frontier.ESTIMATOR, "max_iter": 4, "n_iter_no_change": 4}
+        parameters["learning_rate_init"] = frontier.learning_rate(size)
         direct = classifier.HardL0MLPClassifier(**parameters, target_size=size, random_state=0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
