@@ -384,7 +384,9 @@ def _overhead(
     most_more = 3 * (3 * n_layers + 2 * n_layers + 8)
     if validation.n_bytes("target_size", estimator.target_size) > _FRAME:
         most_more += 9 * (2 * n_layers + 1)  # large arrays stand between frames
-    return len(pickle.dumps(model, pickle.HIGHEST_PROTOCOL)) - 8 * n_layers + most_more
+    # Neither of the protocols is the shorter one of arrays and of names.
+    most = max(len(pickle.dumps(model, protocol)) for protocol in (4, pickle.HIGHEST_PROTOCOL))
+    return most - 8 * n_layers + most_more
 
 
 def _foreseen(estimator: Any, layout: Layout, *, at_most: bool = False) -> list[dict[str, Any]]:
