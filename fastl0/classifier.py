@@ -153,7 +153,8 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Whether inputs carry gates, so that features are selected; hidden units always do.
     prune_threshold : float, default=0.5
         A unit goes when it was on in a smaller share of an epoch's mini-batches, in
-        [0, 1]. Gates are kept from closing below 0.047, so lower values never prune.
+        [0, 1]. Gates are kept from closing below 0.047, so lower values never prune; with a
+        target size they are an error.
     gate_learning_rate_init : float, default=0.01
         Learning rate of the gates' log-odds, > 0.
     droprate_init : float or pair of float, default=(0.2, 0.5)

@@ -21,7 +21,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 from tqdm import tqdm
 
-from fastl0 import validation
+from fastl0 import gates, validation
 from fastl0._kernels import RowSource
 from fastl0.callbacks import EpochCallbacks
 from fastl0.memory import Layout, fit_into
@@ -253,6 +253,9 @@ def _plan(estimator: Any, targets: Targets, layout: Layout, warm: WarmState | No
     lam, target_size = validation.price_or_target(
         estimator.lam, estimator.target_size, estimator.pruning, DEFAULT_SHARE
     )
+    if target_size is not None:
+        limits = gates.on_probability([-gates.LOG_ODDS_LIMIT, gates.LOG_ODDS_LIMIT])
+        validation.check_threshold(estimator.prune_threshold, *map(float, limits))
     budget = estimator.memory_budget
     settings |= {
         "batch_size": layout.batch_size,

@@ -348,6 +348,8 @@ def test_a_warm_start_keeps_to_a_size_in_bytes(digits, early_stopping):
         ({"target_size": 0.1, "lam": 0.1}, ("lam", "target_size", "Leave one of them at None")),
         ({"target_size": 0.1, "pruning": "soft"}, ("target_size", 'pruning="hard"')),
         ({"target_size": 0.1, "pruning": "none"}, ("target_size", 'pruning="hard"')),
+        ({"prune_threshold": 0.0}, ("prune_threshold", "0.047 and 0.998", "got 0.0", "Use 0.5")),
+        ({"prune_threshold": 1.0, "target_size": 0.1}, ("prune_threshold", "got 1.0", "lam")),
         ({"memory_budget": "1KiB"}, ("memory_budget", "bytes at least", "1KiB")),
         ({"memory_budget": "lots"}, ("memory_budget", "lots", "KiB")),
         ({"memory_budget": 0}, ("memory_budget", "0")),
@@ -358,6 +360,12 @@ def test_a_bad_size_is_refused_by_name_rule_value_and_remedy(digits, changes, wo
     for word in words:
         with pytest.raises(ValueError, match=word):
             fitted(digits, **changes)
+
+
+@pytest.mark.filterwarnings("ignore:Training stopped at max_iter")
+def test_any_threshold_goes_with_a_price_and_without_pruning(digits):
+    for settings in ({"lam": 0.1}, {"pruning": "soft"}, {"pruning": "none"}):
+        fitted(digits, max_iter=1, prune_threshold=0.0, **settings)
 
 
 def test_the_smallest_memory_budget_that_is_named_works(digits):
