@@ -127,7 +127,9 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         the training state that ``warm_start=True`` keeps), as "64KiB" or "20 kB". Needs
         ``pruning="hard"``, and excludes `lam`. A controller sets the price of a parameter in
         the course of the training (Gallego-Posada et al. 2022, arXiv 2208.04425) and the last
-        units that are too many go when gates are folded. None is 0.3, or the smallest network
+        units that are too many go when gates are folded: the network is then within 5 % of its
+        size, where units are small enough for that. Without a last phase (see
+        `finetune_fraction`) units that happen to be closed go as well. None is 0.3, or the smallest network
         where that is larger, unless `lam` is given.
     memory_budget : int, str or None, default=None
         Bytes that the training buffers (weights, moments, gates, activations, mini-batch) may
@@ -156,7 +158,8 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Whether inputs carry gates, so that features are selected; hidden units always do.
     prune_threshold : float, default=0.5
         A unit goes when it was on in a smaller share of an epoch's mini-batches, in
-        [0, 1]. Gates are kept from closing below 0.047, so lower values never prune.
+        [0, 1]. Gates are kept from closing below 0.047, so lower values never prune; with a
+        target size they are an error.
     gate_learning_rate : {"constant", "cosine"}, default="constant"
         Learning rate schedule of the gates. With "cosine" it falls along half a cosine over the
         pruning phase, to a tenth.

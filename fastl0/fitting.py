@@ -21,7 +21,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 from tqdm import tqdm
 
-from fastl0 import validation
+from fastl0 import gates, validation
 from fastl0._kernels import RowSource
 from fastl0.callbacks import EpochCallbacks
 from fastl0.memory import Layout, fit_into
@@ -253,6 +253,9 @@ def _plan(estimator: Any, targets: Targets, layout: Layout, warm: WarmState | No
     lam, target_size = validation.price_or_target(
         estimator.lam, estimator.target_size, estimator.pruning, DEFAULT_SHARE
     )
+    if target_size is not None:
+        limits = gates.on_probability([-gates.LOG_ODDS_LIMIT, gates.LOG_ODDS_LIMIT])
+        validation.check_threshold(estimator.prune_threshold, *map(float, limits))
     budget = estimator.memory_budget
     settings |= {
         "batch_size": layout.batch_size,
@@ -384,7 +387,9 @@ def _overhead(
     most_more = 3 * (3 * n_layers + 2 * n_layers + 8)
     if validation.n_bytes("target_size", estimator.target_size) > _FRAME:
         most_more += 9 * (2 * n_layers + 1)  # large arrays stand between frames
-    return len(pickle.dumps(model, pickle.HIGHEST_PROTOCOL)) - 8 * n_layers + most_more
+    # Neither of the protocols is the shorter one of arrays and of names.
+    most = max(len(pickle.dumps(model, protocol)) for protocol in (4, pickle.HIGHEST_PROTOCOL))
+    return most - 8 * n_layers + most_more
 
 
 def _foreseen(estimator: Any, layout: Layout, *, at_most: bool = False) -> list[dict[str, Any]]:

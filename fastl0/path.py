@@ -94,8 +94,9 @@ def l0_path(
         Class labels, or a multilabel indicator of 0 and 1.
     target_sizes : sequence of int, float or str, default=None
         Sizes as `HardL0MLPClassifier` takes them: numbers of parameters, shares in (0, 1] of
-        those at the start, or bytes of the pickled estimator, as "64KiB"; in any order. None
-        is ten shares from 0.5 to 0.01, without those too small for the network.
+        those at the start, or bytes of the pickled estimator, as "64KiB"; in any order. Bytes
+        leave room for the history of `max_iter` epochs, which is shorter from the second size
+        on. None is ten shares from 0.5 to 0.01, without those too small for the network.
     estimator : HardL0MLPClassifier, default=None
         Settings of the networks, with ``pruning="hard"`` and ``lam=None``; None is
         ``HardL0MLPClassifier()``. Its `target_size` and `warm_start` are of no account, its

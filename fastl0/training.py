@@ -283,7 +283,8 @@ class Trainer:
                 since = first % DRAWS_AHEAD
                 if since == 0:
                     recent = (tally[0] - before) / (DRAWS_AHEAD * buffers.batch_size)
-                    self._set_prices(plan, first / n_batches, recent > data.null_loss)
+                    has_collapsed = recent > data.null_loss if first else self._has_collapsed
+                    self._set_prices(plan, first / n_batches, has_collapsed)
                     before = tally[0]
                     priced = rule._replace(lam=self._price / data.n_rows)
                 n_threads, n = pace.next(min(DRAWS_AHEAD - since, n_batches - first))
@@ -520,6 +521,7 @@ class Trainer:
             buffers.open_gates(self._gated, _OPEN)
             self._n_draws = 0
         self._steering, self._price = None, plan.lam
+        self._has_collapsed = False
         if plan.target:
             self._steering = Steering(count_parameters(buffers.widths), plan.target, again)
         return Course(

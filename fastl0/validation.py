@@ -380,6 +380,27 @@ def price_or_target(
     return 0.0, default_share if target_size is None else target_size
 
 
+def check_threshold(prune_threshold: Any, lowest: float, highest: float) -> None:
+    """Check that units can be told apart by a threshold on the way to a target size.
+
+    Parameters
+    ----------
+    prune_threshold : float
+    lowest, highest : float
+        Bounds of the on-probability of a gate.
+
+    Raises
+    ------
+    ValueError
+        If every unit would count as open, or none.
+    """
+    if not lowest < prune_threshold < highest:
+        raise ValueError(
+            f"`prune_threshold` must lie between {lowest:.3f} and {highest:.3f}, where gates are, "
+            f"to reach a target size, got {prune_threshold!r}. Use 0.5, or set a price by lam."
+        )
+
+
 def n_parameters(target_size: Any, full: int, smallest: int, overhead: int) -> int:
     """Check `target_size` and return it as a number of parameters.
 

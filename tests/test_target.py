@@ -286,7 +286,7 @@ def test_a_size_in_bytes_is_that_of_any_pickled_estimator(digits, changes, proto
 
 
 @pytest.mark.parametrize("protocol", [4, 5])
-def test_large_arrays_take_no_more_bytes_than_were_reckoned_with(digits, monkeypatch, protocol):
+def test_arrays_take_no_more_bytes_than_were_reckoned_with(digits, monkeypatch, protocol):
     """Whatever is left over by chance when the last unit has found no room."""
     reckoned, original = [], fitting._overhead
 
@@ -295,9 +295,9 @@ def test_large_arrays_take_no_more_bytes_than_were_reckoned_with(digits, monkeyp
         return reckoned[-1]
 
     monkeypatch.setattr(fitting, "_overhead", note)
-    for widths in ((2000, 300), (1200, 1200), (400,) * 4):
+    for widths, size in [((2000, 300), 400), ((1200, 1200), 400), ((400,) * 4, 400), ((300,), 65)]:
         clf = fitted(
-            digits, hidden_layer_sizes=widths, target_size="400 kB", max_iter=1, n_rows=300
+            digits, hidden_layer_sizes=widths, target_size=f"{size} kB", max_iter=1, n_rows=300
         )
         assert len(pickle.dumps(clf, protocol)) <= reckoned[-1] + 4 * clf.n_parameters_
 
@@ -348,6 +348,8 @@ def test_a_warm_start_keeps_to_a_size_in_bytes(digits, early_stopping):
         ({"target_size": 0.1, "lam": 0.1}, ("lam", "target_size", "Leave one of them at None")),
         ({"target_size": 0.1, "pruning": "soft"}, ("target_size", 'pruning="hard"')),
         ({"target_size": 0.1, "pruning": "none"}, ("target_size", 'pruning="hard"')),
+        ({"prune_threshold": 0.0}, ("prune_threshold", "0.047 and 0.998", "got 0.0", "Use 0.5")),
+        ({"prune_threshold": 1.0, "target_size": 0.1}, ("prune_threshold", "got 1.0", "lam")),
         ({"memory_budget": "1KiB"}, ("memory_budget", "bytes at least", "1KiB")),
         ({"memory_budget": "lots"}, ("memory_budget", "lots", "KiB")),
         ({"memory_budget": 0}, ("memory_budget", "0")),
@@ -358,6 +360,12 @@ def test_a_bad_size_is_refused_by_name_rule_value_and_remedy(digits, changes, wo
     for word in words:
         with pytest.raises(ValueError, match=word):
             fitted(digits, **changes)
+
+
+@pytest.mark.filterwarnings("ignore:Training stopped at max_iter")
+def test_any_threshold_goes_with_a_price_and_without_pruning(digits):
+    for settings in ({"lam": 0.1}, {"pruning": "soft"}, {"pruning": "none"}):
+        fitted(digits, max_iter=1, prune_threshold=0.0, **settings)
 
 
 def test_the_smallest_memory_budget_that_is_named_works(digits):
