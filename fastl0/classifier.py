@@ -129,8 +129,8 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         the course of the training (Gallego-Posada et al. 2022, arXiv 2208.04425) and the last
         units that are too many go when gates are folded: the network is then within 5 % of its
         size, where units are small enough for that. Without a last phase (see
-        `finetune_fraction`) units that happen to be closed go as well. None is 0.3, or the smallest network
-        where that is larger, unless `lam` is given.
+        `finetune_fraction`) units that happen to be closed go as well. None is 0.3, or the
+        smallest network where that is larger, unless `lam` is given.
     memory_budget : int, str or None, default=None
         Bytes that the training buffers (weights, moments, gates, activations, mini-batch) may
         take, as 1048576 or "1MiB". Gives up threads, then rows of the mini-batch, then Adam's
