@@ -72,8 +72,8 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         ``min(200, n_samples)``; with gates, which are drawn once for each mini-batch, so few,
         down to 8, that an epoch has 50 mini-batches. "dynamic" begins with as many and lets
         mini-batches grow into the memory that deleted units have left, up to eight times and
-        as long as an epoch has 20 of them; the learning rate is multiplied by the square root
-        of the growth for ``solver="adam"``, by the growth for "sgd".
+        as long as an epoch has 20 of them; learning rates are multiplied by the square root of
+        the growth, that of weights by the growth for ``solver="sgd"``.
     learning_rate : {"constant", "invscaling", "adaptive", "cosine"}, default="constant"
         Learning rate schedule. "invscaling" and "adaptive" act on ``solver="sgd"`` only, as in
         MLPClassifier. With "cosine" the rate of either solver falls along half a cosine over all

@@ -270,6 +270,8 @@ def _plan(estimator: Any, targets: Targets, layout: Layout, warm: WarmState | No
         settings["finetune_fraction"] = 0.0
     if estimator.solver == "adam" and layout.n_moments < 2:
         settings["solver"] = "sgd"
+        if estimator.learning_rate != "cosine":
+            settings["learning_rate"] = "constant"  # the others have no effect on Adam
         settings["learning_rate_init"] *= _RATE_WITHOUT_ADAM
     return Plan(**settings)
 

@@ -240,7 +240,8 @@ class Trainer:
             self._enlarge_batch(plan, n_rows)
         batch_size = self.buffers.batch_size
         n_batches = -(-n_rows // batch_size)
-        rate *= (batch_size / plan.batch_size) ** (0.5 if plan.solver == "adam" else 1.0)
+        growth = batch_size / plan.batch_size
+        rate *= math.sqrt(growth) if plan.solver == "adam" else growth
         loss = self._run_batches(plan, data, rate, crew, pace)
         self._n_draws = n_draws + n_batches
         self._has_collapsed = loss > n_rows * data.null_loss
@@ -269,7 +270,9 @@ class Trainer:
         tally = np.zeros(1)
         lent = buffers.lend()
         rule = plan.rule(buffers.batch_size, data.n_rows, rate)
-        rule = rule._replace(gate_rate=rule.gate_rate * self._gate_factor)
+        growth = buffers.batch_size / plan.batch_size
+        gate_rate = rule.gate_rate * self._gate_factor * math.sqrt(growth)  # gates follow Adam
+        rule = rule._replace(gate_rate=gate_rate)
         sources = data.x.address, data.y.address, order
 
         def help_out(seat: int) -> None:
