@@ -134,7 +134,8 @@ def test_picture_is_written(whole):
 
 
 @pytest.mark.parametrize(
-    ("size", "rate"), [(70_000, 0.001), (17_500, 0.002), (0.5, 0.000725), ("68.36KiB", 0.002)]
+    ("size", "rate"),
+    [(70_000, 0.001), (27_000, 0.001948), (0.5, 0.000637), ("68.36KiB", 0.002639), (9_700, 0.003)],
 )
 def test_smaller_networks_learn_at_higher_rates(size, rate):
     assert frontier.learning_rate(size) == pytest.approx(rate, rel=1e-3)
