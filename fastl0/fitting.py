@@ -283,11 +283,19 @@ def _target(
     smallest, full = _bounds(widths, layout.gated)
     if estimator.target_size is None:
         return max(smallest, int(target_size * full))
-    overhead = 0
-    if isinstance(target_size, str):
-        before = warm.trainer.record.epochs if warm else []
-        overhead = _overhead(estimator, targets, [*before, *_foreseen(estimator, layout)], 0)
+    before = warm.trainer.record.epochs if warm else []
+
+    def overhead(size: str) -> int:
+        epochs = [*before, *_foreseen(estimator, layout)]
+        return _overhead(_with_size(estimator, size), targets, epochs, 0)
+
     return validation.n_parameters(target_size, full, smallest, overhead)
+
+
+def _with_size(estimator: Any, target_size: str) -> Any:
+    model = copy.copy(estimator)
+    model.target_size = target_size
+    return model
 
 
 def _bounds(widths: Sequence[int], gated: Sequence[bool]) -> tuple[int, int]:
@@ -336,14 +344,14 @@ def resolve_sizes(
                 found.setdefault(int(share * full), share)
         sizes = [(share, n) for n, share in found.items()] or [(smallest, smallest)]
     else:
-        sizes = []
-        for size in target_sizes:
-            overhead = 0
-            if isinstance(size, str):
-                model = copy.copy(estimator)
-                model.target_size = size
-                overhead = _overhead(model, targets, _foreseen(model, layout, at_most=True), 0)
-            sizes.append((size, validation.n_parameters(size, full, smallest, overhead)))
+
+        def overhead(size: str) -> int:
+            epochs = _foreseen(estimator, layout, at_most=True)
+            return _overhead(_with_size(estimator, size), targets, epochs, 0)
+
+        sizes = [
+            (size, validation.n_parameters(size, full, smallest, overhead)) for size in target_sizes
+        ]
         validation.check_different(sizes)
     return sorted(sizes, key=lambda size: -size[1])
 
@@ -384,7 +392,8 @@ def _overhead(
     most_more = 3 * (3 * n_layers + 2 * n_layers + 8)
     if validation.n_bytes("target_size", estimator.target_size) > _FRAME:
         most_more += 9 * (2 * n_layers + 1)  # large arrays stand between frames
-    return len(pickle.dumps(model, pickle.HIGHEST_PROTOCOL)) - 8 * n_layers + most_more
+    protocols = (pickle.DEFAULT_PROTOCOL, pickle.HIGHEST_PROTOCOL)
+    return max(len(pickle.dumps(model, p)) for p in protocols) - 8 * n_layers + most_more
 
 
 def _foreseen(estimator: Any, layout: Layout, *, at_most: bool = False) -> list[dict[str, Any]]:
