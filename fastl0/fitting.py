@@ -130,11 +130,14 @@ def fit_classifier(
             null_loss=_null_loss(targets),
         )
         callbacks = EpochCallbacks(estimator, X, y, plan.max_iter)
+        n_before = trainer.record.n_epochs
         try:
             with _Watcher(estimator, plan, targets, trainer, callbacks, on_epoch) as watcher:
                 trainer.fit(plan, data, watcher)
         except KeyboardInterrupt:
-            if not (keep_interrupted and trainer.record.n_epochs and trainer.buffers.usable()):
+            # Before its first epoch is over, a warm start has no gates to come to a new size by.
+            has_trained = trainer.record.n_epochs > n_before
+            if not (keep_interrupted and has_trained and trainer.buffers.usable()):
                 raise
             _warn("Training interrupted by user.", UserWarning)
         else:

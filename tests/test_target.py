@@ -167,6 +167,24 @@ def test_an_interrupted_training_keeps_to_its_target(digits):
     assert clf.n_parameters_ <= 751
 
 
+@pytest.mark.parametrize("method", ["_begin", "_run_batches"])
+def test_a_warm_start_that_no_epoch_has_trained_leaves_the_last_fit(digits, monkeypatch, method):
+    X, y = (part[:600] for part in digits)
+    clf = fitted(digits, target_size=0.5, warm_start=True)
+    before = dict(vars(clf))
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    clf.set_params(target_size=0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, method, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            clf.fit(X, y)
+    assert vars(clf) == before | {"target_size": 0.1}
+    assert clf.fit(X, y).n_parameters_ <= 0.1 * FULL
+
+
 # --- the last phase ------------------------------------------------------------------
 
 
