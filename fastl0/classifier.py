@@ -197,7 +197,7 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     out_activation_ : {"softmax", "logistic"}
         Activation of the outputs.
     loss_ : float
-        Objective in the last epoch.
+        Objective in the last epoch: mean loss and L2 term, and with `lam` the L0 term.
     best_loss_ : float or None
         Lowest objective of any epoch; None with ``early_stopping=True``.
     loss_curve_ : list of float

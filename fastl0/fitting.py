@@ -130,11 +130,14 @@ def fit_classifier(
             null_loss=_null_loss(targets),
         )
         callbacks = EpochCallbacks(estimator, X, y, plan.max_iter)
+        n_before = trainer.record.n_epochs
         try:
             with _Watcher(estimator, plan, targets, trainer, callbacks, on_epoch) as watcher:
                 trainer.fit(plan, data, watcher)
         except KeyboardInterrupt:
-            if not (keep_interrupted and trainer.record.n_epochs and trainer.buffers.usable()):
+            # Before its first epoch is over, a warm start has no gates to come to a new size by.
+            has_trained = trainer.record.n_epochs > n_before
+            if not (keep_interrupted and has_trained and trainer.buffers.usable()):
                 raise
             _warn("Training interrupted by user.", UserWarning)
         else:
@@ -288,11 +291,19 @@ def _target(
     smallest, full = _bounds(widths, layout.gated)
     if estimator.target_size is None:
         return max(smallest, int(target_size * full))
-    overhead = 0
-    if isinstance(target_size, str):
-        before = warm.trainer.record.epochs if warm else []
-        overhead = _overhead(estimator, targets, [*before, *_foreseen(estimator, layout)], 0)
+    before = warm.trainer.record.epochs if warm else []
+
+    def overhead(size: str) -> int:
+        epochs = [*before, *_foreseen(estimator, layout)]
+        return _overhead(_with_size(estimator, size), targets, epochs, 0)
+
     return validation.n_parameters(target_size, full, smallest, overhead)
+
+
+def _with_size(estimator: Any, target_size: str) -> Any:
+    model = copy.copy(estimator)
+    model.target_size = target_size
+    return model
 
 
 def _bounds(widths: Sequence[int], gated: Sequence[bool]) -> tuple[int, int]:
@@ -341,14 +352,14 @@ def resolve_sizes(
                 found.setdefault(int(share * full), share)
         sizes = [(share, n) for n, share in found.items()] or [(smallest, smallest)]
     else:
-        sizes = []
-        for size in target_sizes:
-            overhead = 0
-            if isinstance(size, str):
-                model = copy.copy(estimator)
-                model.target_size = size
-                overhead = _overhead(model, targets, _foreseen(model, layout, at_most=True), 0)
-            sizes.append((size, validation.n_parameters(size, full, smallest, overhead)))
+
+        def overhead(size: str) -> int:
+            epochs = _foreseen(estimator, layout, at_most=True)
+            return _overhead(_with_size(estimator, size), targets, epochs, 0)
+
+        sizes = [
+            (size, validation.n_parameters(size, full, smallest, overhead)) for size in target_sizes
+        ]
         validation.check_different(sizes)
     return sorted(sizes, key=lambda size: -size[1])
 

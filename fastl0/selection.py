@@ -155,6 +155,11 @@ n_iter_, out_activation_
         scorer = check_scoring(model, scoring=self.scoring)
         X, y, _, sizes = checked(model, X, y, self.target_sizes)
         folds = list(check_cv(self.cv, y, classifier=True).split(X, y))
+        if not folds:
+            raise ValueError(
+                f"`cv` must give one fold or more, got none from {self.cv!r}. An iterator can be "
+                "used once only; a list of folds, or a number of them, can be used again."
+            )
         paths = Parallel(n_jobs=self.n_jobs, verbose=self.verbose)(
             delayed(_score_fold)(model, X, y, sizes, *fold, scorer) for fold in folds
         )

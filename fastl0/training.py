@@ -216,7 +216,8 @@ class Trainer:
         Returns
         -------
         loss : float
-            The objective: mean loss, and L2 term and expected L0 at the epoch's end.
+            The objective: mean loss, and at the epoch's end L2 term and, unless there is a
+            target, expected L0.
         shrunk : bool
             Whether units were deleted.
 
@@ -246,7 +247,9 @@ class Trainer:
         self._n_draws = n_draws + n_batches
         self._has_collapsed = loss > n_rows * data.null_loss
         decay = 0.5 * plan.alpha * self.buffers.squared_norm() * n_batches / n_rows
-        objective = (loss + self._price * self._expected_penalty(plan)) / n_rows + decay
+        # The price of the way to a target is no setting: with it no two epochs would compare.
+        penalty = 0.0 if self._steering else self._price * self._expected_penalty(plan)
+        objective = (loss + penalty) / n_rows + decay
         # No mini-batch has seen what the last update did.
         if not (math.isfinite(objective) and self.buffers.all_finite()):
             raise self._diverged(plan)
@@ -583,8 +586,8 @@ class Trainer:
         network = self.freeze(plan)
         score = entries["score"] = self._score(network, data)
         # Of equal scores the later network is the smaller one.
-        if plan.target and network.n_parameters > self._most:
-            return False
+        if plan.target and (self.buffers.layout.n_gates or network.n_parameters > self._most):
+            return False  # on the way down it is too large, or by chance too small
         if score >= patience.best_score:
             self.record.best = network
         return patience.note_score(score, shrunk)

@@ -6,7 +6,7 @@ nothing of fastl0.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -401,7 +401,7 @@ def check_threshold(prune_threshold: Any, lowest: float, highest: float) -> None
         )
 
 
-def n_parameters(target_size: Any, full: int, smallest: int, overhead: int) -> int:
+def n_parameters(target_size: Any, full: int, smallest: int, overhead: Callable[[str], int]) -> int:
     """Check `target_size` and return it as a number of parameters.
 
     Parameters
@@ -410,8 +410,9 @@ def n_parameters(target_size: Any, full: int, smallest: int, overhead: int) -> i
         Parameters, share of `full`, or bytes of the saved model.
     full, smallest : int
         Parameters to begin with, and with one unit in each layer that can shrink.
-    overhead : int
-        Bytes of a saved model beside its parameters of four bytes each.
+    overhead : callable
+        Given a size in bytes, returns the bytes of a model that is saved with this
+        `target_size`, beside its parameters of four bytes each.
 
     Raises
     ------
@@ -420,9 +421,10 @@ def n_parameters(target_size: Any, full: int, smallest: int, overhead: int) -> i
     """
     bounds = f"{smallest} to {full} parameters"
     if isinstance(target_size, str):
-        found = (n_bytes("target_size", target_size) - overhead) // 4
-        # Room beyond the next byte is what rounding takes.
-        bounds = f"{overhead + 4 * smallest} to {overhead + 4 * full + 3} bytes"
+        found = (n_bytes("target_size", target_size) - overhead(target_size)) // 4
+        if not smallest <= found <= full:
+            least, most = (_bytes_of(n, overhead) for n in (smallest, full))
+            bounds = f"{least} to {most} bytes"
     elif isinstance(target_size, Integral) and not isinstance(target_size, bool):
         found = int(target_size)
     elif isinstance(target_size, Real) and not isinstance(target_size, bool):
@@ -447,6 +449,14 @@ def n_parameters(target_size: Any, full: int, smallest: int, overhead: int) -> i
             f"`target_size` must leave the network {what}, got {target_size!r}. Give {bounds}, or "
             "change hidden_layer_sizes."
         )
+    return found
+
+
+def _bytes_of(n_parameters: int, overhead: Callable[[str], int]) -> int:
+    """Fewest bytes that are room for so many parameters, when they are given as the size."""
+    found, before = 4 * n_parameters, 0
+    while found > before:  # more digits, or more frames, may take more bytes
+        before, found = found, max(found, 4 * n_parameters + overhead(f"{found} B"))
     return found
 
 

@@ -46,6 +46,15 @@ def test_sizes_are_met_large_to_small(path):
     assert (np.diff(path.n_bytes) < 0).all()
 
 
+def test_early_stopping_on_few_epochs_keeps_the_sizes(digits):
+    X, y = (part[:400] for part in digits)
+    model = HardL0MLPClassifier((20, 10), random_state=0, max_iter=10, early_stopping=True)
+    sizes = np.array([810, 486, 162])
+    path = l0_path(X, y, target_sizes=sizes.tolist(), estimator=model)
+    assert (path.n_parameters <= sizes).all()
+    assert (path.n_parameters >= 0.9 * sizes).all()
+
+
 def test_networks_of_a_path_are_good(path):
     assert path.scores[0] > 0.9
     assert path.scores[-1] > 0.7

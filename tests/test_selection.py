@@ -148,6 +148,7 @@ def test_bad_settings_leave_nothing(digits):
         {"estimator": HardL0MLPClassifier(lam=0.1)},
         {"scoring": "brilliance"},
         {"cv": 1},
+        {"cv": []},
         {"target_sizes": [0.5, 3755]},
     ):
         search = HardL0MLPClassifierCV(**{"estimator": QUICK} | settings)

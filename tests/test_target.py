@@ -4,6 +4,7 @@ import copy
 import gc
 import itertools
 import pickle
+import re
 import tracemalloc
 import warnings
 
@@ -166,6 +167,24 @@ def test_an_interrupted_training_keeps_to_its_target(digits):
     assert clf.n_parameters_ <= 751
 
 
+@pytest.mark.parametrize("method", ["_begin", "_run_batches"])
+def test_a_warm_start_that_no_epoch_has_trained_leaves_the_last_fit(digits, monkeypatch, method):
+    X, y = (part[:600] for part in digits)
+    clf = fitted(digits, target_size=0.5, warm_start=True)
+    before = dict(vars(clf))
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    clf.set_params(target_size=0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, method, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            clf.fit(X, y)
+    assert vars(clf) == before | {"target_size": 0.1}
+    assert clf.fit(X, y).n_parameters_ <= 0.1 * FULL
+
+
 # --- the last phase ------------------------------------------------------------------
 
 
@@ -283,6 +302,30 @@ def test_a_size_in_bytes_is_that_of_any_pickled_estimator(digits, changes, proto
     for kind in labels.values():
         clf = HardL0MLPClassifier(random_state=0, **settings).fit(X[:600], kind[:600])
         assert 0.95 * n_bytes <= len(pickle.dumps(clf, protocol)) <= n_bytes
+
+
+@pytest.mark.parametrize("protocol", [pickle.DEFAULT_PROTOCOL, pickle.HIGHEST_PROTOCOL])
+def test_a_size_in_bytes_counts_what_a_parameter_takes(digits, protocol):
+    """A generator is an array, too, and takes more bytes in the older protocol."""
+    for target in ("9028 B", "9029 B", "9030 B", "9031 B"):
+        clf = HardL0MLPClassifier(
+            (), target_size=target, max_iter=1, random_state=np.random.RandomState(0)
+        )
+        clf.fit(*(part[:100] for part in digits))
+        assert len(pickle.dumps(clf, protocol)) <= int(target.split()[0])
+
+
+@pytest.mark.parametrize("wrong", ["10 B", "900 GB"])
+def test_bounds_in_bytes_that_an_error_names_are_taken(digits, wrong):
+    """The size is a parameter, and saved as well."""
+    X, y = (part[:100] for part in digits)
+    clf = HardL0MLPClassifier((30,), target_size=wrong, max_iter=2, random_state=0)
+    with pytest.raises(ValueError, match="`target_size` must leave") as error:
+        clf.fit(X, y)
+    for n_bytes in re.search(r"Give (\d+) to (\d+) bytes", str(error.value)).groups():
+        for unit in ("", "B", " B"):
+            clf.set_params(target_size=n_bytes + unit).fit(X, y)
+            assert len(pickle.dumps(clf)) <= int(n_bytes)
 
 
 @pytest.mark.parametrize("protocol", [4, 5])
