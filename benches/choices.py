@@ -31,7 +31,7 @@ VARIANTS = {
     "as it is": {},
     "penalty of the fan-out": {"penalty": "fan_out"},
     "inputs priced once": {"input_price": 1.0},
-    "inputs priced three times": {"input_price": 3.0},
+    "inputs priced four times": {"input_price": 4.0},
     "inputs priced ten times": {"input_price": 10.0},
     "no last phase": {"finetune_fraction": 0.0},
     "last phase of 0.2": {"finetune_fraction": 0.2},
