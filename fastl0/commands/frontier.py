@@ -106,7 +106,7 @@ def settings(plan: Plan, mnist: MNIST) -> dict[str, Any]:
         "seeds": plan.seeds,
         "target_size": list(plan.sizes),
         "estimator": ESTIMATOR,
-        "learning_rate_init": [learning_rate(size) for size in plan.sizes],
+        "learning_rate": [LEARNING_RATE, AT_SIZE, POWER, HIGHEST_RATE],
     }
     return experiment.settings(mnist, own)
 
