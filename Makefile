@@ -19,13 +19,14 @@ covers-test := test plot
 covers-bench := bench plot
 covers-dev := dev test plot
 
-.PHONY: help demo test bench compare paper lint typecheck venv clean
+.PHONY: help demo test bench compare paper frontier lint typecheck venv clean
 # Two targets may want to install into the same environment.
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo       hard, soft and no pruning side by side on the digits of scikit-learn'
 	@echo 'make paper      repeat the published experiments'
+	@echo 'make frontier   test error on MNIST against size, for given sizes'
 	@echo 'make test       the test suite'
 	@echo 'make bench      the benchmarks'
 	@echo 'make compare    fastl0 beside scikit-learn, PyTorch and bare BLAS: table and pictures'
@@ -39,6 +40,9 @@ demo: $(VENV)/.ready-plot $(VENV)/.kernels
 
 paper: $(VENV)/.ready-plot $(VENV)/.kernels
 	$(BIN)/fastl0 paper $(ARGS)
+
+frontier: $(VENV)/.ready-plot $(VENV)/.kernels
+	$(BIN)/fastl0 frontier $(ARGS)
 
 test: $(VENV)/.ready-test $(VENV)/.kernels
 	$(BIN)/pytest $(ARGS)

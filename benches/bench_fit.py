@@ -46,7 +46,7 @@ def problem(request):
 def bench_fit(benchmark, problem, pruning):
     name, X, y, settings = problem
     benchmark.group = f"fit: {name}, {settings['max_iter']} epochs"
-    classifier = HardL0MLPClassifier(pruning=pruning, **settings)
+    classifier = HardL0MLPClassifier(pruning=pruning, **settings, **workloads.PAPER)
     benchmark.pedantic(classifier.fit, (X, y), rounds=3, warmup_rounds=1)
     assert classifier.n_iter_ == settings["max_iter"]
 
@@ -66,6 +66,8 @@ def bench_fit_sklearn(benchmark, problem, n_threads):
 def bench_predict_one_row(benchmark, problem, library):
     name, X, y, settings = problem
     benchmark.group = f"predict_proba of one row: {name}"
-    kind = HardL0MLPClassifier if library == "fastl0" else MLPClassifier
-    classifier = kind(**settings).fit(X, y)
+    if library == "fastl0":
+        classifier = HardL0MLPClassifier(**settings, **workloads.PAPER).fit(X, y)
+    else:
+        classifier = MLPClassifier(**settings).fit(X, y)
     benchmark(classifier.predict_proba, X[:1])

@@ -131,9 +131,8 @@ def epochs(arguments):
 def estimator(**changes):
     from fastl0 import HardL0MLPClassifier
 
-    return HardL0MLPClassifier(
-        (300, 100), **{"batch_size": 128, "random_state": 0, "n_iter_no_change": 10_000} | changes
-    )
+    common = {"batch_size": 128, "random_state": 0, "n_iter_no_change": 10_000}
+    return HardL0MLPClassifier((300, 100), **common | workloads.PAPER | changes)
 
 
 def fit_history(model, X, y):
@@ -239,7 +238,8 @@ from sklearn.datasets import load_digits
 from fastl0 import HardL0MLPClassifier
 warnings.simplefilter("ignore")
 X, y = load_digits(return_X_y=True)
-HardL0MLPClassifier(max_iter=20, random_state=0).fit(X / 16, y)
+paper = {paper!r}
+HardL0MLPClassifier(100, batch_size=200, max_iter=20, random_state=0, **paper).fit(X / 16, y)
 """
 
 
@@ -261,16 +261,17 @@ def starting(arguments):
         path = pathlib.Path(folder, "model.pickle")
         path.write_bytes(pickle.dumps((model, X[:1])))
         cache = str(pathlib.Path(folder, "cache"))
+        fit = _FIT.format(paper=workloads.PAPER)
         codes = {
             "load a model and predict": (_LOAD.format(model=str(path)), {}),
             "import MLPClassifier": ("from sklearn.neural_network import MLPClassifier", {}),
-            "fit digits, cache warm": (_FIT, {"NUMBA_CACHE_DIR": cache}),
+            "fit digits, cache warm": (fit, {"NUMBA_CACHE_DIR": cache}),
         }
         for number in range(3):
             cold = {"NUMBA_CACHE_DIR": cache + str(number)}
             what = {"what": "fit digits, cache cold", "round": number}
-            yield what | {"seconds": seconds(_FIT, **cold)}
-        seconds(_FIT, NUMBA_CACHE_DIR=cache)
+            yield what | {"seconds": seconds(fit, **cold)}
+        seconds(fit, NUMBA_CACHE_DIR=cache)
         for number in range(-1, arguments.rounds):
             for what, (code, environment) in codes.items():
                 row = {"what": what, "round": number, "seconds": seconds(code, **environment)}

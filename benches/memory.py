@@ -31,6 +31,8 @@ SETTINGS = {
     "max_iter": 2,
     "random_state": 0,
 }
+#: Of fastl0 alone: the price of `fastl0 paper`, and no last phase without gates.
+OWN_SETTINGS = {"lam": 0.1, "penalty": "fan_out", "finetune_fraction": 0.0}
 KINDS = ("fastl0 hard", "fastl0 soft", "fastl0 none", "sklearn")
 RESULTS = pathlib.Path(__file__).parent / "results"
 
@@ -182,7 +184,7 @@ def make(kind, **changes):
         return MLPClassifier(**{**SETTINGS, **changes})
     from fastl0 import HardL0MLPClassifier
 
-    return HardL0MLPClassifier(pruning=pruning, **{**SETTINGS, **changes})
+    return HardL0MLPClassifier(pruning=pruning, **{**SETTINGS, **OWN_SETTINGS, **changes})
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from fastl0.epoch import (
 )
 from fastl0.jit import floats, flush_begin, flush_end, ints, kernel, longs
 from fastl0.kernels import ADAM, RELU, SOFTMAX_LOSS
-from fastl0.memory import Buffers
+from fastl0.memory import Buffers, Layout
 from fastl0.ordering import Order, draw_keys, list_rows_
 from fastl0.threads import Crew, Pace
 from fastl0.training import Data, Plan, Trainer
@@ -40,6 +40,8 @@ BATCH_SIZE = 128
 WHOLE = (784, 300, 100, 10)
 #: From the whole network to one of the smallest published (VIBNet).
 WIDTHS = (WHOLE, (400, 200, 80, 10), (219, 214, 100, 10), (97, 71, 33, 10))
+#: The experiment of `fastl0 paper`: its price, and no last phase without gates.
+PAPER = {"lam": 0.1, "penalty": "fan_out", "finetune_fraction": 0.0}
 #: Of MNIST's training set.
 SHARE_OF_ZEROS, N_BLACK_PIXELS = 0.809, 67
 
@@ -105,8 +107,9 @@ class Epoch:
     """
 
     def __init__(self, widths, pruning, X, y, n_threads=1):
-        estimator = HardL0MLPClassifier(pruning=pruning, batch_size=BATCH_SIZE)
+        estimator = HardL0MLPClassifier(pruning=pruning, batch_size=BATCH_SIZE, **PAPER)
         settings = {f.name: getattr(estimator, f.name, None) for f in fields(Plan)}
+        settings |= {"dynamic_batch_size": False, "target": 0, "memory_limit": 0}
         # The learning rates are too low to move a gate over the threshold.
         settings |= {"out_activation": "softmax", "learning_rate_init": 1e-7}
         settings |= {"gate_learning_rate_init": 1e-7}
@@ -116,7 +119,9 @@ class Epoch:
         x = RowSource(X, n_threads)
         self.data = Data(x, RowSource(codes), len(X), none, none, codes[:0])
         rng = np.random.default_rng(0)
-        self.trainer = Trainer(self.plan, list(WHOLE), 1, rng, n_threads)
+        gated = (pruning != "none",) * (len(WHOLE) - 1)
+        layout = Layout(WHOLE, BATCH_SIZE, 1, 2, gated, n_threads)
+        self.trainer = Trainer(self.plan, layout, rng)
         self._reach(widths, X)
         self._crew, self._pace = Crew(n_threads), Pace(n_threads)
 
@@ -307,7 +312,8 @@ class Minibatches:
     def __init__(self, widths, X, open_inputs=1.0, open_hidden=1.0, n_batches=16, seed=0):
         rng = np.random.default_rng(seed)
         self.n_batches = n_batches
-        self._buffers = Buffers(widths, BATCH_SIZE, 1, adam=True, gated=[True] * (len(widths) - 1))
+        gated = (True,) * (len(widths) - 1)
+        self._buffers = Buffers(Layout(tuple(widths), BATCH_SIZE, 1, 2, gated))
         for layer, fan_in in enumerate(widths[:-1]):
             weights, _ = self._buffers.layer(layer)
             weights[:] = rng.standard_normal(weights.shape) * np.sqrt(2 / fan_in)

@@ -1,24 +1,33 @@
 """Multilayer perceptrons that shrink while they train.
 
 `HardL0MLPClassifier` trains with hard-concrete L0 gates on every input and hidden unit
-and deletes, at the end of each epoch, the units that stayed off.
+and deletes, at the end of each epoch, the units that stayed off. `l0_path` fits networks of
+many sizes in one run, and `HardL0MLPClassifierCV` chooses the size by cross-validation.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastl0.classifier import HardL0MLPClassifier
+    from fastl0.path import L0Path, l0_path
+    from fastl0.selection import HardL0MLPClassifierCV
 
 __version__ = "0.1.0"
-__all__ = ["HardL0MLPClassifier", "__version__"]
+__all__ = ["HardL0MLPClassifier", "HardL0MLPClassifierCV", "L0Path", "__version__", "l0_path"]
+
+_HOMES = {
+    "HardL0MLPClassifier": "classifier",
+    "HardL0MLPClassifierCV": "selection",
+    "L0Path": "path",
+    "l0_path": "path",
+}
 
 
 def __getattr__(name: str) -> Any:
     # `import fastl0` alone (a version check, the command line's --help) stays quick.
-    if name == "HardL0MLPClassifier":
-        from fastl0.classifier import HardL0MLPClassifier
-
-        return HardL0MLPClassifier
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"fastl0.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

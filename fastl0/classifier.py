@@ -28,13 +28,17 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     Every input and hidden unit carries a hard-concrete gate, a random factor in [0, 1]
     that is exactly 0 or 1 with positive probability. Training minimises::
 
-        mean loss + alpha / (2 * batch) * ||W||^2 + lam / n_samples * E||theta||_0
+        mean loss + alpha / (2 * batch) * ||W||^2 + lam / n_samples * E[size]
 
-    where ``E||theta||_0`` is the expected number of weights in use, the sum over gated
-    units of their probability to be on times the number of weights that leave them. After
-    each epoch, units that were on too seldom are deleted for good: their rows and columns
-    leave the weights, the optimiser's moments, the gates and the activations, and deleted
-    inputs are no longer read.
+    where ``E[size]`` is the expected number of parameters in use. After each epoch, units that
+    were on too seldom are deleted for good: their rows and columns leave the weights, the
+    optimiser's moments, the gates and the activations, and deleted inputs are no longer read.
+    In the last part of the training the gates of what is left are folded into the weights,
+    which then train on without noise; the network that remains is an average over the last
+    epochs.
+
+    How small the network becomes is set by `target_size`, for which training finds `lam`
+    itself, or by `lam`. With neither, 30 % of the parameters are kept.
 
     A mini-batch is split among as many threads as are measured to be fastest for the network
     at its present size, at most as many as scikit-learn's own parallel loops would use: the
@@ -43,17 +47,19 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     about ten seconds; they are kept on disk.
 
     Parameters that MLPClassifier has too mean the same and have the same default, with
-    these differences: with gates, `n_iter_no_change` allows for their noise; a
-    `batch_size` above the number of rows is an error, not clipped; `verbose` shows a
-    progress bar; `warm_start` has to be set before the first fit and goes on with moments
-    and random numbers, too; weights start from a normal distribution of variance
+    these differences: `hidden_layer_sizes`, `batch_size`, `max_iter`, `tol` and
+    `n_iter_no_change` as said there; a `batch_size` above the number of rows is an error, not
+    clipped; `verbose` shows a progress bar; `warm_start` has to be set before the first fit
+    and goes on with moments and random numbers, too; weights start from a normal
+    distribution of variance
     ``2 / fan_in`` for "relu" and ``1 / fan_in`` else. ``solver="lbfgs"``, `sample_weight`
     and `partial_fit` are not there.
 
     Parameters
     ----------
-    hidden_layer_sizes : int or sequence of int, default=(100,)
-        Units of each hidden layer before pruning, each >= 1.
+    hidden_layer_sizes : int or sequence of int, default=(200, 100)
+        Units of each hidden layer before pruning, each >= 1. A network that shrinks may begin
+        larger than one that does not.
     activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
         Activation of the hidden layers.
     solver : {"sgd", "adam"}, default="adam"
@@ -61,17 +67,25 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     alpha : float, default=0.0001
         Strength of the L2 term, >= 0; divided by the mini-batch size, and not applied to
         biases and gates.
-    batch_size : int or "auto", default="auto"
-        Rows per mini-batch, at most the number of training rows; "auto" is
-        ``min(200, n_samples)``.
-    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
-        Learning rate schedule for ``solver="sgd"``.
+    batch_size : int, "auto" or "dynamic", default="auto"
+        Rows per mini-batch, at most the number of training rows. "auto" is
+        ``min(200, n_samples)``; with gates, which are drawn once for each mini-batch, so few,
+        down to 8, that an epoch has 50 mini-batches. "dynamic" begins with as many and lets
+        mini-batches grow into the memory that deleted units have left, up to eight times and
+        as long as an epoch has 20 of them; learning rates are multiplied by the square root of
+        the growth, that of weights by the growth for ``solver="sgd"``.
+    learning_rate : {"constant", "invscaling", "adaptive", "cosine"}, default="constant"
+        Learning rate schedule. "invscaling" and "adaptive" act on ``solver="sgd"`` only, as in
+        MLPClassifier. With "cosine" the rate of either solver falls along half a cosine over all
+        `max_iter` epochs, with the others only over those of the last phase (see
+        `finetune_fraction`).
     learning_rate_init : float, default=0.001
         Learning rate of the weights, > 0.
     power_t : float, default=0.5
         Exponent of ``learning_rate="invscaling"``, >= 0.
     max_iter : int, default=200
-        Most epochs, >= 1.
+        Most epochs, >= 1. With a target size (the default) all of them are run: the way down
+        is spread over them.
     shuffle : bool, default=True
         Whether to shuffle the rows in each epoch.
     random_state : int, RandomState instance or None, default=None
@@ -79,20 +93,21 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         same int gives the same model, bit for bit, on the same machine.
     tol : float, default=1e-4
         Least improvement of the loss (or the validation score) that counts as progress.
-        An epoch that deletes units counts as progress, too.
+        An epoch that deletes units counts as progress, too. Of no account with a target size.
     verbose : bool, default=False
         Whether to show a progress bar on standard error.
     warm_start : bool, default=False
         Whether the next fit goes on from where this one stopped: weights, gates, moments,
-        random numbers and the reduced network. To be set before the first fit: it makes
-        the estimator keep its training buffers.
+        random numbers and the reduced network, whose gates open anew if they were folded. To
+        be set before the first fit: it makes the estimator keep its training buffers.
     momentum : float, default=0.9
         Momentum of ``solver="sgd"``, in [0, 1].
     nesterovs_momentum : bool, default=True
         Whether ``solver="sgd"`` uses Nesterov's momentum.
     early_stopping : bool, default=False
         Whether to set rows aside, judge every epoch by the accuracy on them, stop when it
-        no longer rises, and keep the best epoch's network (the smallest of equals).
+        no longer rises, and keep the best epoch's network (the smallest of equals). With a
+        target size (the default) nothing stops early, and the best network within it is kept.
     validation_fraction : float, default=0.1
         Share of the rows to set aside, in (0, 1).
     beta_1, beta_2 : float, default=0.9, 0.999
@@ -102,10 +117,39 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     n_iter_no_change : int, default=10
         Epochs without progress after which training stops, >= 1. With gates the loss is
         noisy: it is averaged over as many epochs, and epochs of fewer than 20 mini-batches
-        count for a part of one only.
-    lam : float, default=0.1
-        Strength of the L0 term, >= 0: the price of one weight, in units of the loss of one
-        training row. Larger values leave smaller networks.
+        count for a part of one only. Of no account with a target size.
+    lam : float or None, default=None
+        The price of one parameter, >= 0, in units of the loss of one training row. Larger
+        values leave smaller networks. None leaves it to `target_size` (for "soft" it is 0.1).
+    target_size : int, float, str or None, default=None
+        Size to end with, which the fitted network does not exceed: a number of parameters, a
+        share in (0, 1] of those at the start, or the bytes of the pickled estimator (without
+        the training state that ``warm_start=True`` keeps), as "64KiB" or "20 kB". Needs
+        ``pruning="hard"``, and excludes `lam`. A controller sets the price of a parameter in
+        the course of the training (Gallego-Posada et al. 2022, arXiv 2208.04425) and the last
+        units that are too many go when gates are folded: the network is then within 5 % of its
+        size, where units are small enough for that. Without a last phase (see
+        `finetune_fraction`) units that happen to be closed go as well. None is 0.3, or the
+        smallest network where that is larger, unless `lam` is given.
+    memory_budget : int, str or None, default=None
+        Bytes that the training buffers (weights, moments, gates, activations, mini-batch) may
+        take, as 1048576 or "1MiB". Gives up threads, then rows of the mini-batch, then Adam's
+        second moments (training is then ``solver="sgd"`` at 30 times the learning rate, with
+        a warning); the average over the last epochs is left out where it finds no room.
+        "dynamic" mini-batches grow up to it, on one thread. What ``early_stopping=True`` keeps
+        of the best epoch, and ``warm_start=True`` of the last fit while the next one runs,
+        comes on top.
+    penalty : {"size", "fan_out"}, default="size"
+        What `lam` is the price of: "size", all weights and biases between open units, as
+        many as are expected (Xia et al. 2022, arXiv 2204.00408); "fan_out", the weights that
+        leave an open unit ([LWK]_ eq. 9), which hardly prunes the last hidden layer.
+    input_price : float, default=3.0
+        Factor, >= 0, on the price of inputs with ``penalty="size"``.
+    finetune_fraction : float, default=0.3
+        Share of `max_iter`, in [0, 1), that trains the folded network with a learning rate
+        that falls along a cosine. Where a `lam` is given and training converges earlier, it is
+        the share of the epochs run. Only with ``pruning="hard"``; 0 where a `lam` is given and
+        ``warm_start=True``.
     pruning : {"hard", "soft", "none"}, default="hard"
         "hard" deletes units after each epoch; "soft" trains with gates at full size and
         leaves out units with a zero gate at the end only; "none" trains a plain network
@@ -114,7 +158,11 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Whether inputs carry gates, so that features are selected; hidden units always do.
     prune_threshold : float, default=0.5
         A unit goes when it was on in a smaller share of an epoch's mini-batches, in
-        [0, 1]. Gates are kept from closing below 0.047, so lower values never prune.
+        [0, 1]. Gates are kept from closing below 0.047, so lower values never prune; with a
+        target size they are an error.
+    gate_learning_rate : {"constant", "cosine"}, default="constant"
+        Learning rate schedule of the gates. With "cosine" it falls along half a cosine over the
+        pruning phase, to a tenth.
     gate_learning_rate_init : float, default=0.01
         Learning rate of the gates' log-odds, > 0.
     droprate_init : float or pair of float, default=(0.2, 0.5)
@@ -149,7 +197,7 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     out_activation_ : {"softmax", "logistic"}
         Activation of the outputs.
     loss_ : float
-        Objective in the last epoch.
+        Objective in the last epoch: mean loss and L2 term, and with `lam` the L0 term.
     best_loss_ : float or None
         Lowest objective of any epoch; None with ``early_stopping=True``.
     loss_curve_ : list of float
@@ -157,7 +205,7 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     validation_scores_ : list of float or None
         Accuracy on the rows set aside after every epoch; None without early stopping.
     best_validation_score_ : float or None
-        Highest of the validation scores.
+        Highest of the validation scores, with a target size of those of networks within it.
     t_ : int
         Number of training rows visited, all epochs added up.
     history_ : dict of list
@@ -178,8 +226,8 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     >>> from fastl0 import HardL0MLPClassifier
     >>> X, y = load_digits(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0)
-    >>> clf = HardL0MLPClassifier(max_iter=300, random_state=0).fit(X_train, y_train)
-    >>> clf.n_parameters_ < 7510
+    >>> clf = HardL0MLPClassifier(target_size=5000, random_state=0).fit(X_train, y_train)
+    >>> clf.n_parameters_ <= 5000
     True
     """
 
@@ -188,8 +236,8 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
         "solver": [StrOptions({"sgd", "adam"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "batch_size": [StrOptions({"auto", "dynamic"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive", "cosine"})],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -206,17 +254,23 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "lam": [Interval(Real, 0, None, closed="left")],
+        "lam": [None, Interval(Real, 0, None, closed="left")],
+        "target_size": [None, Real, str],
+        "memory_budget": [None, Integral, str],
+        "penalty": [StrOptions({"size", "fan_out"})],
+        "input_price": [Interval(Real, 0, None, closed="left")],
+        "finetune_fraction": [Interval(Real, 0, 1, closed="left")],
         "pruning": [StrOptions({"hard", "soft", "none"})],
         "gate_inputs": ["boolean"],
         "prune_threshold": [Interval(Real, 0, 1, closed="both")],
+        "gate_learning_rate": [StrOptions({"constant", "cosine"})],
         "gate_learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "droprate_init": [Real, "array-like"],
     }
 
     def __init__(
         self,
-        hidden_layer_sizes: ArrayLike = (100,),
+        hidden_layer_sizes: ArrayLike = (200, 100),
         activation: str = "relu",
         *,
         solver: str = "adam",
@@ -239,10 +293,16 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         n_iter_no_change: int = 10,
-        lam: float = 0.1,
+        lam: float | None = None,
+        target_size: int | float | str | None = None,
+        memory_budget: int | str | None = None,
+        penalty: str = "size",
+        input_price: float = 3.0,
+        finetune_fraction: float = 0.3,
         pruning: str = "hard",
         gate_inputs: bool = True,
         prune_threshold: float = 0.5,
+        gate_learning_rate: str = "constant",
         gate_learning_rate_init: float = 0.01,
         droprate_init: float | tuple[float, float] = (0.2, 0.5),
     ) -> None:
@@ -269,9 +329,15 @@ class HardL0MLPClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
         self.lam = lam
+        self.target_size = target_size
+        self.memory_budget = memory_budget
+        self.penalty = penalty
+        self.input_price = input_price
+        self.finetune_fraction = finetune_fraction
         self.pruning = pruning
         self.gate_inputs = gate_inputs
         self.prune_threshold = prune_threshold
+        self.gate_learning_rate = gate_learning_rate
         self.gate_learning_rate_init = gate_learning_rate_init
         self.droprate_init = droprate_init
 

@@ -150,7 +150,7 @@ class Rule(NamedTuple):
     beta_2: float
     epsilon: float
     alpha: float
-    lam: float  # strength per unit of penalty: lam / n_samples
+    lam: float  # strength per unit of price: lam / n_samples
 
 
 padded = kernel(part=True)(products.padded)
@@ -169,19 +169,16 @@ def share(n, unit, number, size):
 
 @kernel
 def draw_gates_(gates_, uniforms):
-    """Sample all gates of one mini-batch and tally them; return the penalty."""
+    """Sample all gates of one mini-batch and tally them."""
     n = gates_.n_gates
     values, pi = floats(gates_.gate_value, n), floats(gates_.on_probability, n)
-    price, gradient = floats(gates_.price, n), floats(gates_.gate_gradient, n)
+    gradient = floats(gates_.gate_gradient, n)
     on_count, on_sum = longs(gates_.on_count, n), doubles(gates_.on_sum, n)
     sample_gates(uniforms, floats(gates_.log_odds, n), values, floats(gates_.gate_slope, n), pi)
-    penalty = 0.0
     for j in range(n):
         on_count[j] += values[j] > 0
         on_sum[j] += pi[j]
-        penalty += pi[j] * price[j]
         gradient[j] = np.float32(0.0)
-    return penalty
 
 
 @kernel(part=True)
@@ -675,7 +672,7 @@ def share_work_(weights_, gates_, batch_, rule, x_source, y_source, order, team,
 
 @kernel(part=True)
 def prepare_(weights, gates_, batch_, rule, x_source, order, start, uniforms, is_first, size):
-    """Leader: settle all that the mini-batch from row `start` on needs; return its penalty.
+    """Leader: settle all that the mini-batch from row `start` on needs.
 
     `size` is that of the team which looked through its columns, and `is_first` says that
     nobody has.
@@ -690,7 +687,7 @@ def prepare_(weights, gates_, batch_, rule, x_source, order, start, uniforms, is
     else:
         for k in range(n_rows):
             rows[k] = rows[rule.batch_size + k]
-    penalty = draw_gates_(gates_, uniforms)
+    draw_gates_(gates_, uniforms)
     use_lit = lit_pause[0] == 0
     if use_lit:
         if is_first:
@@ -701,7 +698,6 @@ def prepare_(weights, gates_, batch_, rule, x_source, order, start, uniforms, is
     list_units_(weights, gates_, batch_, use_lit, COMPACT_INPUTS, COMPACT_HIDDEN)
     job[_N_ROWS], job[_N_NEXT], job[_NEXT_START] = n_rows, n_next, start + n_rows
     job[_LOOK] = lit_pause[0] == 0
-    return penalty
 
 
 @kernel
@@ -724,9 +720,8 @@ def train_batches(
         Number of the first mini-batch within the epoch.
     uniforms : float32 array of shape (n_batches, n_units)
         One draw per gated unit and mini-batch, in ``[0, 1)``.
-    tally_ : float64 array of shape (2,)
-        Sums over the rows of the loss, and of the mini-batch's expected penalty (before
-        lam); added to.
+    tally_ : float64 array of shape (1,)
+        Sum of the losses of the rows; added to.
     team : int
         Address of the `Team` whose helpers share the work; 0 for none.
     seat : int
@@ -744,7 +739,6 @@ def train_batches(
     job, step = longs(batch_.job, JOB), longs(weights_.step, 1)
     done = 0
     start = first * rule.batch_size
-    penalty = 0.0
     number = 0
     size = 1
     while seat > 0 or done < len(uniforms):
@@ -754,7 +748,7 @@ def train_batches(
                 break
             size = team_size(team)
         else:
-            penalty = prepare_(
+            prepare_(
                 weights_, gates_, batch_, rule, x_source, order, start, uniforms[done], done == 0,
                 size,
             )  # fmt: skip
@@ -768,7 +762,6 @@ def train_batches(
             step[0] += 1
             update_gates_(gates_, rule, rule.gate_rate * adam_correction(rule, float(step[0])))
             tally_[0] += loss
-            tally_[1] += penalty * job[_N_ROWS]
             start += job[_N_ROWS]
             done += 1
     if seat == 0 and team != 0:

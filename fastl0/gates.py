@@ -39,6 +39,13 @@ def on_probability(log_odds: ArrayLike) -> NDArray[np.float64]:
     return _sigmoid(np.asarray(log_odds, dtype=np.float64) + SHIFT)
 
 
+def log_odds_of(probability: float) -> float:
+    """Log-odds of a gate with an on-probability in [0, 1]: the inverse of `on_probability`."""
+    if not 0.0 < probability < 1.0:
+        return math.inf if probability > 0.0 else -math.inf
+    return math.log(probability / (1.0 - probability)) - SHIFT
+
+
 def deterministic_gate(log_odds: ArrayLike) -> NDArray[np.float64]:
     """Value of the deterministic gate used once training is over ([LWK] eq. 13).
 

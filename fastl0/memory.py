@@ -3,12 +3,13 @@
 `Buffers` allocates every array, lends views to the kernels for one call, and after an
 epoch deletes the rows and columns of units that were switched off: what is kept moves to
 the front (`_kernels.pack_weights_`) and the array is cut in place. May import `_kernels`,
-`epoch` (the layout it fills), `products` (how far rows are padded) and nothing else of
-fastl0.
+`epoch` (the layout it fills), `products` (how far rows are padded) and `sizes`.
 """
 
+import math
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from fastl0 import _kernels
 from fastl0._kernels import RowSource
 from fastl0.epoch import JOB, PANEL, Batch, Gates, Weights
 from fastl0.products import OVERHANG, TILE_COLUMNS, TILE_ROWS, padded
+from fastl0.sizes import count_parameters
 
 #: Mini-batches whose uniform numbers are drawn ahead in one go.
 DRAWS_AHEAD = 32
@@ -25,7 +27,10 @@ DRAWS_AHEAD = 32
 #: Floats between the scratch of two threads, so that they share no cache line.
 APART = 32
 
-_FLAT = ("theta", "first", "second")
+#: Parameters looked at in one go: a temporary array holds as many.
+_AT_ONCE = 2**12
+
+_FLAT = ("theta", "first", "second", "average")
 _PER_GATE = {
     "log_odds": np.float32,
     "gate_first": np.float32,
@@ -56,92 +61,52 @@ _BATCH = {
 }
 
 
-def count_parameters(widths: Sequence[int]) -> int:
-    """Number of weights and biases of a dense network.
+@dataclass(frozen=True)
+class Layout:
+    """What the buffers of a training have to hold; tells their sizes without allocating any.
 
-    Parameters
+    Attributes
     ----------
-    widths : sequence of int
-        Units of every layer, inputs first, outputs last.
-    """
-    return sum((i + 1) * o for i, o in zip(widths[:-1], widths[1:], strict=True))
-
-
-class Buffers:
-    """Every array of a training run, at the sizes of the network as it is now.
-
-    Parameters
-    ----------
-    widths : sequence of int
+    widths : tuple of int
         Units of every layer, inputs first, outputs last.
     batch_size : int
     n_targets : int
         Numbers per row of encoded targets.
-    adam : bool
-        Keep second moments of the weights.
-    gated : sequence of bool of length ``len(widths) - 1``
+    n_moments : {0, 1, 2}
+        Moments of the weights that the solver keeps.
+    gated : tuple of bool of length ``len(widths) - 1``
         Whether the inputs and each hidden layer carry gates.
-    n_threads : int, default=1
+    n_threads : int
         Threads that may share a mini-batch.
-
-    Attributes
-    ----------
-    widths : list of int
-        Current widths.
-    whole : bool
-        False while a deletion is under way (and for good if it was interrupted).
+    averaged : bool
+        Whether an average of the weights is kept.
     """
 
-    def __init__(
-        self,
-        widths: Sequence[int],
-        batch_size: int,
-        n_targets: int,
-        *,
-        adam: bool,
-        gated: Sequence[bool],
-        n_threads: int = 1,
-    ) -> None:
-        self.widths = [int(width) for width in widths]
-        self.batch_size = batch_size
-        self.n_threads = n_threads
-        self.whole = True
-        self._n_targets = n_targets
-        self._gated = list(gated)
+    widths: tuple[int, ...]
+    batch_size: int
+    n_targets: int
+    n_moments: int
+    gated: tuple[bool, ...]
+    n_threads: int = 1
+    averaged: bool = False
+
+    @property
+    def n_gates(self) -> int:
+        """Gates of all sets of units."""
+        return sum(w for w, g in zip(self.widths, self.gated, strict=False) if g)
+
+    @property
+    def flat(self) -> dict[str, int]:
+        """Entries of the arrays that hold one number a parameter; float32."""
         size = count_parameters(self.widths) + OVERHANG
-        self._flat = {name: np.zeros(size, np.float32) for name in _FLAT}
-        if not adam:
-            self._flat["second"] = np.zeros(0, np.float32)
-        n_gates = self._count_gates()
-        self._gates = {name: np.zeros(n_gates, dtype) for name, dtype in _PER_GATE.items()}
-        self._batch = {
-            name: np.zeros(self._batch_shape(name), dtype) for name, dtype in _BATCH.items()
-        }
-        self._batch["columns"][:] = np.arange(self.widths[0])
-        self._small: dict[str, NDArray[Any]] = {
-            "target_columns": np.arange(n_targets, dtype=np.int32),
-            "step": np.zeros(1, np.int64),
-            "lit_pause": np.zeros(1, np.int64),
-            "n_landmarks": np.zeros(1, np.int64),
-            "n_active": np.zeros(len(self.widths), np.int64),
-            "job": np.zeros(JOB, np.int64),
-            "widths": np.zeros(len(self.widths), np.int64),
-            "gate_start": np.zeros(len(self.widths) - 1, np.int64),
-        }
-        self._note_shape()
+        is_there = (True, self.n_moments > 0, self.n_moments > 1, self.averaged)
+        return {name: size if there else 0 for name, there in zip(_FLAT, is_there, strict=True)}
 
-    def _note_shape(self) -> None:
-        self._small["widths"][:] = self.widths
-        self._small["gate_start"][:] = self.gate_starts()
-
-    # --- sizes -----------------------------------------------------------------------
-
-    def _count_gates(self) -> int:
-        return sum(w for w, g in zip(self.widths, self._gated, strict=False) if g)
-
-    def _batch_shape(self, name: str) -> tuple[int, ...]:
+    @property
+    def batch(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the arrays that go with the mini-batch."""
         widths, batch_size = self.widths, self.batch_size
-        shapes: dict[str, tuple[int, ...]] = {
+        return {
             "columns": (widths[0],),
             "wanted": (widths[0],),
             "landmarks": (widths[0],),
@@ -151,26 +116,133 @@ class Buffers:
             "active_bias": (sum(widths),),
             "values": (batch_size * sum(map(padded, widths)),),
             "deltas": (batch_size * sum(map(padded, widths[1:-1])),),
-            "targets": (batch_size, self._n_targets),
+            "targets": (batch_size, self.n_targets),
             "losses": (batch_size,),
             "rows": (2, batch_size),
-            "scratch": (self.n_threads, self._scratch_size()),
-            "draws": (DRAWS_AHEAD * self._count_gates(),),
+            "scratch": (self.n_threads, self.n_scratch),
+            "draws": (DRAWS_AHEAD * self.n_gates,),
         }
-        return shapes[name]
 
-    def _scratch_size(self) -> int:
+    @property
+    def small(self) -> dict[str, tuple[int, Any]]:
+        """Entries and dtypes of the arrays that no deletion changes."""
+        n_layers = len(self.widths) - 1
+        return {
+            "target_columns": (self.n_targets, np.int32),
+            "step": (1, np.int64),
+            "lit_pause": (1, np.int64),
+            "n_landmarks": (1, np.int64),
+            "n_active": (n_layers + 1, np.int64),
+            "job": (JOB, np.int64),
+            "widths": (n_layers + 1, np.int64),
+            "gate_start": (n_layers, np.int64),
+        }
+
+    @property
+    def n_scratch(self) -> int:
         """Floats that one thread needs beside the mini-batch."""
+        widths = self.widths
         # Rows of a gradient, and one row spread to full width ...
-        widest = max(self.widths[1:])
-        most = max(
-            w * min(v, -(-PANEL // w)) for v, w in zip(self.widths, self.widths[1:], strict=False)
-        )
+        widest = max(widths[1:])
+        most = max(w * min(v, -(-PANEL // w)) for v, w in zip(widths, widths[1:], strict=False))
         sizes = [max(TILE_ROWS * widest, most) + widest]
         # ... columns of weights whose units are scattered, going forward and back.
-        sizes += [w * TILE_COLUMNS for w, g in zip(self.widths, self._gated[1:], strict=False) if g]
-        sizes += [w * TILE_COLUMNS for w in self.widths[2:]]
+        sizes += [w * TILE_COLUMNS for w, g in zip(widths, self.gated[1:], strict=False) if g]
+        sizes += [w * TILE_COLUMNS for w in widths[2:]]
         return max(sizes) + APART
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all arrays occupy: weights, moments, gates, mini-batch."""
+        return (
+            4 * sum(self.flat.values())
+            + sum(self.n_gates * np.dtype(dtype).itemsize for dtype in _PER_GATE.values())
+            + sum(math.prod(s) * np.dtype(_BATCH[n]).itemsize for n, s in self.batch.items())
+            + sum(n * np.dtype(dtype).itemsize for n, dtype in self.small.values())
+        )
+
+
+def fit_into(
+    layout: Layout, budget: int, fewest_rows: int, fewest_moments: int = 1
+) -> Layout | None:
+    """Find buffers for a network that fit into a budget.
+
+    Gives up, in this order, threads, rows of the mini-batch down to `fewest_rows`, and the
+    second moments: how many threads there are changes nothing else.
+
+    Parameters
+    ----------
+    layout : Layout
+        What is wished for.
+    budget : int
+        Bytes.
+    fewest_rows : int
+    fewest_moments : int, default=1
+        As many as `layout` has where buffers with those moments are there already.
+
+    Returns
+    -------
+    Layout or None
+        None if nothing fits.
+    """
+    for n_moments in range(layout.n_moments, fewest_moments - 1, -1):
+        found = replace(layout, n_moments=n_moments, batch_size=0, n_threads=1)
+        a_row = replace(found, batch_size=1).nbytes - found.nbytes
+        n_rows = min(layout.batch_size, (budget - found.nbytes) // a_row)
+        if n_rows >= fewest_rows:
+            found = replace(found, batch_size=n_rows)
+            a_thread = replace(found, n_threads=2).nbytes - found.nbytes
+            n_threads = 1 + (budget - found.nbytes) // a_thread
+            return replace(found, n_threads=min(layout.n_threads, n_threads))
+    return None
+
+
+class Buffers:
+    """Every array of a training run, at the sizes of the network as it is now.
+
+    Parameters
+    ----------
+    layout : Layout
+
+    Attributes
+    ----------
+    layout : Layout
+        As it is now.
+    whole : bool
+        False while a change of size is under way (and for good if it was interrupted).
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.whole = True
+        self._flat = {name: np.zeros(size, np.float32) for name, size in layout.flat.items()}
+        self._gates = {name: np.zeros(layout.n_gates, dtype) for name, dtype in _PER_GATE.items()}
+        self._batch = {name: np.zeros(shape, _BATCH[name]) for name, shape in layout.batch.items()}
+        self._batch["columns"][:] = np.arange(layout.widths[0])
+        self._small = {name: np.zeros(n, dtype) for name, (n, dtype) in layout.small.items()}
+        self._small["target_columns"][:] = np.arange(layout.n_targets)
+        self._note_shape()
+
+    def _note_shape(self) -> None:
+        self._small["widths"][:] = self.widths
+        self._small["gate_start"][:] = self.gate_starts()
+
+    # --- sizes -----------------------------------------------------------------------
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Units of every layer as they are now."""
+        return self.layout.widths
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a mini-batch."""
+        return self.layout.batch_size
+
+    @property
+    def n_threads(self) -> int:
+        """Threads that may share a mini-batch."""
+        return self.layout.n_threads
 
     @property
     def nbytes(self) -> int:
@@ -178,7 +250,7 @@ class Buffers:
         return sum(array.nbytes for array in self.arrays().values())
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All arrays by name, not copied; not to be held across `shrink`."""
+        """All arrays by name, not copied; not to be held across a change of size."""
         return {**self._flat, **self._gates, **self._batch, **self._small}
 
     # --- lending ---------------------------------------------------------------------
@@ -186,7 +258,7 @@ class Buffers:
     def gate_starts(self) -> NDArray[np.int64]:
         """First gate of each set of units, -1 for a set without gates."""
         starts, start = [], 0
-        for width, gated in zip(self.widths[:-1], self._gated, strict=True):
+        for width, gated in zip(self.widths[:-1], self.layout.gated, strict=True):
             starts.append(start if gated else -1)
             start += width if gated else 0
         return np.array(starts, dtype=np.int64)
@@ -196,9 +268,9 @@ class Buffers:
         lent = {name: array.ctypes.data for name, array in self.arrays().items()}
         lent |= {
             "n_layers": len(self.widths) - 1,
-            "n_gates": self._count_gates(),
-            "n_targets": self._n_targets,
-            "n_scratch": self._scratch_size(),
+            "n_gates": self.layout.n_gates,
+            "n_targets": self.layout.n_targets,
+            "n_scratch": self.layout.n_scratch,
         }
         return (
             Weights(**{name: lent[name] for name in Weights._fields}),
@@ -206,16 +278,22 @@ class Buffers:
             Batch(**{name: lent[name] for name in Batch._fields}),
         )
 
-    def begin_epoch(self, prices: NDArray[np.floating], source: RowSource) -> None:
-        """Set the price of each gate and start its tallies anew; look at where X lies."""
+    def begin_epoch(self, source: RowSource) -> None:
+        """Look at where X lies."""
         self._small["n_landmarks"][0] = source.landmarks(self.columns, self._batch["landmarks"])
-        self._gates["price"][:] = prices
+
+    def forget_tallies(self) -> None:
+        """Start to count anew how often each gate is open."""
         self._gates["on_count"][:] = 0
         self._gates["on_sum"][:] = 0.0
 
+    def set_prices(self, prices: NDArray[np.floating]) -> None:
+        """Set the price of each gate."""
+        self._gates["price"][:] = prices
+
     def draws(self, n_batches: int) -> NDArray[np.float32]:
         """Lend room for the uniform numbers of `n_batches` <= `DRAWS_AHEAD` mini-batches."""
-        n_gates = self._count_gates()
+        n_gates = self.layout.n_gates
         return self._batch["draws"][: n_batches * n_gates].reshape(n_batches, n_gates)
 
     @property
@@ -223,12 +301,22 @@ class Buffers:
         """The columns of X that are still read, ascending; not to be held."""
         return self._batch["columns"]
 
-    def layer(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Views of the weights (fan_in, fan_out) and biases (fan_out) of one layer."""
+    def layer(
+        self, index: int, name: str = "theta"
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Views of the weights (fan_in, fan_out) and biases (fan_out) of one layer.
+
+        `name` is "theta", "average" for their average, or that of their moments.
+        """
         start = count_parameters(self.widths[: index + 1])
         fan_in, fan_out = self.widths[index], self.widths[index + 1]
-        theta = self._flat["theta"][start : start + (fan_in + 1) * fan_out]
+        theta = self._flat[name][start : start + (fan_in + 1) * fan_out]
         return theta[: fan_in * fan_out].reshape(fan_in, fan_out), theta[fan_in * fan_out :]
+
+    def best_layers(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Views of the weights and biases of all layers: their averages, where they are kept."""
+        name = "average" if self._flat["average"].size else "theta"
+        return [self.layer(index, name) for index in range(len(self.widths) - 1)]
 
     def all_finite(self) -> bool:
         """Whether every weight, bias and log-odds is a finite number."""
@@ -242,9 +330,15 @@ class Buffers:
 
     def squared_norm(self) -> float:
         """Sum of the squared weights of all layers, biases left out."""
-        weights = (self.layer(index)[0] for index in range(len(self.widths) - 1))
-        # Not BLAS: its threads go on spinning for milliseconds, where helpers should run.
-        return float(sum(np.einsum("ij,ij", w, w, dtype=np.float64) for w in weights))
+        total = 0.0
+        for index in range(len(self.widths) - 1):
+            weights = self.layer(index)[0].reshape(-1)
+            for start in range(0, len(weights), _AT_ONCE):
+                part = weights[start : start + _AT_ONCE]
+                # Not BLAS: its threads go on spinning for milliseconds, where helpers should
+                # run. Not in float64 at once: NumPy would take memory to convert in.
+                total += float(np.einsum("i,i", part, part))
+        return total
 
     def by_set(self, name: str) -> list[NDArray[Any] | None]:
         """Split a per-gate array into views, one a set of units, None where ungated."""
@@ -254,7 +348,7 @@ class Buffers:
             for start, width in zip(self.gate_starts(), self.widths[:-1], strict=True)
         ]
 
-    # --- shrinking -------------------------------------------------------------------
+    # --- changes of size ---------------------------------------------------------------
 
     def shrink(self, keep: Sequence[NDArray[np.bool_]]) -> None:
         """Delete units from every buffer.
@@ -268,35 +362,79 @@ class Buffers:
         before = np.array(self.widths, dtype=np.int64)
         before_size = count_parameters(self.widths)
         flags = np.concatenate([*keep, np.ones(self.widths[-1], dtype=bool)]).view(np.uint8)
-        gated = [k for k, g in zip(keep, self._gated, strict=True) if g]
+        gated = [k for k, g in zip(keep, self.layout.gated, strict=True) if g]
         gate_flags = np.concatenate(gated) if gated else np.zeros(0, dtype=bool)
         for name in self._flat:
             if self._flat[name].size:
                 n_kept = _kernels.pack_weights_(self._flat[name][:before_size], before, flags)
                 self._flat[name][n_kept : n_kept + OVERHANG] = 0.0
-                _resize_(self._flat, name, n_kept + OVERHANG)
         for name in self._gates:
-            _resize_(self._gates, name, _pack_vector_(self._gates[name], gate_flags))
-        n_columns = _pack_vector_(self._batch["columns"], keep[0])
-        _resize_(self._batch, "columns", n_columns)
-        self.widths = [*(int(k.sum()) for k in keep), self.widths[-1]]
-        self._fit_batch()
-        self._note_shape()
+            _pack_vector_(self._gates[name], gate_flags)
+        _pack_vector_(self._batch["columns"], keep[0])
+        widths = (*(int(k.sum()) for k in keep), self.widths[-1])
+        self._adopt(replace(self.layout, widths=widths))
         self._small["lit_pause"][0] = 0
         self._small["n_landmarks"][0] = 0
-        self.whole = True
 
     def make_room(self, batch_size: int, n_threads: int) -> None:
         """Make room for mini-batches of `batch_size` rows and for `n_threads` threads."""
-        self.whole = False
-        self.batch_size = batch_size
-        self.n_threads = n_threads
-        self._fit_batch()
-        self.whole = True
+        self._adopt(replace(self.layout, batch_size=batch_size, n_threads=n_threads))
 
-    def _fit_batch(self) -> None:
-        for name in self._batch:
-            _resize_(self._batch, name, self._batch_shape(name))
+    def fold_gates(self, gates: Sequence[NDArray[np.float32] | None]) -> None:
+        """Multiply gates into the weights of the units that they belong to, and drop them.
+
+        Adam goes on as if the weights had been such from the start: the gradient of
+        ``w' = z * w`` is 1/z of that of w.
+
+        Parameters
+        ----------
+        gates : sequence of float32 arrays, or None
+            For the inputs and each hidden layer, the gate z > 0 of every unit.
+        """
+        self.whole = False
+        for index, gate in enumerate(gates):
+            if gate is not None:
+                factor = gate[:, None]
+                self.layer(index)[0][...] *= factor
+                for number, name in enumerate(("first", "second"), start=1):
+                    if self._flat[name].size:
+                        self.layer(index, name)[0][...] /= factor**number
+        self._adopt(replace(self.layout, gated=(False,) * len(self.layout.gated)))
+
+    def open_gates(self, gated: Sequence[bool], log_odds: float) -> None:
+        """Give sets of units that have no gates new ones, all with the same log-odds."""
+        self._adopt(replace(self.layout, gated=tuple(gated)))
+        for name in ("gate_first", "gate_second"):
+            self._gates[name][:] = 0.0
+        self._gates["log_odds"][:] = log_odds
+        self.forget_tallies()
+
+    def average_weights(self, share: float) -> None:
+        """Move the average of the weights by `share` towards them; the first time, set it."""
+        if not self._flat["average"].size:
+            self._adopt(replace(self.layout, averaged=True))
+            share = 1.0
+        theta, average = self._flat["theta"], self._flat["average"]
+        for start in range(0, len(theta), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            average[part] += np.float32(share) * (theta[part] - average[part])
+
+    def forget_average(self) -> None:
+        """Give the memory of the average back."""
+        self._adopt(replace(self.layout, averaged=False))
+
+    def _adopt(self, layout: Layout) -> None:
+        """Bring every array to its size; what it holds stays at the front."""
+        self.whole = False
+        self.layout = layout
+        for name, size in layout.flat.items():
+            _resize_(self._flat, name, size)
+        for name in self._gates:
+            _resize_(self._gates, name, layout.n_gates)
+        for name, shape in layout.batch.items():
+            _resize_(self._batch, name, shape)
+        self._note_shape()
+        self.whole = True
 
 
 def _count_references(arrays: dict[str, NDArray[Any]], name: str) -> int:
@@ -322,8 +460,7 @@ def _resize_(arrays: dict[str, NDArray[Any]], name: str, shape: int | tuple[int,
         arrays[name].resize(shape, refcheck=False)
 
 
-def _pack_vector_(array: NDArray[Any], keep: NDArray[np.bool_]) -> int:
-    """Move the entries where `keep` holds to the front; return how many there are."""
+def _pack_vector_(array: NDArray[Any], keep: NDArray[np.bool_]) -> None:
+    """Move the entries where `keep` holds to the front."""
     kept = array[keep]
     array[: len(kept)] = kept
-    return len(kept)

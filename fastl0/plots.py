@@ -13,13 +13,29 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 # Okabe and Ito's colours stay apart for colour-blind readers; the dashes do so in grey print.
 _LINES = {"hard": ("#0072B2", "-"), "soft": ("#D55E00", "--"), "none": ("#555555", ":")}
 _SPARE_LINE = ("#009E73", "-.")
+_RUNS, _PUBLISHED = "#0072B2", "#B04A00"
 _PLAIN_NUMBERS = FuncFormatter(lambda value, _: f"{value:,.10g}")
+
+
+class _Protocol(NamedTuple):
+    marker: str
+    filled: bool
+    label: str
+
+
+#: Which epoch's network a published error is of.
+PROTOCOLS = {
+    "last epoch": _Protocol("o", True, "published: last epoch"),
+    "best on test": _Protocol("o", False, "published: best epoch, chosen on the test set"),
+    "not stated": _Protocol("X", True, "published: epoch not stated"),
+}
 
 
 class Panel(NamedTuple):
@@ -112,6 +128,190 @@ def kept_pixels(supports: Mapping[str, npt.ArrayLike], shape: tuple[int, int] = 
     return figure
 
 
+def frontier(
+    runs: Mapping[str, npt.ArrayLike],
+    published: Sequence[tuple[str, str, Sequence[tuple[float, float, float]]]],
+    *,
+    title: str = "",
+) -> Figure:
+    """Draw test error against the number of parameters, beside published results.
+
+    Parameters
+    ----------
+    runs : mapping of str to array-like of shape (n_seeds, 2)
+        For each target size the parameters and the test error in percent of its runs: a faint
+        dot each, and their mean with bars of one standard deviation.
+    published : sequence of (str, str, sequence of (float, float, float))
+        For each method its name, its protocol (one of ``PROTOCOLS``), and the parameters, the
+        error and the standard deviation of the error (0 where unknown) of each of its networks.
+    title : str, default=""
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(9.2, 6.4), dpi=150, layout="constrained")
+    figure.suptitle(title, fontsize=12)
+    ax = figure.subplots()
+    ax.set_xscale("log")
+    taken = [_draw_runs(ax, np.asarray(points, dtype=float)) for points in runs.values()]
+    taken += [_draw_published(ax, protocol, points) for _, protocol, points in published]
+    ax.margins(0.08, 0.12)
+    least, greatest = ax.dataLim.intervaly
+    if least > 0 and greatest > 10 * least:
+        ax.set_yscale("log")
+        _tick_log_axis(ax.yaxis)
+    _tick_log_axis(ax.xaxis)
+    _grid(ax)
+    ax.set_xlabel("parameters")
+    ax.set_ylabel("test error (%)")
+    handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))  # each label once
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=2, frameon=False
+    )
+    # At the last network: where a method has several, that is the smallest one.
+    anchors = [(name, points[-1][:2]) for name, _, points in published]
+    _place_labels(figure, ax, anchors, np.concatenate(taken))
+    return figure
+
+
+def _draw_runs(ax: Axes, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Draw the runs of one target size; return points all along what was drawn, shape (n, 2)."""
+    (size, error), n_seeds = points.mean(axis=0), len(points)
+    sd = points.std(axis=0, ddof=1) if n_seeds > 1 else np.zeros(2)
+    bars = {"xerr": sd[0], "yerr": sd[1]} if n_seeds > 1 else {}
+    ax.errorbar(
+        [size],
+        [error],
+        **bars,
+        linestyle="none",
+        marker="s",
+        ms=5.5,
+        color=_RUNS,
+        elinewidth=1.2,
+        capsize=3,
+        zorder=4,
+        label="fastl0: mean and SD over the seeds, last epoch",
+    )
+    sizes, errors = points.T
+    ax.plot(sizes, errors, "o", color=_RUNS, alpha=0.35, ms=4, mew=0, zorder=3, label="fastl0: run")
+    steps = np.linspace(-1, 1, 9)[:, None] * sd
+    return np.concatenate([points, [size, error] + steps * [1, 0], [size, error] + steps * [0, 1]])
+
+
+def _draw_published(
+    ax: Axes, protocol: str, points: Sequence[tuple[float, float, float]]
+) -> npt.NDArray[np.float64]:
+    """Draw one method's networks; return points all along what was drawn, shape (n, 2)."""
+    marker, filled, label = PROTOCOLS[protocol]
+    sizes, errors, sds = np.array(points, dtype=float).T
+    ax.errorbar(
+        sizes,
+        errors,
+        yerr=sds if sds.any() else None,
+        color=_PUBLISHED,
+        linestyle="-" if len(points) > 1 else "none",
+        lw=0.8,
+        elinewidth=0.9,
+        capsize=2.5,
+        marker=marker,
+        ms=6,
+        mfc=_PUBLISHED if filled else "none",
+        zorder=5,
+        label=label,
+    )
+    bars = [
+        np.column_stack([np.full(9, size), np.linspace(error - sd, error + sd, 9)])
+        for size, error, sd in points
+    ]
+    steps, networks = np.linspace(0, len(points) - 1, 25 * len(points)), np.arange(len(points))
+    # Lines are straight where the axis is logarithmic.
+    line = np.exp(np.interp(steps, networks, np.log(sizes)))
+    return np.concatenate([*bars, np.column_stack([line, np.interp(steps, networks, errors)])])
+
+
+def _place_labels(
+    figure: Figure,
+    ax: Axes,
+    anchors: Sequence[tuple[str, tuple[float, float]]],
+    taken: npt.NDArray[np.float64],
+) -> None:
+    """Write each name near its point, where it covers neither another name nor what is drawn.
+
+    Tries places around the point, near ones first, and takes the one with the least in its way.
+    """
+    figure.draw_without_rendering()  # only now does the axes have its final size
+    pixels = figure.dpi / 72  # of a point
+    to_pixels = ax.transData.transform
+    frame = np.asarray(ax.get_window_extent().extents)
+    obstacles = to_pixels(taken)
+    boxes = np.empty((0, 4))
+    directions = [(np.cos(a), np.sin(a)) for a in np.linspace(0, 2 * np.pi, 24, endpoint=False)]
+    places = [(gap, np.array(d)) for gap in (6, 10, 15, 21, 28, 36, 46, 60) for d in directions]
+    for name, anchor in anchors:
+        text = ax.annotate(
+            name,
+            anchor,
+            (0, 0),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=8,
+            zorder=6,
+        )
+        extent, start = text.get_window_extent(), to_pixels(anchor)
+        half = np.array([extent.width, extent.height]) / 2
+        least = np.inf
+        for gap, direction in places:
+            centre = start + direction * (half + gap * pixels)
+            edge = np.clip(start, centre - half, centre + half)
+            box = np.concatenate([centre - half, centre + half])
+            leader = edge + np.linspace(0, 1, 15)[:, None] * (start - edge)
+            cost = gap + _hindrance(box, leader, frame, boxes, obstacles, pixels)
+            if cost < least:
+                least, best = cost, (gap, centre, edge, box, leader)
+        gap, centre, edge, box, leader = best
+        text.set_position(tuple((centre - start) / pixels))
+        if gap > places[0][0]:
+            ax.annotate(
+                "",
+                anchor,
+                tuple((edge - start) / pixels),
+                textcoords="offset points",
+                arrowprops={
+                    "arrowstyle": "-",
+                    "lw": 0.6,
+                    "color": "#666666",
+                    "shrinkA": 0,
+                    "shrinkB": 3,
+                },
+            )
+        boxes = np.vstack([boxes, box])
+        obstacles = np.concatenate([obstacles, leader])
+
+
+def _hindrance(
+    box: npt.NDArray[np.float64],
+    leader: npt.NDArray[np.float64],
+    frame: npt.NDArray[np.float64],
+    boxes: npt.NDArray[np.float64],
+    obstacles: npt.NDArray[np.float64],
+    pixels: float,
+) -> float:
+    """Weigh what stands in the way of a name in `box`, and of the line from it to its point."""
+    low, high = box[:2] - 2 * pixels, box[2:] + 2 * pixels
+    outside = (box[:2] < frame[:2]).any() or (box[2:] > frame[2:]).any()
+    overlaps = ((boxes[:, :2] < high) & (boxes[:, 2:] > low)).all(axis=1).sum()
+    crossed = ((leader[:, None] > boxes[:, :2]) & (leader[:, None] < boxes[:, 2:])).all(axis=2)
+    margin = 4 * pixels  # markers are as wide
+    covered = ((obstacles > box[:2] - margin) & (obstacles < box[2:] + margin)).all(axis=1).sum()
+    start = leader[-1]
+    others = obstacles[np.hypot(*(obstacles - start).T) > margin]
+    distances = np.hypot(*(leader[:, None] - others).transpose(2, 0, 1))
+    touched = (distances < 3 * pixels).any(axis=1).sum()
+    return float(1000 * (outside + overlaps) + 100 * (crossed.sum() + covered) + 5 * touched)
+
+
 def _draw_line(ax: Axes, pruning: str, values: npt.NDArray[np.float64]) -> None:
     colour, dashes = _LINES.get(pruning, _SPARE_LINE)
     epochs = np.arange(1, values.shape[1] + 1)
@@ -132,22 +332,26 @@ def _label(ax: Axes, panel: Panel) -> None:
     least, greatest = ax.dataLim.intervaly
     if panel.scale == "log" or (panel.scale == "amount" and greatest > 10 * least):
         ax.set_yscale("log")
-        _tick_log_axis(ax)
+        _tick_log_axis(ax.yaxis)
     else:
         ax.yaxis.set_major_formatter(_PLAIN_NUMBERS)
         if panel.scale == "amount":
             ax.set_ylim(0, 1.05 * greatest)
+    _grid(ax)
+
+
+def _grid(ax: Axes) -> None:
     ax.grid(True, color="#DDDDDD", lw=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _tick_log_axis(ax: Axes) -> None:
+def _tick_log_axis(axis: Axis) -> None:
     """Write plain numbers: a narrow range holds no power of ten, so it is cut evenly."""
-    low, high = ax.get_ylim()
+    low, high = axis.get_view_interval()
     if high > 10 * low:
-        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
     else:
-        ax.yaxis.set_major_locator(MaxNLocator(nbins=6))
-    ax.yaxis.set_major_formatter(_PLAIN_NUMBERS)
-    ax.yaxis.set_minor_locator(NullLocator())
+        axis.set_major_locator(MaxNLocator(nbins=6))
+    axis.set_major_formatter(_PLAIN_NUMBERS)
+    axis.set_minor_locator(NullLocator())

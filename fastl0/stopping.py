@@ -87,6 +87,7 @@ class RateSchedule:
     Parameters
     ----------
     kind : {"constant", "invscaling", "adaptive"}
+        Any other is as "constant".
     initial : float
     power_t : float
         Exponent of "invscaling": ``initial / (samples_seen + 1) ** power_t``.

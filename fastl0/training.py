@@ -7,7 +7,7 @@ everything but the estimator, the data sets, the plots and the commands.
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,9 +17,12 @@ from fastl0 import gates, pruning
 from fastl0._kernels import RowSource
 from fastl0.epoch import Rule, train_batches
 from fastl0.kernels import ACTIVATIONS, LOGISTIC_LOSS, SOFTMAX_LOSS, SOLVERS
-from fastl0.memory import DRAWS_AHEAD, Buffers, count_parameters
+from fastl0.memory import DRAWS_AHEAD, Buffers, Layout
 from fastl0.network import Network, codes_of, fold
 from fastl0.ordering import Order, draw_keys
+from fastl0.phases import Course
+from fastl0.sizes import count_parameters
+from fastl0.steering import Steering
 from fastl0.stopping import Patience, RateSchedule, epochs_to_wait
 from fastl0.threads import Crew, Pace
 
@@ -29,9 +32,22 @@ HISTORY = ("loss", "n_units", "n_parameters", "buffer_nbytes", "batch_size", "ep
 #: Validation rows gathered and judged at a time.
 _VALIDATION_BLOCK = 1024
 
+#: Log-odds of gates that are opened anew: the lowest whose deterministic gate is 1.
+_OPEN = 2.4
+#: Deterministic gate of a unit that stays although its gate has closed.
+_AJAR = 0.1
+#: A dynamic mini-batch has at most so many times as many rows as the first one ...
+_MOST_GROWTH = 8
+#: ... and leaves at least as many mini-batches to an epoch.
+_FEWEST_BATCHES = 20
+
 #: Called after every epoch with its number (from 0), a function that freezes the network
 #: as it is, and the epoch's history entries; True stops the training.
 EpochHook = Callable[[int, Callable[[], Network], dict[str, Any]], bool | None]
+
+
+#: Called with the entries of the epochs run and the number of epochs to come; returns a size.
+SizeLeft = Callable[[list[dict[str, Any]], int], int]
 
 
 class Watcher(Protocol):
@@ -51,7 +67,8 @@ class Plan:
     activation: str
     solver: str
     alpha: float
-    batch_size: int
+    batch_size: int  # to begin with
+    dynamic_batch_size: bool
     learning_rate: str
     learning_rate_init: float
     power_t: float
@@ -65,18 +82,23 @@ class Plan:
     beta_2: float
     epsilon: float
     n_iter_no_change: int
-    lam: float
+    lam: float  # of no account with a target
+    target: int  # parameters to end with; 0 for none
+    memory_limit: int  # bytes of the buffers at most; 0 for none
+    penalty: str
+    input_price: float
+    finetune_fraction: float
     pruning: str
-    gate_inputs: bool
     prune_threshold: float
+    gate_learning_rate: str
     gate_learning_rate_init: float
     droprate_init: tuple[float, float]
     out_activation: str
 
-    def rule(self, n_samples: int, rate: float) -> Rule:
+    def rule(self, batch_size: int, n_samples: int, rate: float) -> Rule:
         """Settings of one epoch as the kernels take them."""
         return Rule(
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             activation=ACTIVATIONS[self.activation],
             loss=SOFTMAX_LOSS if self.out_activation == "softmax" else LOGISTIC_LOSS,
             solver=SOLVERS[self.solver],
@@ -97,6 +119,8 @@ class Data:
     """Rows to learn from and rows to judge by. Borrows the user's X.
 
     `rows` are the numbers of the rows to learn from; empty for all `n_rows` of them.
+    `null_loss` is the mean loss of the best prediction that looks at no input: a network that
+    does worse has collapsed.
     """
 
     x: RowSource
@@ -105,6 +129,7 @@ class Data:
     rows: NDArray[np.int32]
     validation_rows: NDArray[np.int32]
     validation_codes: NDArray[np.integer]
+    null_loss: float = math.inf
 
 
 @dataclass
@@ -144,40 +169,29 @@ class Trainer:
     Parameters
     ----------
     plan : Plan
-    widths : list of int
-        Units of every layer at the start, inputs first, outputs last.
-    n_targets : int
-        Numbers per row of encoded targets.
+    layout : Layout
+        Of the buffers to begin with.
     rng : numpy Generator
         Source of all random numbers: initial weights, shuffling, gates.
-    n_threads : int, default=1
-        Threads that may share a mini-batch. Their number changes no result.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        widths: list[int],
-        n_targets: int,
-        rng: np.random.Generator,
-        n_threads: int = 1,
-    ) -> None:
+    def __init__(self, plan: Plan, layout: Layout, rng: np.random.Generator) -> None:
         self.record = Record()
         self._rng = rng
-        self._n_features = widths[0]
-        self._n_draws = 0  # gate draws that the last epoch's tallies cover
-        self._gated = [
-            plan.pruning != "none" and (layer > 0 or plan.gate_inputs)
-            for layer in range(len(widths) - 1)
-        ]
-        self.buffers = Buffers(
-            widths,
-            plan.batch_size,
-            n_targets,
-            adam=plan.solver == "adam",
-            gated=self._gated,
-            n_threads=n_threads,
-        )
+        self._n_features = layout.widths[0]
+        self._first = replace(layout, n_threads=1)
+        self._n_draws = 0  # gate draws that the tallies cover
+        self._gated = layout.gated
+        self._steering: Steering | None = None
+        self._most = plan.target  # parameters, as far as is known by now; 0 for any number
+        self._progress, self._epoch_share = 0.0, 1.0  # of the pruning phase
+        self._has_collapsed = False  # in the last epoch
+        self._gate_factor = 1.0  # on the learning rate of the gates
+        self._price = plan.lam
+        #: What the target is, given the epochs run and how many are to come, where that
+        #: decides how much room there is for parameters.
+        self.size_left: SizeLeft | None = None
+        self.buffers = Buffers(layout)
         self._initialise(plan)
 
     def _initialise(self, plan: Plan) -> None:
@@ -194,7 +208,7 @@ class Trainer:
     def run_epoch(
         self, plan: Plan, data: Data, rate: float, crew: Crew, pace: Pace
     ) -> tuple[float, bool]:
-        """Delete what the last epoch switched off, then train on all rows once.
+        """Delete what the last epochs switched off, then train on all rows once.
 
         The mask acts from the next epoch on: a network that training leaves behind has
         been trained for an epoch at least since its last deletion.
@@ -202,7 +216,8 @@ class Trainer:
         Returns
         -------
         loss : float
-            The objective: mean loss, L2 term of the weights at the epoch's end, expected L0.
+            The objective: mean loss, and at the epoch's end L2 term and, unless there is a
+            target, expected L0.
         shrunk : bool
             Whether units were deleted.
 
@@ -212,13 +227,29 @@ class Trainer:
             If the loss or a parameter is not finite.
         """
         n_rows = data.n_rows
-        n_batches = -(-n_rows // plan.batch_size)
-        shrunk = plan.pruning == "hard" and self._n_draws > 0 and self._prune(plan)
+        n_draws = self._n_draws
+        shrunk = False
+        may_prune = plan.pruning == "hard" and self.buffers.layout.n_gates > 0
+        # A network that has lost a class shall find it again before it loses units as well.
+        may_prune &= not (plan.target and self._has_collapsed)
+        if may_prune and n_draws >= pruning.FEWEST_DRAWS:
+            shrunk, n_draws = self._shrink(self._decide(plan)), 0
+        if n_draws == 0:
+            self.buffers.forget_tallies()
         self._n_draws = 0  # an interrupted epoch leaves tallies that nothing may judge by
-        loss, penalty = self._run_batches(plan, data, rate, crew, pace)
-        self._n_draws = n_batches
+        if plan.dynamic_batch_size:
+            self._enlarge_batch(plan, n_rows)
+        batch_size = self.buffers.batch_size
+        n_batches = -(-n_rows // batch_size)
+        growth = batch_size / plan.batch_size
+        rate *= math.sqrt(growth) if plan.solver == "adam" else growth
+        loss = self._run_batches(plan, data, rate, crew, pace)
+        self._n_draws = n_draws + n_batches
+        self._has_collapsed = loss > n_rows * data.null_loss
         decay = 0.5 * plan.alpha * self.buffers.squared_norm() * n_batches / n_rows
-        objective = (loss + plan.lam / n_rows * penalty) / n_rows + decay
+        # The price of the way to a target is no setting: with it no two epochs would compare.
+        penalty = 0.0 if self._steering else self._price * self._expected_penalty(plan)
+        objective = (loss + penalty) / n_rows + decay
         # No mini-batch has seen what the last update did.
         if not (math.isfinite(objective) and self.buffers.all_finite()):
             raise self._diverged(plan)
@@ -226,67 +257,214 @@ class Trainer:
 
     def _diverged(self, plan: Plan) -> DivergedError:
         n_updates = int(self.buffers.arrays()["step"][0])
+        price = f"lam={plan.lam:g}, " if plan.lam else ""  # none was given where a size was
         return DivergedError(
             f"The training loss is not finite after {n_updates} updates. Standardise the "
             "inputs (sklearn.preprocessing.StandardScaler) or lower learning_rate_init, now "
-            f"{plan.learning_rate_init:g} (or lam={plan.lam:g}, alpha={plan.alpha:g})."
+            f"{plan.learning_rate_init:g} (or {price}alpha={plan.alpha:g})."
         )
 
-    def _run_batches(
-        self, plan: Plan, data: Data, rate: float, crew: Crew, pace: Pace
-    ) -> tuple[float, float]:
+    def _run_batches(self, plan: Plan, data: Data, rate: float, crew: Crew, pace: Pace) -> float:
+        """Train on all mini-batches; return the sum of the losses of the rows."""
         buffers = self.buffers
-        buffers.begin_epoch(pruning.prices(buffers.widths, self._gated), data.x)
+        buffers.begin_epoch(data.x)
         no_keys = np.zeros(0, np.uint64)
         order = Order(data.n_rows, data.rows, draw_keys(self._rng) if plan.shuffle else no_keys)
-        tally = np.zeros(2)
-        rule = plan.rule(data.n_rows, rate)
-        lent = (*buffers.lend(), rule, data.x.address, data.y.address, order)
+        tally = np.zeros(1)
+        lent = buffers.lend()
+        rule = plan.rule(buffers.batch_size, data.n_rows, rate)
+        growth = buffers.batch_size / plan.batch_size
+        gate_rate = rule.gate_rate * self._gate_factor * math.sqrt(growth)  # gates follow Adam
+        rule = rule._replace(gate_rate=gate_rate)
+        sources = data.x.address, data.y.address, order
 
         def help_out(seat: int) -> None:
-            train_batches(*lent, 0, buffers.draws(0), tally, crew.address, seat)
+            # The price of a parameter, which changes on the way, is the leader's business.
+            train_batches(*lent, rule, *sources, 0, buffers.draws(0), tally, crew.address, seat)
 
-        n_batches = -(-data.n_rows // plan.batch_size)
-        first = 0
+        n_batches = -(-data.n_rows // buffers.batch_size)
+        first, before = 0, 0.0
         try:
             while first < n_batches:
-                n_threads, n = pace.next(min(DRAWS_AHEAD, n_batches - first))
+                since = first % DRAWS_AHEAD
+                if since == 0:
+                    recent = (tally[0] - before) / (DRAWS_AHEAD * buffers.batch_size)
+                    has_collapsed = recent > data.null_loss if first else self._has_collapsed
+                    self._set_prices(plan, first / n_batches, has_collapsed)
+                    before = tally[0]
+                    priced = rule._replace(lam=self._price / data.n_rows)
+                n_threads, n = pace.next(min(DRAWS_AHEAD - since, n_batches - first))
                 start = time.perf_counter()
                 crew.recruit(n_threads, help_out)
                 uniforms = buffers.draws(n)
                 self._rng.random(out=uniforms, dtype=np.float32)
-                done = train_batches(*lent, first, uniforms, tally, crew.address, 0)
+                done = train_batches(
+                    *lent, priced, *sources, first, uniforms, tally, crew.address, 0
+                )
                 pace.note(n_threads, done, time.perf_counter() - start, crew.was_late)
                 if done < n:
                     raise self._diverged(plan)
                 first += n
         finally:
             crew.dismiss()
-        return float(tally[0]), float(tally[1])
+        return float(tally[0])
 
-    def _prune(self, plan: Plan) -> bool:
-        keep = self._decide(plan.prune_threshold)
+    # --- prices and sizes ------------------------------------------------------------
+
+    def _set_prices(self, plan: Plan, part: float, has_collapsed: bool) -> None:
+        """Set what units and parameters cost when `part` of an epoch is over."""
+        buffers = self.buffers
+        if not buffers.layout.n_gates:
+            return
+        if self._steering is not None:
+            progress = self._progress + part * self._epoch_share
+            if has_collapsed:
+                self._price = self._steering.pardon(progress)
+            else:
+                size = self._open_size(plan.prune_threshold)
+                self._price = self._steering.price(progress, size)
+        if part == 0.0 or plan.penalty == "size":
+            units = self._expected_units()
+            gated = buffers.layout.gated
+            buffers.set_prices(
+                pruning.prices(plan.penalty, units, buffers.widths, gated, plan.input_price)
+            )
+
+    def _expected_units(self) -> list[float]:
+        """Expected number of open units of every layer."""
+        buffers = self.buffers
+        return [
+            float(width) if a is None else float(gates.on_probability(a).sum())
+            for a, width in zip(buffers.by_set("log_odds"), buffers.widths, strict=False)
+        ] + [float(buffers.widths[-1])]
+
+    def _expected_penalty(self, plan: Plan) -> float:
+        """Return the expected L0 term, before its price."""
+        layout = self.buffers.layout
+        if not layout.n_gates:
+            return 0.0
+        return pruning.expected_penalty(
+            plan.penalty, self._expected_units(), layout.widths, layout.gated, plan.input_price
+        )
+
+    def _open_size(self, threshold: float) -> int:
+        """Parameters between units whose on-probability is above the threshold."""
+        buffers = self.buffers
+        least = gates.log_odds_of(threshold)
+        counts = [
+            width if a is None else max(1, int(np.count_nonzero(a >= least)))
+            for a, width in zip(buffers.by_set("log_odds"), buffers.widths, strict=False)
+        ]
+        return count_parameters([*counts, buffers.widths[-1]])
+
+    # --- deletions -------------------------------------------------------------------
+
+    def _shrink(self, keep: list[NDArray[np.bool_]]) -> bool:
+        """Delete units, if there are any to delete; say whether there were."""
         if all(stays.all() for stays in keep):
             return False
         self.buffers.shrink(keep)
         return True
 
-    def _decide(self, threshold: float) -> list[NDArray[np.bool_]]:
-        counts, sums = self.buffers.by_set("on_count"), self.buffers.by_set("on_sum")
-        return [
+    def _decide(self, plan: Plan) -> list[NDArray[np.bool_]]:
+        """Say which units stay, by the tallies; as many as the way to a target allows."""
+        buffers = self.buffers
+        counts, sums = buffers.by_set("on_count"), buffers.by_set("on_sum")
+        keep = [
             np.ones(width, dtype=bool)
             if count is None or total is None
-            else pruning.decide(count, total, self._n_draws, threshold)
-            for count, total, width in zip(
-                counts, sums, self.buffers.widths[:-1], strict=True
-            )
-        ]  # fmt: skip
+            else pruning.decide(count, total, self._n_draws, plan.prune_threshold)
+            for count, total, width in zip(counts, sums, buffers.widths[:-1], strict=True)
+        ]
+        if self._steering is None:
+            return keep
+        # What closes too soon is not deleted: its gates may open again.
+        size = int(self._steering.wanted(self._progress))
+        log_odds = buffers.by_set("log_odds")
+        least = pruning.cut_to_size(log_odds, buffers.widths, size, exchange=False)
+        return [flags | needed for flags, needed in zip(keep, least, strict=True)]
+
+    def settle(self, plan: Plan, n_more: int = 0) -> bool:
+        """Bring a network with gates to its target size; say whether units had to go.
+
+        Parameters
+        ----------
+        plan : Plan
+        n_more : int, default=0
+            Epochs to come.
+        """
+        buffers = self.buffers
+        if not plan.target:
+            return False
+        if self.size_left is not None and self.record.epochs:
+            left = self.size_left(self.record.epochs, n_more)
+            self._limit_size(max(left, self._smallest()))
+        if not buffers.layout.n_gates or count_parameters(buffers.widths) <= self._most:
+            return False
+        log_odds = buffers.by_set("log_odds")
+        return self._shrink(pruning.cut_to_size(log_odds, buffers.widths, self._most))
+
+    def _limit_size(self, most: int) -> None:
+        """Keep to so many parameters from now on; forget a best network that is larger."""
+        self._most = most
+        if self.record.best is not None and 0 < most < self.record.best.n_parameters:
+            self.record.best = None
+            if self.record.patience is not None:
+                self.record.patience.best_score = -math.inf
+
+    def _smallest(self) -> int:
+        """Parameters with one unit in each set that has gates before they are folded."""
+        widths = self.buffers.widths
+        ones = [1 if gated else w for w, gated in zip(widths, self._gated, strict=False)]
+        return count_parameters([*ones, widths[-1]])
+
+    def _fold_gates(self, plan: Plan, n_more: int) -> bool:
+        """Multiply the deterministic gates into the weights; delete units whose gate is 0.
+
+        Those that a target has room for stay. Returns whether units were deleted.
+        """
+        buffers = self.buffers
+        shrunk = self.settle(plan, n_more)
+        values = [
+            None if a is None else gates.deterministic_gate(a).astype(np.float32)
+            for a in buffers.by_set("log_odds")
+        ]
+        if plan.target:
+            values = [None if z is None else np.maximum(z, np.float32(_AJAR)) for z in values]
+        else:
+            keep = []
+            log_odds = buffers.by_set("log_odds")
+            for z, a, width in zip(values, log_odds, buffers.widths, strict=False):
+                if z is not None and a is not None and not z.any():
+                    z[np.argmax(a)] = _AJAR
+                keep.append(np.ones(width, bool) if z is None else z > 0)
+            log_odds.clear()
+            del a
+            shrunk = self._shrink(keep) or shrunk
+            values = [None if z is None else z[z > 0] for z in values]
+        buffers.fold_gates(values)
+        return shrunk
+
+    def _enlarge_batch(self, plan: Plan, n_rows: int) -> None:
+        """Let mini-batches grow into the memory that deleted units have left."""
+        layout = self.buffers.layout
+        limit = plan.memory_limit or self._first.nbytes
+        most = min(_MOST_GROWTH * plan.batch_size, n_rows // _FEWEST_BATCHES)
+        size = layout.batch_size
+        # Counted for one thread, as the number of threads shall change no result.
+        alone = replace(layout, n_threads=1, averaged=True)
+        while (
+            size + plan.batch_size <= most
+            and replace(alone, batch_size=size + plan.batch_size).nbytes <= limit
+        ):
+            size += plan.batch_size
+        if size > layout.batch_size:
+            self.buffers.make_room(size, layout.n_threads)
 
     def freeze(self, plan: Plan) -> Network:
         """Fold the deterministic gates in; return what is left as a plain network."""
         buffers = self.buffers
-        layers = [buffers.layer(index) for index in range(len(buffers.widths) - 1)]
-        coefs, intercepts, kept = fold(layers, buffers.by_set("log_odds"))
+        coefs, intercepts, kept = fold(buffers.best_layers(), buffers.by_set("log_odds"))
         support = np.zeros(self._n_features, dtype=bool)
         support[buffers.columns[kept]] = True
         return Network(coefs, intercepts, support, plan.activation, plan.out_activation)
@@ -308,15 +486,20 @@ class Trainer:
             plan.power_t,
         )
         schedule.end_epoch(record.samples_seen)
+        course = self._begin(plan)
         n_threads = self.buffers.n_threads
         pace = Pace(n_threads)
+        number = 0
         with Crew(n_threads) as crew:
-            for _ in range(plan.max_iter):
+            while number < course.end:
                 watcher.begin_epoch()
                 start = time.perf_counter()
-                loss, shrunk = self.run_epoch(plan, data, schedule.rate, crew, pace)
+                folded = self._enter(plan, course, number)
+                rate = schedule.rate * course.rate(number)
+                loss, shrunk = self.run_epoch(plan, data, rate, crew, pace)
+                self._average(plan, course, number)
                 entries = self._entries(plan, loss, time.perf_counter() - start, data.n_rows)
-                out_of_patience = self._judge(plan, data, patience, entries, shrunk)
+                stalled = self._judge(plan, data, patience, entries, shrunk or folded)
                 record.epochs.append(entries)
                 schedule.end_epoch(record.samples_seen)
                 stop = watcher.end_epoch(
@@ -324,11 +507,52 @@ class Trainer:
                     lambda: self.freeze(plan),
                     {name: entries[name] for name in HISTORY},
                 )
-                if stop or (out_of_patience and schedule.give_up()):
+                number += 1
+                if stop:
                     record.converged = True
                     break
-                if out_of_patience:
+                if stalled and number < course.begin and not plan.target:
+                    if schedule.give_up():
+                        record.converged = True
+                        course.finish_after(number)
                     patience.waited = 0
+        record.converged |= plan.target > 0
+
+    def _begin(self, plan: Plan) -> Course:
+        """Prepare a fit: what an earlier one has finished goes on with open gates."""
+        buffers = self.buffers
+        self._limit_size(plan.target)
+        again = buffers.layout.gated != self._gated
+        if again:
+            buffers.open_gates(self._gated, _OPEN)
+            self._n_draws = 0
+        self._steering, self._price = None, plan.lam
+        self._has_collapsed = False
+        if plan.target:
+            self._steering = Steering(count_parameters(buffers.widths), plan.target, again)
+        return Course(
+            plan.max_iter,
+            plan.finetune_fraction if any(self._gated) else 0.0,
+            all_along=plan.learning_rate == "cosine",
+            gates_as_well=plan.gate_learning_rate == "cosine",
+        )
+
+    def _enter(self, plan: Plan, course: Course, number: int) -> bool:
+        """Prepare an epoch: note how far pruning is, or end it; say whether units went."""
+        self._progress, self._epoch_share = course.progress(number), 1.0 / course.begin
+        self._gate_factor = course.gate_rate(number)
+        if number != course.begin:
+            return False
+        if self._n_draws >= pruning.FEWEST_DRAWS:
+            self._shrink(self._decide(plan))
+        self._n_draws = 0
+        return self._fold_gates(plan, course.end - number)
+
+    def _average(self, plan: Plan, course: Course, number: int) -> None:
+        """Take an epoch that finishes into the average of the weights, where that has room."""
+        layout = replace(self.buffers.layout, averaged=True)
+        if number >= course.begin and not 0 < plan.memory_limit < layout.nbytes:
+            self.buffers.average_weights(course.averaged(number))
 
     def _patience(self, plan: Plan, n_rows: int) -> Patience:
         n_epochs, noisy = plan.n_iter_no_change, plan.pruning != "none"
@@ -339,7 +563,7 @@ class Trainer:
         return patience
 
     def _entries(self, plan: Plan, loss: float, seconds: float, n_rows: int) -> dict[str, Any]:
-        widths = tuple(self.buffers.widths)
+        widths = self.buffers.widths
         before = self.record.epochs[-1]["n_units"] if self.record.epochs else None
         return {
             "loss": loss,
@@ -347,7 +571,7 @@ class Trainer:
             "n_units": before if before == widths else widths,
             "n_parameters": count_parameters(widths),
             "buffer_nbytes": self.buffers.nbytes,
-            "batch_size": plan.batch_size,
+            "batch_size": self.buffers.batch_size,
             "epoch_time": seconds,
             "score": None,
             "samples_seen": self.record.samples_seen + n_rows,
@@ -362,6 +586,8 @@ class Trainer:
         network = self.freeze(plan)
         score = entries["score"] = self._score(network, data)
         # Of equal scores the later network is the smaller one.
+        if plan.target and (self.buffers.layout.n_gates or network.n_parameters > self._most):
+            return False  # on the way down it is too large, or by chance too small
         if score >= patience.best_score:
             self.record.best = network
         return patience.note_score(score, shrunk)

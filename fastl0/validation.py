@@ -5,6 +5,8 @@ nothing of fastl0.
 """
 
 import math
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -21,6 +23,8 @@ _FLOAT32_TINY = float(np.finfo(np.float32).tiny)
 _FEW = 2**14
 #: Labels looked at in one go.
 _BLOCK = 2**16
+#: Bounds of an automatic mini-batch, and how many of them make an epoch where there are gates.
+_SMALLEST_BATCH, _LARGEST_BATCH, _ENOUGH_BATCHES = 8, 200, 50
 _READABLE = {np.dtype(code) for code in "bhilqBHILQ?fd"}
 
 
@@ -304,8 +308,243 @@ def droprates(droprate_init: Any) -> tuple[float, float]:
     return float(pair[0]), float(pair[1])
 
 
-def batch_size(batch_size: Any, n_rows: int) -> int:
-    """Check `batch_size` against the number of training rows and resolve "auto".
+_UNITS = {"B": 1} | {
+    name: base**power
+    for base, suffix in ((1000, "B"), (1024, "iB"))
+    for power, letters in ((1, "kK"), (2, "M"), (3, "G"))
+    for name in (letter + suffix for letter in letters)
+}
+
+
+def n_bytes(name: str, value: Any) -> int:
+    """Check a number of bytes and return it as an int.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter.
+    value : int or str
+        "1500", "64KiB", "0.5 MB" and the like.
+
+    Raises
+    ------
+    ValueError
+        If it is not a positive number with a unit out of B, kB, KiB, MB, MiB, GB and GiB.
+    """
+    if isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0:
+        return int(value)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
+    unit = _UNITS.get(match[2] or "B") if match and isinstance(value, str) else None
+    if match is None or unit is None or not 1 <= float(match[1]) * unit < math.inf:
+        raise ValueError(
+            f"`{name}` must be a positive number of bytes with a unit out of B, kB, KiB, MB, MiB, "
+            f'GB and GiB, got {value!r}. Write for instance "64KiB".'
+        )
+    return int(float(match[1]) * unit)
+
+
+def price_or_target(
+    lam: Any, target_size: Any, pruning: str, default_share: float
+) -> tuple[float, Any]:
+    """Settle whether a price of a parameter is given, or a size to reach.
+
+    Returns
+    -------
+    lam : float
+        0 where a size is to be reached or nothing is pruned.
+    target_size : int, float, str or None
+        None where a price is given or nothing is pruned; `default_share` where neither is.
+
+    Raises
+    ------
+    ValueError
+        If both are given, or a size where nothing is deleted.
+    """
+    if lam is not None and target_size is not None:
+        raise ValueError(
+            "`lam` and `target_size` must not both be given: one sets the price of a parameter, "
+            f"the other lets training find it, got lam={lam!r} and target_size={target_size!r}. "
+            "Leave one of them at None."
+        )
+    if target_size is not None and pruning != "hard":
+        raise ValueError(
+            f'`target_size` must be None unless pruning="hard", got {target_size!r} with '
+            f'pruning="{pruning}", which deletes nothing. Set pruning="hard".'
+        )
+    if pruning == "none":
+        return 0.0, None
+    if pruning == "soft":
+        return 0.1 if lam is None else float(lam), None
+    if lam is not None:
+        return float(lam), None
+    return 0.0, default_share if target_size is None else target_size
+
+
+def check_threshold(prune_threshold: Any, lowest: float, highest: float) -> None:
+    """Check that units can be told apart by a threshold on the way to a target size.
+
+    Parameters
+    ----------
+    prune_threshold : float
+    lowest, highest : float
+        Bounds of the on-probability of a gate.
+
+    Raises
+    ------
+    ValueError
+        If every unit would count as open, or none.
+    """
+    if not lowest < prune_threshold < highest:
+        raise ValueError(
+            f"`prune_threshold` must lie between {lowest:.3f} and {highest:.3f}, where gates are, "
+            f"to reach a target size, got {prune_threshold!r}. Use 0.5, or set a price by lam."
+        )
+
+
+def n_parameters(target_size: Any, full: int, smallest: int, overhead: Callable[[str], int]) -> int:
+    """Check `target_size` and return it as a number of parameters.
+
+    Parameters
+    ----------
+    target_size : int, float or str
+        Parameters, share of `full`, or bytes of the saved model.
+    full, smallest : int
+        Parameters to begin with, and with one unit in each layer that can shrink.
+    overhead : callable
+        Given a size in bytes, returns the bytes of a model that is saved with this
+        `target_size`, beside its parameters of four bytes each.
+
+    Raises
+    ------
+    ValueError
+        If the size is of no known kind, larger than the network or too small.
+    """
+    bounds = f"{smallest} to {full} parameters"
+    if isinstance(target_size, str):
+        found = (n_bytes("target_size", target_size) - overhead(target_size)) // 4
+        if not smallest <= found <= full:
+            least, most = (_bytes_of(n, overhead) for n in (smallest, full))
+            bounds = f"{least} to {most} bytes"
+    elif isinstance(target_size, Integral) and not isinstance(target_size, bool):
+        found = int(target_size)
+    elif isinstance(target_size, Real) and not isinstance(target_size, bool):
+        share = float(target_size)
+        if not 0.0 < share <= 1.0:
+            raise ValueError(
+                f"`target_size` as a float must be a share of the {full} parameters in (0, 1], "
+                f"got {target_size!r}. Give an int for a number of parameters."
+            )
+        found = int(share * full)
+        # Rounded up: what the error names has to do.
+        bounds = f"{min(1.0, math.floor(1e6 * smallest / full + 1) / 1e6):.6g} to 1"
+    else:
+        raise ValueError(
+            "`target_size` must be an int (parameters), a float in (0, 1] (share of them) or a "
+            f'str (bytes of the saved model, as "64KiB"), got {target_size!r}. Write for instance '
+            "0.1."
+        )
+    if not smallest <= found <= full:
+        what = "at least one unit in each layer" if found < smallest else "no larger than it is"
+        raise ValueError(
+            f"`target_size` must leave the network {what}, got {target_size!r}. Give {bounds}, or "
+            "change hidden_layer_sizes."
+        )
+    return found
+
+
+def _bytes_of(n_parameters: int, overhead: Callable[[str], int]) -> int:
+    """Fewest bytes that are room for so many parameters, when they are given as the size."""
+    found, before = 4 * n_parameters, 0
+    while found > before:  # more digits, or more frames, may take more bytes
+        before, found = found, max(found, 4 * n_parameters + overhead(f"{found} B"))
+    return found
+
+
+def check_share(name: str, value: Any) -> None:
+    """Check a share of the rows.
+
+    Raises
+    ------
+    ValueError
+        If it is not a number in (0, 1).
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0.0 < float(value) < 1.0:
+        raise ValueError(f"`{name}` must be a share of the rows in (0, 1), got {value!r}. Use 0.1.")
+
+
+def path_settings(estimator: Any) -> None:
+    """Check that the settings of an estimator leave its size to a path.
+
+    Raises
+    ------
+    ValueError
+        If a price is given, or nothing is deleted.
+    """
+    if estimator.lam is not None:
+        raise ValueError(
+            "`estimator` must leave the price of a parameter to the target sizes, got "
+            f"lam={estimator.lam!r}. Set lam=None."
+        )
+    if estimator.pruning != "hard":
+        raise ValueError(
+            '`estimator` must delete units (pruning="hard") to come to smaller sizes, got '
+            f'pruning="{estimator.pruning}". Set pruning="hard".'
+        )
+
+
+def listed_sizes(target_sizes: Any) -> list[Any] | None:
+    """Check that `target_sizes` is a sequence and return it as a list of plain values.
+
+    Raises
+    ------
+    ValueError
+        If it is empty or no sequence.
+    """
+    if target_sizes is None:
+        return None
+    is_list = np.iterable(target_sizes) and not isinstance(target_sizes, str)
+    sizes = list(target_sizes) if is_list else []
+    if not sizes:
+        raise ValueError(
+            "`target_sizes` must be a list of one size or more, got "
+            f"{target_sizes!r}. Write for instance [0.3, 0.1], or leave it at None for shares "
+            "from 0.5 to 0.01."
+        )
+    return [size.item() if isinstance(size, np.generic) else size for size in sizes]
+
+
+def check_different(sizes: Sequence[tuple[Any, int]]) -> None:
+    """Check that no two (size, number of parameters) of `target_sizes` are the same.
+
+    Raises
+    ------
+    ValueError
+        If two are.
+    """
+    seen: dict[int, Any] = {}
+    for size, n in sizes:
+        if n in seen:
+            raise ValueError(
+                f"`target_sizes` must differ, got {seen[n]!r} and {size!r}, which both are {n} "
+                "parameters. Drop one of them."
+            )
+        seen[n] = size
+
+
+def budget_too_small(budget: Any, smallest: int) -> ValueError:
+    """Make the error for a `memory_budget` that nothing fits into."""
+    return ValueError(
+        f"`memory_budget` must hold the training buffers, {smallest} bytes at least for this "
+        f"network with the smallest mini-batch and one thread, got {budget!r}. Give as much, or "
+        "fewer units in hidden_layer_sizes."
+    )
+
+
+def batch_size(batch_size: Any, n_rows: int, gated: bool) -> int:
+    """Check `batch_size` against the number of training rows; resolve "auto" and "dynamic".
+
+    Gates are drawn once for each mini-batch: where there are gates an epoch shall have enough
+    of them.
 
     Raises
     ------
@@ -313,7 +552,8 @@ def batch_size(batch_size: Any, n_rows: int) -> int:
         If it is larger than the number of training rows.
     """
     if isinstance(batch_size, str):
-        return min(200, n_rows)
+        most = max(_SMALLEST_BATCH, n_rows // _ENOUGH_BATCHES) if gated else n_rows
+        return min(_LARGEST_BATCH, most, n_rows)
     if batch_size > n_rows:
         raise ValueError(
             f"`batch_size` must be at most the {n_rows} training rows, got {batch_size}. Use a "

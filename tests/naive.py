@@ -4,6 +4,7 @@ Imports nothing of fastl0. Functions that share a name with a kernel take the sa
 overwrite the same ones, but call activations and losses by name and use float64.
 """
 
+import itertools
 import math
 from dataclasses import dataclass, field
 
@@ -13,6 +14,8 @@ from scipy.special import expit, softmax
 GAMMA, ZETA, BETA = -0.1, 1.1, 2 / 3
 C = -BETA * math.log(-GAMMA / ZETA)
 LIMIT = 4.605
+#: Mini-batches after which prices follow the network.
+PRICED_EVERY = 32
 
 
 # --- one kernel each -----------------------------------------------------------------
@@ -163,23 +166,56 @@ def forward(network, X, gates):
     return hidden, before
 
 
-def penalty(network):
-    """Expected number of weights: on-probabilities times the weights that leave each unit."""
+def expected_units(network):
+    """Units of every layer that are open on average, inputs first, outputs last."""
     pairs = zip(network.weights, network.log_odds, strict=True)
-    return sum(expit(a + C).sum() * w.shape[1] for w, a in pairs if a is not None)
+    units = [len(w) if a is None else expit(a + C).sum() for w, a in pairs]
+    return [*units, len(network.biases[-1])]
 
 
-def objective(network, X, targets, uniforms, alpha, lam):
-    """Mean loss, L2 term of the mini-batch and lam times the expected number of weights."""
+def penalty(network, kind="fan_out", surcharge=1.0):
+    """Expected size of the network.
+
+    "fan_out": on-probabilities times the weights that leave each unit. "size": the weights and
+    biases of open units, with a surcharge on those of the first layer if inputs carry gates.
+    """
+    units = expected_units(network)
+    if kind == "fan_out":
+        sets = zip(units[:-1], network.weights, network.log_odds, strict=True)
+        return sum(n * w.shape[1] for n, w, a in sets if a is not None)
+    weights = [fan_in * fan_out for fan_in, fan_out in itertools.pairwise(units)]
+    if network.log_odds[0] is not None:
+        weights[0] *= surcharge
+    return sum(weights) + sum(units[1:])
+
+
+def prices(network, kind="fan_out", surcharge=1.0):
+    """What a unit costs, for each set of units that enter a layer.
+
+    "fan_out": the weights that leave it. "size": those between it and the open units on both
+    sides, and its bias; the surcharge is on inputs, not on the units that they feed.
+    """
+    if kind == "fan_out":
+        return [float(w.shape[1]) for w in network.weights]
+    units = expected_units(network)
+    layers = range(1, len(network.weights))
+    return [surcharge * units[1], *(units[k - 1] + 1 + units[k + 1] for k in layers)]
+
+
+def objective(network, X, targets, uniforms, alpha, lam, kind="fan_out", surcharge=1.0):
+    """Mean loss, L2 term of the mini-batch and lam times the expected size."""
     gates, _ = draw(network, uniforms)
     outputs, losses = forward(network, X, gates)[1][-1], np.empty(len(X))
     output_loss_(network.loss, outputs, 0.0, targets, 1 / len(X), losses)
     squares = sum(np.sum(w**2) for w in network.weights)
-    return (losses.sum() + alpha / 2 * squares) / len(X) + lam * penalty(network)
+    return (losses.sum() + alpha / 2 * squares) / len(X) + lam * penalty(network, kind, surcharge)
 
 
-def backward(network, X, targets, uniforms, lam=0.0):
-    """Sum of the losses, and gradients of mean loss + lam * penalty in the order of `arrays`."""
+def backward(network, X, targets, uniforms, lam=0.0, by_set=None):
+    """Sum of the losses, and gradients of mean loss + lam * penalty in the order of `arrays`.
+
+    `by_set` holds the prices of units, for each set that enters a layer; needed with lam.
+    """
     gates, slopes = draw(network, uniforms)
     hidden, before = forward(network, X, gates)
     delta, losses = before[-1].copy(), np.empty(len(X))
@@ -193,7 +229,9 @@ def backward(network, X, targets, uniforms, lam=0.0):
         if a is not None:
             by_gate = np.sum(by_gated * hidden[layer], axis=0)
             pi = expit(a + C)
-            log_odds[layer] = slopes[layer] * by_gate + lam * weights.shape[1] * pi * (1 - pi)
+            log_odds[layer] = slopes[layer] * by_gate
+            if lam:
+                log_odds[layer] += lam * by_set[layer] * pi * (1 - pi)
         if layer > 0:
             derivative = DERIVATIVES[network.activation](before[layer - 1])
             delta = by_gated * gates[layer] * derivative
@@ -226,6 +264,8 @@ class Settings:
     epsilon: float = 1e-8
     alpha: float = 0.0
     lam: float = 0.0  # per row of data
+    penalty: str = "fan_out"
+    input_price: float = 1.0
 
 
 @dataclass
@@ -235,7 +275,6 @@ class State:
     network: Network
     steps: int = 0
     loss: float = 0.0
-    penalty: float = 0.0
     first: list = field(default_factory=list)
     second: list = field(default_factory=list)
     gradients: list = field(default_factory=list)
@@ -259,10 +298,11 @@ def train(state, X, targets, batch_size, uniforms, settings):
         gates, _ = draw(network, draws)
         nearest = distance_to_kinks(network, X[rows], draws)
         state.distance_to_kinks = min(state.distance_to_kinks, nearest)
-        loss, state.gradients = backward(network, X[rows], targets[rows], draws, s.lam)
+        if step % PRICED_EVERY == 0:
+            by_set = prices(network, s.penalty, s.input_price)
+        loss, state.gradients = backward(network, X[rows], targets[rows], draws, s.lam, by_set)
         state.steps += 1
         state.loss += loss
-        state.penalty += penalty(network) * n_rows
         pairs = list(zip(gates, network.log_odds, strict=True))
         state.on_count += np.concatenate([[], *(z > 0 for z, a in pairs if a is not None)])
         state.on_sum += np.concatenate([[], *(expit(a + C) for _, a in pairs if a is not None)])
@@ -308,4 +348,4 @@ def shrink(state, keep):
 
     state.first, state.second = kept(state.first), kept(state.second)
     state.network = network.like(kept(network.arrays()))
-    state.loss, state.penalty, state.on_count, state.on_sum = 0.0, 0.0, 0.0, 0.0
+    state.loss, state.on_count, state.on_sum = 0.0, 0.0, 0.0

@@ -1,7 +1,7 @@
 """Small random problems, and the same network in the real buffers and in the naive reference."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import naive
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from fastl0._kernels import RowSource
 from fastl0.epoch import Rule, train_batches
 from fastl0.kernels import ACTIVATIONS, LOGISTIC_LOSS, SOFTMAX_LOSS, SOLVERS
-from fastl0.memory import Buffers
+from fastl0.memory import Buffers, Layout
 from fastl0.ordering import Order
 from fastl0.pruning import prices
 
@@ -124,17 +124,26 @@ def off_kinks(widths, *args, settings, margin=1e-4, **keywords):
 # --- the same in real buffers --------------------------------------------------------
 
 
-def buffers_of(problem, solver="adam", n_threads=1):
-    buffers = Buffers(
-        problem.widths,
-        problem.batch_size,
-        problem.targets.shape[1],
-        adam=solver == "adam",
-        gated=problem.gated,
+def layout_of(problem, solver="adam", n_threads=1):
+    return Layout(
+        widths=tuple(problem.widths),
+        batch_size=problem.batch_size,
+        n_targets=problem.targets.shape[1],
+        n_moments=2 if solver == "adam" else 1,
+        gated=tuple(problem.gated),
         n_threads=n_threads,
     )
+
+
+def buffers_of(problem, settings=None, n_threads=1):
+    """Buffers with the parameters of a problem, its prices set once and for all."""
+    settings = settings or naive.Settings()
+    buffers = Buffers(layout_of(problem, settings.solver, n_threads))
     fill(buffers, problem)
-    buffers.begin_epoch(prices(buffers.widths, problem.gated), RowSource(problem.X))
+    buffers.begin_epoch(RowSource(problem.X))
+    units = naive.expected_units(problem.network)
+    of_units = prices(settings.penalty, units, buffers.widths, problem.gated, settings.input_price)
+    buffers.set_prices(of_units)
     return buffers
 
 
@@ -187,8 +196,8 @@ def as_they_come(n_rows):
 
 
 def run(buffers, problem, settings, X=None):
-    """Train `buffers` on all mini-batches of `problem`; return the tally of loss and penalty."""
-    tally = np.zeros(2)
+    """Train `buffers` on all mini-batches of `problem`; return the sum of the losses."""
+    tally = np.zeros(1)
     x = RowSource(problem.X if X is None else X)
     y = RowSource(problem.targets)
     done = train_batches(
@@ -205,7 +214,7 @@ def run(buffers, problem, settings, X=None):
     )
     if done < len(problem.uniforms):
         raise NotFiniteError
-    return tally
+    return tally[0]
 
 
 def n_active(buffers):
@@ -213,17 +222,17 @@ def n_active(buffers):
     return buffers.arrays()["n_active"][:-1].tolist()
 
 
-def one_step_gradients(problem, lam=0.0):
+def one_step_gradients(problem, settings):
     """Every gradient of the first mini-batch, at full size, in the order of `arrays`.
 
     Plain gradient descent at rate 1 leaves minus the gradient as velocity.
     """
-    buffers = buffers_of(problem, "sgd")
-    settings = naive.Settings("sgd", rate=1.0, momentum=0.0, nesterov=False, lam=lam)
-    tally = run(buffers, problem, settings)
+    settings = replace(settings, solver="sgd", rate=1.0, momentum=0.0, nesterov=False)
+    buffers = buffers_of(problem, settings)
+    loss = run(buffers, problem, settings)
     n_weights = 2 * len(problem.network.weights)
     found = per_parameter(buffers, "first", "gate_gradient")
-    return tally, [-a for a in found[:n_weights]] + found[n_weights:], n_active(buffers)
+    return loss, [-a for a in found[:n_weights]] + found[n_weights:], n_active(buffers)
 
 
 def assert_close(found, expected, tolerance, floor=1e-6):

@@ -29,15 +29,28 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 #: Prunes the digits strongly within a few dozen epochs.
 EAGER = {
+    "hidden_layer_sizes": (100,),
     "max_iter": 60,
     "batch_size": 50,
     "learning_rate_init": 0.003,
     "lam": 0.3,
+    "penalty": "fan_out",
+    "finetune_fraction": 0.0,
     "gate_learning_rate_init": 0.03,
     "random_state": 0,
 }
-#: Learns the digits within a few dozen epochs.
-QUICK = {"max_iter": 60, "batch_size": 50, "learning_rate_init": 0.003, "random_state": 0}
+eagerly = pytest.mark.usefixtures("decided_each_epoch")
+#: Learns the digits within a few dozen epochs, and prunes little.
+QUICK = {
+    "hidden_layer_sizes": (100,),
+    "max_iter": 60,
+    "batch_size": 50,
+    "learning_rate_init": 0.003,
+    "lam": 0.1,
+    "penalty": "fan_out",
+    "finetune_fraction": 0.0,
+    "random_state": 0,
+}
 
 
 def same_network(a, b):
@@ -61,19 +74,21 @@ def test_scikit_learn_checks(estimator, check):
 
 def test_shared_parameters_have_the_defaults_of_mlpclassifier():
     ours, theirs = HardL0MLPClassifier().get_params(), MLPClassifier().get_params()
-    shared = set(ours) & set(theirs)
-    assert len(shared) >= 22
+    shared = set(ours) & set(theirs) - {"hidden_layer_sizes"}
+    assert len(shared) >= 21
     assert {name: ours[name] for name in shared} == {name: theirs[name] for name in shared}
 
 
+@eagerly
 def test_hard_pruning_leaves_a_small_accurate_network(digits):
     clf = HardL0MLPClassifier(**EAGER).fit(*digits)
     assert clf.n_parameters_ < 0.5 * 7510
     assert clf.score(*digits) > 0.95
 
 
+@eagerly
 def test_attributes_agree_with_each_other(digits):
-    clf = HardL0MLPClassifier((30, 20), **EAGER).fit(*digits)
+    clf = HardL0MLPClassifier(**EAGER | {"hidden_layer_sizes": (30, 20)}).fit(*digits)
     inputs, *hidden, outputs = clf.n_units_
     assert [c.shape for c in clf.coefs_] == list(
         zip((inputs, *hidden), (*hidden, outputs), strict=True)
@@ -89,6 +104,7 @@ def test_attributes_agree_with_each_other(digits):
     assert clf.t_ == clf.n_iter_ * 600
 
 
+@eagerly
 def test_history_has_one_entry_an_epoch(digits):
     clf = HardL0MLPClassifier(**EAGER).fit(*digits)
     wanted = {"loss", "n_units", "n_parameters", "buffer_nbytes", "batch_size", "epoch_time"}
@@ -100,6 +116,7 @@ def test_history_has_one_entry_an_epoch(digits):
     assert clf.history_["n_units"][-1] == clf.n_units_
 
 
+@eagerly
 def test_hard_shrinks_monotonically_from_the_full_network(digits):
     history = HardL0MLPClassifier(**EAGER).fit(*digits).history_
     assert history["n_units"][0] == (64, 100, 10)
@@ -109,6 +126,7 @@ def test_hard_shrinks_monotonically_from_the_full_network(digits):
     assert history["buffer_nbytes"][-1] < 0.7 * history["buffer_nbytes"][0]
 
 
+@eagerly
 def test_soft_never_resizes_and_leaves_out_closed_units_at_the_end(digits):
     clf = HardL0MLPClassifier(pruning="soft", **EAGER).fit(*digits)
     assert set(clf.history_["n_units"]) == {(64, 100, 10)}
@@ -123,12 +141,14 @@ def test_none_is_a_plain_network(digits):
     assert clf.score(*digits) > 0.97
 
 
+@eagerly
 def test_inputs_without_gates_all_stay(digits):
     clf = HardL0MLPClassifier(gate_inputs=False, **EAGER).fit(*digits)
     assert clf.support_.all()
     assert clf.n_units_[1] < 100
 
 
+@eagerly
 def test_a_larger_lam_leaves_a_smaller_network(digits):
     sizes = [
         clone(HardL0MLPClassifier(**EAGER)).set_params(lam=lam).fit(*digits).n_parameters_
@@ -137,15 +157,19 @@ def test_a_larger_lam_leaves_a_smaller_network(digits):
     assert sizes[0] > sizes[1] > sizes[2]
 
 
+@eagerly
 def test_no_layer_ever_empties(digits):
-    clf = HardL0MLPClassifier((10, 10), max_iter=60, lam=1e6, gate_learning_rate_init=1.0)
+    clf = HardL0MLPClassifier(
+        (10, 10), max_iter=60, lam=1e6, gate_learning_rate_init=1.0, finetune_fraction=0.0
+    )
     clf.fit(*digits)
     assert clf.n_units_ == (1, 1, 1, 10)
     assert np.isfinite(clf.predict_proba(digits[0])).all()
 
 
+@eagerly
 def test_without_hidden_layers_it_is_logistic_regression_with_feature_selection(digits):
-    clf = HardL0MLPClassifier((), **EAGER).fit(*digits)
+    clf = HardL0MLPClassifier(**EAGER | {"hidden_layer_sizes": ()}).fit(*digits)
     assert clf.n_units_[1:] == (10,)
     assert clf.n_units_[0] < 64
     assert clf.score(*digits) > 0.9
@@ -175,6 +199,7 @@ def test_pickle_takes_about_four_bytes_a_parameter(digits):
     assert same_network(pickle.loads(pickle.dumps(clf)), clf)
 
 
+@eagerly
 def test_a_fitted_classifier_holds_no_training_state(digits):
     clf = HardL0MLPClassifier(**EAGER).fit(*digits)
     assert not hasattr(clf, "_warm_state")
@@ -200,7 +225,7 @@ warnings.simplefilter("ignore")
 from sklearn.datasets import load_digits
 from fastl0 import HardL0MLPClassifier
 X, y = load_digits(return_X_y=True)
-clf = HardL0MLPClassifier((40, 30), batch_size=64, max_iter=30, lam=1.0, random_state=7).fit(X, y)
+clf = HardL0MLPClassifier((40, 30), max_iter=30, {settings} random_state=7).fit(X, y)
 digest = hashlib.sha256()
 for array in [*clf.coefs_, *clf.intercepts_, clf.support_]:
     digest.update(array.tobytes())
@@ -208,10 +233,14 @@ print(digest.hexdigest(), clf.n_units_)
 """
 
 
-def test_the_same_seed_gives_the_same_bits_in_another_process():
+@pytest.mark.parametrize(
+    "settings", ["lam=1.0, batch_size=16,", 'target_size=0.2, batch_size="dynamic",']
+)
+def test_the_same_seed_gives_the_same_bits_in_another_process(settings):
+    code = FINGERPRINT.format(settings=settings)
     runs = [
         subprocess.run(
-            [sys.executable, "-c", FINGERPRINT], check=True, capture_output=True, text=True
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True
         ).stdout
         for _ in range(2)
     ]
@@ -253,6 +282,7 @@ def layouts(X, folder):
     }
 
 
+@eagerly
 def test_every_layout_of_the_same_numbers_gives_the_same_model(digits, tmp_path):
     X, y = (digits[0] * 16).astype(np.float32), digits[1]
     settings = EAGER | {"max_iter": 12, "gate_learning_rate_init": 0.1}
@@ -296,6 +326,23 @@ def test_binary_string_labels(digits):
     assert clf.score(X, y) > 0.95
 
 
+PROBLEMS = {
+    "digits": lambda X, y: (X, y),
+    "strings": lambda X, y: (X, np.array([f"class {k}" for k in y])),
+    "binary": lambda X, y: (X, y > 4),
+    "labels": lambda X, y: (X, np.eye(10, dtype=int)[y]),
+    "names": lambda X, y: (pd.DataFrame(X, columns=[f"pixel{k}" for k in range(64)]), y),
+}
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_the_defaults_learn(digits, problem):
+    X, y = PROBLEMS[problem](*digits)
+    clf = HardL0MLPClassifier(random_state=0).fit(X, y)
+    assert clf.n_iter_ == 200
+    assert clf.score(X, y) > 0.95
+
+
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_matrix])
 def test_multilabel_targets(container):
     X, Y = make_multilabel_classification(n_samples=300, n_features=10, random_state=0)
@@ -312,7 +359,7 @@ def test_multilabel_targets(container):
 def test_more_than_256_classes():
     X = np.tile(np.eye(300, dtype=np.float32), (3, 1))
     y = np.tile(np.arange(300) * 10, 3)
-    clf = HardL0MLPClassifier((50,), pruning="none", **QUICK).fit(X, y)
+    clf = HardL0MLPClassifier(**QUICK | {"hidden_layer_sizes": (50,), "pruning": "none"}).fit(X, y)
     assert clf.score(X, y) > 0.99
 
 
@@ -363,7 +410,15 @@ def test_grid_search_over_lam_in_two_processes(digits):
 
 def test_max_iter_warns_that_it_came_first(digits):
     with pytest.warns(ConvergenceWarning, match="max_iter=3 epochs"):
-        HardL0MLPClassifier(max_iter=3).fit(*digits)
+        HardL0MLPClassifier(max_iter=3, lam=0.1).fit(*digits)
+
+
+@pytest.mark.parametrize("target", [{}, {"target_size": 0.5}])
+def test_with_a_target_all_epochs_are_run_without_a_warning(digits, target):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf = HardL0MLPClassifier(max_iter=13, tol=10.0, n_iter_no_change=1, **target).fit(*digits)
+    assert clf.n_iter_ == 13
 
 
 def test_a_stalled_loss_stops_without_a_warning(digits):
@@ -374,8 +429,9 @@ def test_a_stalled_loss_stops_without_a_warning(digits):
 
 
 def test_early_stopping_keeps_the_best_network(digits):
+    settings = {"lam": 0.1, "penalty": "fan_out", "finetune_fraction": 0.0, "random_state": 0}
     clf = HardL0MLPClassifier(
-        early_stopping=True, max_iter=100, random_state=0, validation_fraction=0.2
+        100, early_stopping=True, max_iter=100, validation_fraction=0.2, **settings
     ).fit(*digits)
     assert len(clf.validation_scores_) == clf.n_iter_
     assert clf.best_validation_score_ == max(clf.validation_scores_)
@@ -383,6 +439,7 @@ def test_early_stopping_keeps_the_best_network(digits):
     assert clf.score(*digits) > 0.9
 
 
+@eagerly
 def test_warm_start_goes_on_bit_for_bit(digits):
     whole = HardL0MLPClassifier(**EAGER | {"max_iter": 20}).fit(*digits)
     parts = HardL0MLPClassifier(**EAGER | {"max_iter": 10}, warm_start=True)
@@ -451,6 +508,7 @@ def test_ctrl_c_keeps_what_the_finished_epochs_trained(digits):
     assert clf.predict(digits[0]).shape == (600,)
 
 
+@eagerly
 def test_an_epoch_hook_can_stop_training(digits):
     seen = []
 
@@ -483,6 +541,17 @@ Y4 = np.array([0, 1, 0, 1])
     [
         ({"lam": -1}, r"'lam'.*\[0.*Got -1"),
         ({"lam": np.nan}, "'lam'"),
+        ({"lam": 0.1, "target_size": 0.5}, "`lam` and `target_size` must not both.*lam=0.1.*Leave"),
+        ({"target_size": 0.5, "pruning": "soft"}, '`target_size`.*"hard".*got 0.5.*Set pruning'),
+        ({"target_size": "ten"}, "`target_size` must be a positive number of bytes.*'ten'.*Write"),
+        ({"target_size": [5]}, "'target_size'"),
+        ({"memory_budget": "1 TB"}, "`memory_budget` must be a positive number.*'1 TB'.*Write"),
+        ({"memory_budget": 0.5}, "'memory_budget'"),
+        ({"memory_budget": 100}, "`memory_budget` must hold .* bytes at least.*got 100. Give"),
+        ({"penalty": "L1"}, "'penalty'.*'fan_out'.*Got 'L1'"),
+        ({"input_price": -1}, "'input_price'"),
+        ({"finetune_fraction": 1.0}, "'finetune_fraction'"),
+        ({"batch_size": "huge"}, "'batch_size'"),
         ({"pruning": "magnitude"}, r"'pruning'.*'hard'.*Got 'magnitude'"),
         ({"hidden_layer_sizes": (300, 0)}, r"hidden_layer_sizes.*>= 1.*\(300, 0\).*Drop"),
         ({"hidden_layer_sizes": (3, 2.5)}, r"hidden_layer_sizes.*\(3, 2.5\)"),
@@ -549,6 +618,15 @@ def test_a_diverging_loss_names_the_remedy_and_leaves_nothing_half_done(digits, 
         assert same_network(clf.fit(X, y), before.fit(X, y))
 
 
+@pytest.mark.parametrize("settings", [{"lam": 0.3}, {"target_size": 0.5}, {"pruning": "none"}])
+def test_a_diverging_loss_blames_a_price_only_where_one_was_given(digits, settings):
+    X, y = digits
+    with pytest.raises(ValueError, match="not finite") as caught:
+        HardL0MLPClassifier(max_iter=3, **settings).fit(X * np.float32(1e30), y)
+    assert ("lam=0.3, alpha" in str(caught.value)) == ("lam" in settings)
+    assert "lam=0," not in str(caught.value)
+
+
 @pytest.mark.parametrize("max_iter", range(1, 9))
 def test_a_network_that_is_not_finite_is_never_returned(digits, max_iter):
     X, y = digits[0] * np.float32(1000), digits[1]
@@ -566,6 +644,7 @@ def test_a_network_that_is_not_finite_is_never_returned(digits, max_iter):
             assert all(np.isfinite(coef).all() for coef in clf.coefs_)
 
 
+@eagerly
 @pytest.mark.parametrize("watch", [sys.setprofile, sys.settrace])
 def test_buffers_shrink_under_a_profiler_and_a_debugger(digits, watch):
     getter = {sys.setprofile: sys.getprofile, sys.settrace: sys.gettrace}[watch]
@@ -585,7 +664,7 @@ def test_numpy_scalars_as_parameters_compile_nothing_anew(digits):
     n_compiled = len(train_batches.signatures)
     names = ("lam", "alpha", "tol", "learning_rate_init", "epsilon", "momentum", "beta_1")
     defaults = HardL0MLPClassifier().get_params()
-    settings = {name: np.float32(defaults[name]) for name in names}
+    settings = {name: np.float32({**defaults, "lam": 0.1}[name]) for name in names}
     HardL0MLPClassifier(max_iter=np.int16(1), nesterovs_momentum=np.bool_(True), **settings).fit(
         *digits
     )
@@ -609,7 +688,7 @@ def test_kernels_compile_without_a_folder_for_their_cache(tmp_path):
 
 
 def test_warnings_point_at_the_line_that_called_fit(digits):
-    clf = HardL0MLPClassifier(max_iter=2)
+    clf = HardL0MLPClassifier(max_iter=2, lam=0.1)
     with pytest.warns(ConvergenceWarning) as caught:
         clf.fit(*digits)
     assert caught[0].filename == __file__

@@ -10,15 +10,10 @@ X_TRAIN, Y_TRAIN, X_TEST, Y_TEST = stand_in.mnist()
 
 
 @pytest.fixture
-def quick(monkeypatch):
+def quick(monkeypatch, classifier):
     """Swap the estimator and the digits for stand-ins."""
-    monkeypatch.setattr("fastl0.HardL0MLPClassifier", stand_in.Classifier, raising=False)
-    monkeypatch.setattr(stand_in.Classifier, "seen", [])
     data = (np.float32(X_TRAIN / 255), Y_TRAIN, np.float32(X_TEST / 255), Y_TEST)
     monkeypatch.setattr(demo, "_digits", lambda seed: data)
-    trial.compile_kernels.cache_clear()
-    yield
-    trial.compile_kernels.cache_clear()
 
 
 def run(*options):

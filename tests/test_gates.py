@@ -14,6 +14,17 @@ def test_on_probabilities_are_those_of_the_table(log_odds, probability):
     assert gates.on_probability([log_odds])[0] == pytest.approx(probability, abs=5e-4)
 
 
+@pytest.mark.parametrize("probability", [1e-6, 0.047, 0.5, 0.9, 1 - 1e-9])
+def test_log_odds_of_a_probability_have_that_probability(probability):
+    log_odds = gates.log_odds_of(probability)
+    assert gates.on_probability([log_odds])[0] == pytest.approx(probability, rel=1e-9)
+
+
+def test_certainty_has_infinite_log_odds():
+    assert gates.log_odds_of(0.0) == -np.inf
+    assert gates.log_odds_of(1.0) == np.inf
+
+
 def test_shift_is_minus_beta_log_of_minus_gamma_over_zeta():
     assert pytest.approx(1.598597, abs=1e-6) == gates.SHIFT
     assert (gates.GAMMA, gates.ZETA, gates.BETA) == (-0.1, 1.1, 2 / 3)

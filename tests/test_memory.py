@@ -1,18 +1,23 @@
 """The owner of training memory: what it holds, what it says it holds, and that it lets go."""
 
+import copy
 import gc
 import tracemalloc
 import types
+from dataclasses import replace
 
 import naive
 import numpy as np
 import pytest
 import small
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fastl0 import HardL0MLPClassifier, fitting, training
 from fastl0._kernels import RowSource
-from fastl0.memory import DRAWS_AHEAD, Buffers, count_parameters
+from fastl0.memory import DRAWS_AHEAD, Buffers, Layout, fit_into
 from fastl0.products import OVERHANG, TILE_COLUMNS, TILE_ROWS, padded
+from fastl0.sizes import count_parameters
 
 WIDTHS = [(1, 1), (7, 1), (5, 3), (13, 11, 7), (17, 1, 13, 5)]
 GATED = [(True, True), (False, True), (False, False)]
@@ -22,14 +27,19 @@ GATED = [(True, True), (False, True), (False, False)]
 SHAPE = ("columns", "lit", "step", "lit_pause", "target_columns", "widths", "gate_start")
 
 
-def buffers_with_numbers(widths, gates=(True, True), batch_size=4, *, adam=True):
-    """Buffers in which every entry of every array is another number, and whether gated."""
-    gated = [gates[min(layer, 1)] for layer in range(len(widths) - 1)]
-    buffers = Buffers(widths, batch_size, 2, adam=adam, gated=gated)
+def laid_out(widths, gates=(True, True), batch_size=4, n_moments=2, **changes):
+    """A layout with gates on inputs and on hidden units as told."""
+    gated = tuple(gates[min(layer, 1)] for layer in range(len(widths) - 1))
+    return Layout(tuple(widths), batch_size, 2, n_moments, gated, **changes)
+
+
+def buffers_with_numbers(*arguments, **keywords):
+    """Buffers in which every entry of every array is another number."""
+    buffers = Buffers(laid_out(*arguments, **keywords))
     for number, (name, array) in enumerate(buffers.arrays().items()):
         if name not in SHAPE:
             array[...] = np.arange(array.size).reshape(array.shape) + 1000 * number
-    return buffers, gated
+    return buffers
 
 
 def random_keep(widths, seed=0, share=0.6):
@@ -43,21 +53,19 @@ def random_keep(widths, seed=0, share=0.6):
 # --- sizes ---------------------------------------------------------------------------
 
 
-def test_parameters_are_counted_with_biases():
-    assert count_parameters([784, 300, 100, 10]) == 266_610
-    assert count_parameters([3, 1]) == 4
-
-
-@pytest.mark.parametrize("adam", [True, False])
+@pytest.mark.parametrize("n_moments", [0, 1, 2])
 @pytest.mark.parametrize("gates", GATED)
 @pytest.mark.parametrize("widths", WIDTHS, ids=str)
-def test_arrays_have_the_sizes_that_training_needs(widths, gates, adam):
-    buffers, gated = buffers_with_numbers(widths, gates, batch_size=5, adam=adam)
+def test_arrays_have_the_sizes_that_training_needs(widths, gates, n_moments):
+    buffers = buffers_with_numbers(widths, gates, batch_size=5, n_moments=n_moments)
     arrays = buffers.arrays()
     n = count_parameters(widths) + OVERHANG
+    gated = buffers.layout.gated
     n_gates = sum(w for w, g in zip(widths[:-1], gated, strict=True) if g)
-    assert [arrays[name].size for name in ("theta", "first")] == [n] * 2
-    assert arrays["second"].size == (n if adam else 0)
+    assert arrays["theta"].size == n
+    assert arrays["first"].size == (n if n_moments > 0 else 0)
+    assert arrays["second"].size == (n if n_moments > 1 else 0)
+    assert arrays["average"].size == 0
     assert arrays["log_odds"].size == arrays["on_count"].size == n_gates
     assert arrays["values"].size == 5 * sum(padded(w) for w in widths)
     assert arrays["deltas"].size == 5 * sum(padded(w) for w in widths[1:-1])
@@ -69,11 +77,57 @@ def test_arrays_have_the_sizes_that_training_needs(widths, gates, adam):
     assert buffers.nbytes == sum(a.nbytes for a in arrays.values())
 
 
+def changed(buffers, rng):
+    """Change the size of buffers in one of the ways there are."""
+    layout = buffers.layout
+    way = rng.integers(6)
+    if way == 0:
+        buffers.shrink(random_keep(layout.widths, seed=int(rng.integers(2**31))))
+    elif way == 1:
+        buffers.make_room(int(rng.integers(1, 9)), int(rng.integers(1, 4)))
+    elif way == 2:
+        pairs = zip(layout.widths, layout.gated, strict=False)
+        buffers.fold_gates([np.ones(w, np.float32) if g else None for w, g in pairs])
+    elif way == 3:
+        buffers.open_gates([bool(flag) for flag in rng.integers(2, size=len(layout.gated))], 1.0)
+    elif way == 4:
+        buffers.average_weights(0.5)
+    else:
+        buffers.forget_average()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_layout_tells_the_bytes_of_buffers_after_any_changes(seed):
+    rng = np.random.default_rng(seed)
+    widths = tuple(int(w) for w in rng.integers(1, 40, rng.integers(2, 6)))
+    buffers = Buffers(
+        laid_out(
+            widths,
+            GATED[seed % 3],
+            batch_size=int(rng.integers(1, 9)),
+            n_moments=int(rng.integers(3)),
+            n_threads=int(rng.integers(1, 4)),
+            averaged=bool(rng.integers(2)),
+        )
+    )
+    for _ in range(12):
+        arrays = buffers.arrays()
+        assert buffers.whole
+        assert buffers.layout.nbytes == buffers.nbytes == sum(a.nbytes for a in arrays.values())
+        fresh = Buffers(buffers.layout).arrays()
+        assert {n: (a.shape, a.dtype) for n, a in arrays.items()} == {
+            n: (a.shape, a.dtype) for n, a in fresh.items()
+        }
+        np.testing.assert_array_equal(arrays["widths"], buffers.widths)
+        np.testing.assert_array_equal(arrays["gate_start"], buffers.gate_starts())
+        del arrays, fresh
+        changed(buffers, rng)
+
+
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
 def test_every_thread_has_its_own_marks_and_scratch(n_threads):
     one, several = (
-        Buffers((13, 11, 7), 5, 2, adam=True, gated=(True, True), n_threads=n).arrays()
-        for n in (1, n_threads)
+        Buffers(laid_out((13, 11, 7), batch_size=5, n_threads=n)).arrays() for n in (1, n_threads)
     )
     for name in one:
         if name in ("lit", "scratch"):
@@ -88,7 +142,7 @@ def test_every_thread_has_its_own_marks_and_scratch(n_threads):
 @pytest.mark.parametrize("n_threads", [1, 3])
 @pytest.mark.parametrize("gates", GATED)
 def test_addresses_of_all_arrays_are_lent_with_the_shape_they_have(gates, n_threads):
-    buffers = Buffers((13, 11, 7), 4, 2, adam=True, gated=gates, n_threads=n_threads)
+    buffers = Buffers(laid_out((13, 11, 7), gates, n_threads=n_threads))
     for keep in (None, random_keep((13, 11, 7))):
         if keep:
             buffers.shrink(keep)
@@ -102,17 +156,19 @@ def test_addresses_of_all_arrays_are_lent_with_the_shape_they_have(gates, n_thre
             "n_scratch": arrays["scratch"].shape[1],
         }
         assert lent == {name: arrays[name].ctypes.data for name in lent}
-        assert set(arrays) - set(lent) == {"draws"}
+        assert set(arrays) - set(lent) == {"draws", "average"}
         np.testing.assert_array_equal(arrays["widths"], widths)
         starts = {(True, True): [0, widths[0]], (False, True): [-1, 0], (False, False): [-1, -1]}
         np.testing.assert_array_equal(arrays["gate_start"], starts[gates])
 
 
-def test_an_epoch_begins_with_its_prices_and_without_tallies():
-    buffers, _ = buffers_with_numbers((3, 2, 4))
+def test_an_epoch_begins_where_x_lies_with_its_prices_and_without_tallies():
+    buffers = buffers_with_numbers((3, 2, 4))
     before = {name: a.copy() for name, a in buffers.arrays().items()}
     source = RowSource(np.zeros((7, 3), np.float32))
-    buffers.begin_epoch(np.array([2, 2, 2, 4, 4], np.float32), source)
+    buffers.begin_epoch(source)
+    buffers.set_prices(np.array([2, 2, 2, 4, 4], np.float32))
+    buffers.forget_tallies()
     after = buffers.arrays()
     marks = np.zeros(3, np.int32)
     n_marks = source.landmarks(np.arange(3, dtype=np.int32), marks)
@@ -126,7 +182,7 @@ def test_an_epoch_begins_with_its_prices_and_without_tallies():
 
 
 def test_layers_and_sets_are_views_in_the_documented_layout():
-    buffers, _ = buffers_with_numbers((3, 2, 4))
+    buffers = buffers_with_numbers((3, 2, 4))
     theta = buffers.arrays()["theta"]
     for layer, (weights, bias) in enumerate(
         small.split(theta, (3, 2, 4))[k : k + 2] for k in (0, 2)
@@ -140,7 +196,7 @@ def test_layers_and_sets_are_views_in_the_documented_layout():
 
 
 def test_squared_norm_is_that_of_the_weights_without_biases():
-    buffers, _ = buffers_with_numbers((3, 2, 4))
+    buffers = buffers_with_numbers((3, 2, 4))
     weights = small.split(buffers.arrays()["theta"].astype(float), (3, 2, 4))[::2]
     assert buffers.squared_norm() == pytest.approx(sum((w**2).sum() for w in weights))
 
@@ -148,20 +204,23 @@ def test_squared_norm_is_that_of_the_weights_without_biases():
 # --- shrinking -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("adam", [True, False])
+@pytest.mark.parametrize("averaged", [True, False])
+@pytest.mark.parametrize("n_moments", [1, 2])
 @pytest.mark.parametrize("gates", GATED)
 @pytest.mark.parametrize("widths", WIDTHS, ids=str)
-def test_shrinking_keeps_the_right_numbers_and_cuts_every_array(widths, gates, adam):
-    buffers, gated = buffers_with_numbers(widths, gates, adam=adam)
+def test_shrinking_keeps_the_right_numbers_and_cuts_every_array(widths, gates, n_moments, averaged):
+    buffers = buffers_with_numbers(widths, gates, n_moments=n_moments, averaged=averaged)
+    gated = buffers.layout.gated
     before = {name: a.copy() for name, a in buffers.arrays().items()}
     keep = random_keep(widths)
     buffers.shrink(keep)
     after = buffers.arrays()
-    kept = [*(int(k.sum()) for k in keep), widths[-1]]
+    kept = (*(int(k.sum()) for k in keep), widths[-1])
     assert buffers.widths == kept
     assert buffers.whole
     every = [*keep, np.ones(widths[-1], dtype=bool)]
-    for name in ("theta", "first", *(["second"] if adam else [])):
+    optional = {"second": n_moments == 2, "average": averaged}
+    for name in ("theta", "first", *(name for name, there in optional.items() if there)):
         packed = naive.pack_weights(before[name], widths, every)
         np.testing.assert_array_equal(after[name][:-OVERHANG], packed)
         np.testing.assert_array_equal(after[name][-OVERHANG:], np.zeros(OVERHANG))
@@ -171,7 +230,7 @@ def test_shrinking_keeps_the_right_numbers_and_cuts_every_array(widths, gates, a
     for name in ("log_odds", "gate_first", "gate_second", "price", "on_count", "on_sum"):
         np.testing.assert_array_equal(after[name], before[name][flags])
     np.testing.assert_array_equal(after["columns"], np.flatnonzero(keep[0]))
-    fresh = Buffers(kept, 4, 2, adam=adam, gated=gated).arrays()
+    fresh = Buffers(laid_out(kept, gates, n_moments=n_moments, averaged=averaged)).arrays()
     assert {n: (a.shape, a.dtype) for n, a in after.items()} == {
         n: (a.shape, a.dtype) for n, a in fresh.items()
     }
@@ -179,7 +238,7 @@ def test_shrinking_keeps_the_right_numbers_and_cuts_every_array(widths, gates, a
 
 def test_shrinking_twice_is_shrinking_once_by_both():
     widths = (17, 13, 11, 5)
-    twice, once = (buffers_with_numbers(widths)[0] for _ in range(2))
+    twice, once = (buffers_with_numbers(widths) for _ in range(2))
     first = random_keep(widths, seed=1)
     second = random_keep([int(k.sum()) for k in first] + [5], seed=2)
     twice.shrink(first)
@@ -193,7 +252,7 @@ def test_shrinking_twice_is_shrinking_once_by_both():
 
 
 def test_every_array_owns_its_memory_and_stays_where_it_is_known():
-    buffers, _ = buffers_with_numbers((13, 11, 7))
+    buffers = buffers_with_numbers((13, 11, 7))
     before = {name: id(a) for name, a in buffers.arrays().items()}
     buffers.shrink(random_keep((13, 11, 7)))
     after = buffers.arrays()
@@ -217,8 +276,8 @@ HOLDERS = {
 @pytest.mark.parametrize("holder", HOLDERS)
 def test_a_view_that_somebody_holds_keeps_its_memory_and_nothing_else(holder):
     keep = random_keep((13, 11, 7))
-    buffers, _ = buffers_with_numbers((13, 11, 7))
-    free, _ = buffers_with_numbers((13, 11, 7))
+    buffers = buffers_with_numbers((13, 11, 7))
+    free = buffers_with_numbers((13, 11, 7))
     held = HOLDERS[holder](buffers)
     addresses = {name: a.__array_interface__["data"][0] for name, a in buffers.arrays().items()}
     buffers.shrink(keep)
@@ -237,16 +296,201 @@ def test_a_view_that_somebody_holds_keeps_its_memory_and_nothing_else(holder):
 
 @pytest.mark.parametrize("batch_size", [1, 4, 9])
 def test_another_batch_size_changes_the_mini_batch_only(batch_size):
-    buffers, gated = buffers_with_numbers((13, 11, 7))
+    buffers = buffers_with_numbers((13, 11, 7))
     before = {name: a.copy() for name, a in buffers.arrays().items()}
     buffers.make_room(batch_size, 1)
-    fresh = Buffers((13, 11, 7), batch_size, 2, adam=True, gated=gated).arrays()
+    fresh = Buffers(laid_out((13, 11, 7), batch_size=batch_size)).arrays()
     for name, array in buffers.arrays().items():
         assert array.shape == fresh[name].shape
         if name not in ("values", "deltas", "targets", "losses", "rows"):
             np.testing.assert_array_equal(array, before[name])
     assert buffers.batch_size == batch_size
     assert buffers.whole
+
+
+# --- a budget ------------------------------------------------------------------------
+
+
+@st.composite
+def wishes(draw):
+    """A layout that is wished for, and the fewest rows of its mini-batches."""
+    widths = draw(st.lists(st.integers(1, 60), min_size=2, max_size=5))
+    batch_size = draw(st.integers(1, 300))
+    wished = laid_out(
+        widths,
+        draw(st.sampled_from(GATED)),
+        batch_size=batch_size,
+        n_moments=draw(st.integers(1, 2)),
+        n_threads=draw(st.integers(1, 8)),
+    )
+    return wished, min(draw(st.integers(1, 20)), batch_size)
+
+
+@given(wishes(), st.floats(0.1, 1.2))
+def test_what_fits_into_a_budget_is_as_much_as_fits(wish, share):
+    """No layout of more rows, threads or moments does, in the order in which they are given up."""
+    wished, fewest = wish
+    budget = int(share * wished.nbytes)
+    found = fit_into(wished, budget, fewest)
+    smallest = replace(wished, batch_size=fewest, n_threads=1, n_moments=1)
+    if found is None:
+        assert smallest.nbytes > budget
+        return
+    assert found.nbytes <= budget
+    unchanged = ("widths", "n_targets", "gated", "averaged")
+    assert all(getattr(found, name) == getattr(wished, name) for name in unchanged)
+    assert fewest <= found.batch_size <= wished.batch_size
+    assert 1 <= found.n_threads <= wished.n_threads
+    assert 1 <= found.n_moments <= wished.n_moments
+    one = replace(found, n_threads=1)
+    # The number of threads changes nothing that decides about the network.
+    assert fit_into(replace(wished, n_threads=1), budget, fewest) == one
+    if found.batch_size < wished.batch_size:
+        assert replace(one, batch_size=found.batch_size + 1).nbytes > budget
+    if found.n_threads < wished.n_threads:
+        assert replace(found, n_threads=found.n_threads + 1).nbytes > budget
+    if found.n_moments < wished.n_moments:
+        assert replace(smallest, n_moments=wished.n_moments).nbytes > budget
+
+
+@given(wishes())
+def test_the_whole_fits_into_its_own_bytes_and_the_smallest_into_no_less(wish):
+    wished, fewest = wish
+    assert fit_into(wished, wished.nbytes, fewest) == wished
+    smallest = replace(wished, batch_size=fewest, n_threads=1, n_moments=1)
+    assert fit_into(wished, smallest.nbytes, fewest) == smallest
+    assert fit_into(wished, smallest.nbytes - 1, fewest) is None
+
+
+# --- gates and averages --------------------------------------------------------------
+
+
+def deterministic(buffers):
+    """Gates of the deterministic network, in float32; None where there are none."""
+    return [
+        None if a is None else np.clip(1.2 * naive.sigmoid(a) - 0.1, 0, 1).astype(np.float32)
+        for a in buffers.by_set("log_odds")
+    ]
+
+
+def logits(buffers, gates, X):
+    layers = [buffers.layer(index) for index in range(len(buffers.widths) - 1)]
+    network = naive.Network(*zip(*layers, strict=True), gates)
+    gates = [np.ones(len(w)) if z is None else z for (w, _), z in zip(layers, gates, strict=True)]
+    return naive.forward(network, X, gates)[1][-1]
+
+
+@pytest.mark.parametrize("n_moments", [0, 1, 2])
+@pytest.mark.parametrize("gated", [(True, True, True), (False, True, True), (False, False, True)])
+def test_folding_leaves_the_deterministic_network_as_it_was(gated, n_moments):
+    problem = small.problem((13, 11, 7, 3), gated=gated, closed=0)
+    buffers = Buffers(replace(small.layout_of(problem), n_moments=n_moments))
+    small.fill(buffers, problem)
+    rng = np.random.default_rng(0)
+    moments = {name: buffers.arrays()[name] for name in ("first", "second")}
+    for array in moments.values():
+        array[:] = rng.uniform(0.1, 1.0, array.size)
+    before = {
+        name: small.split(array.copy(), buffers.widths)
+        for name, array in moments.items()
+        if array.size
+    }
+    biases = [buffers.layer(k)[1].copy() for k in range(3)]
+    gates = deterministic(buffers)
+    assert all(z is None or (z.min() > 0 and z.min() < 1) for z in gates)
+    expected = logits(buffers, gates, problem.X)
+    del moments, array
+    buffers.fold_gates(gates)
+    assert buffers.layout.gated == (False,) * 3
+    assert buffers.by_set("log_odds") == [None] * 3
+    assert buffers.layout.n_gates == buffers.arrays()["draws"].size == 0
+    np.testing.assert_allclose(
+        logits(buffers, [None] * 3, problem.X), expected, rtol=1e-4, atol=1e-5
+    )
+    for power, (name, arrays) in enumerate(before.items(), start=1):
+        for k, z in enumerate(gates):
+            weights, bias = buffers.layer(k, name)
+            scale = 1.0 if z is None else z[:, None].astype(float) ** power
+            np.testing.assert_allclose(weights, arrays[2 * k] / scale, rtol=1e-5)
+            np.testing.assert_array_equal(bias, arrays[2 * k + 1])
+    for k, bias in enumerate(biases):
+        np.testing.assert_array_equal(buffers.layer(k)[1], bias)
+
+
+def test_a_step_after_folding_is_that_of_weights_which_always_were_such():
+    """Adam on w' = z * w, its moments divided by z and z squared."""
+    problem = small.problem((5, 3), gated=(False,), n_rows=4, batch_size=4, dark=0)
+    settings = naive.Settings(epsilon=1e-12)
+    z = np.linspace(0.25, 1.0, 5).astype(np.float32)
+    gated = small.problem((5, 3), closed=None, n_rows=4, batch_size=4, dark=0)
+    folded = Buffers(small.layout_of(gated))
+    small.fill(folded, gated)
+    always = small.buffers_of(problem)
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(0, 0.1, (5, 3)), rng.uniform(0.1, 1.0, (5, 3))
+    weights = rng.normal(size=(5, 3))
+    for buffers, scale in ((folded, z[:, None].astype(float)), (always, np.ones((5, 1)))):
+        # The gradient by w is z times that by w'.
+        buffers.layer(0)[0][:] = weights / scale
+        buffers.layer(0, "first")[0][:] = first * scale
+        buffers.layer(0, "second")[0][:] = second * scale**2
+        buffers.layer(0)[1][:] = 0.0
+    folded.fold_gates([z])
+    folded.begin_epoch(RowSource(problem.X))
+    for buffers in (folded, always):
+        small.run(buffers, problem, settings)
+    for name in ("theta", "first", "second"):
+        small.assert_close([folded.arrays()[name]], [always.arrays()[name]], 1e-5)
+
+
+def test_opened_gates_all_begin_alike_and_leave_the_weights_alone():
+    buffers = buffers_with_numbers((13, 11, 7))
+    before = {n: buffers.arrays()[n].copy() for n in ("theta", "first", "second", "columns")}
+    buffers.fold_gates([np.ones(13, np.float32), np.ones(11, np.float32)])
+    buffers.open_gates((False, True), 2.4)
+    assert buffers.layout == laid_out((13, 11, 7), (False, True))
+    arrays = buffers.arrays()
+    np.testing.assert_array_equal(arrays["log_odds"], np.full(11, 2.4, np.float32))
+    for name in ("gate_first", "gate_second", "on_count", "on_sum"):
+        np.testing.assert_array_equal(arrays[name], np.zeros(11))
+    for name, array in before.items():
+        np.testing.assert_array_equal(arrays[name], array)
+
+
+@pytest.mark.parametrize("widths", [(3, 2), (300, 100, 10)], ids=str)  # below and above one block
+def test_weights_are_averaged_from_the_first_time_on(widths):
+    buffers = buffers_with_numbers(widths)
+    rng = np.random.default_rng(0)
+    expected, nbytes = None, buffers.nbytes
+    for share in (0.1, 0.5, 0.25):
+        theta = rng.normal(size=buffers.arrays()["theta"].size).astype(np.float32)
+        buffers.arrays()["theta"][:] = theta
+        buffers.average_weights(share)
+        expected = (
+            theta.astype(float) if expected is None else (1 - share) * expected + share * theta
+        )
+        np.testing.assert_array_equal(buffers.arrays()["theta"], theta)
+        np.testing.assert_allclose(buffers.arrays()["average"], expected, rtol=0, atol=1e-6)
+    assert buffers.nbytes == nbytes + buffers.arrays()["theta"].nbytes
+    best = [array.ravel() for layer in buffers.best_layers() for array in layer]
+    np.testing.assert_array_equal(
+        np.concatenate(best), buffers.arrays()["average"][: count_parameters(widths)]
+    )
+    del best
+    buffers.forget_average()
+    assert buffers.nbytes == nbytes
+    for k, layer in enumerate(buffers.best_layers()):
+        for found, own in zip(layer, buffers.layer(k), strict=True):
+            assert np.shares_memory(found, own)
+
+
+def test_a_copy_of_buffers_is_a_copy_of_all_of_them():
+    buffers = buffers_with_numbers((13, 11, 7), averaged=True)
+    twin = copy.deepcopy(buffers)
+    assert twin.layout == buffers.layout
+    twin.shrink(random_keep((13, 11, 7)))
+    assert buffers.widths == (13, 11, 7)
+    assert buffers.layout.nbytes == buffers.nbytes > twin.nbytes == twin.layout.nbytes
 
 
 # --- what a training really occupies -------------------------------------------------
@@ -308,6 +552,8 @@ def shrinking(n_epochs=8, **changes):
         "random_state": 0,
         "gate_learning_rate_init": 0.3,
         "lam": 0.05,
+        "penalty": "fan_out",
+        "finetune_fraction": 0.0,
     }
     return HardL0MLPClassifier(**{**settings, **changes})
 
@@ -319,6 +565,17 @@ def X_y():
     return X, np.argmax(X[:, :3], axis=1)
 
 
+#: Down to a size, then a last phase without gates and with an average of the weights.
+TO_A_SIZE = {
+    "lam": None,
+    "target_size": 0.1,
+    "finetune_fraction": 0.5,
+    "penalty": "size",
+    "max_iter": 12,
+}
+
+
+@pytest.mark.usefixtures("decided_each_epoch")
 @pytest.mark.filterwarnings("ignore:Training stopped at max_iter")
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_traced_memory_falls_as_the_reported_bytes_fall(X_y, solver, monkeypatch):
@@ -345,47 +602,57 @@ def test_traced_memory_falls_as_the_reported_bytes_fall(X_y, solver, monkeypatch
     assert 0 <= traced[0] - start - reported[0] < 100_000
 
 
+@pytest.mark.usefixtures("decided_each_epoch")
 @pytest.mark.filterwarnings("ignore:Training stopped at max_iter")
+@pytest.mark.parametrize("changes", [{}, TO_A_SIZE], ids=["by price", "to a size"])
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_a_trainer_holds_the_reported_bytes_and_no_other_array(X_y, trainers, early_stopping):
+def test_a_trainer_holds_the_reported_bytes_and_no_other_array(
+    X_y, trainers, early_stopping, changes
+):
     n_compared = 0
 
     def compare(epoch, freeze, entries):
         nonlocal n_compared
         (trainer,) = trainers
         aside = {id(a) for a in arrays_reachable_from(trainer._rng)}  # the generator's state
-        if early_stopping:  # keeps the best network, folded: the product, not the training
-            best = trainer.record.best
+        best = trainer.record.best
+        if best is not None:  # the best network so far, folded: the product, not the training
+            assert early_stopping
             aside |= {id(a) for a in [*best.coefs, *best.intercepts, best.support]}
         found = [a for a in arrays_reachable_from(trainer) if id(a) not in aside]
         assert sum(a.nbytes for a in found) == entries["buffer_nbytes"]
         n_compared += 1
 
-    shrinking(early_stopping=early_stopping)._fit(*X_y, compare)
-    assert n_compared == 8
+    model = shrinking(early_stopping=early_stopping, **changes)._fit(*X_y, compare)
+    assert n_compared == model.n_iter_ == (12 if changes else 8)
+    assert model.history_["buffer_nbytes"][-1] < model.history_["buffer_nbytes"][0]
 
 
+@pytest.mark.usefixtures("decided_each_epoch")
 @pytest.mark.filterwarnings("ignore:Training stopped at max_iter")
-def test_between_epochs_nobody_holds_a_view_of_a_buffer(X_y, trainers):
+@pytest.mark.parametrize("changes", [{}, TO_A_SIZE], ids=["by price", "to a size"])
+def test_between_epochs_nobody_holds_a_view_of_a_buffer(X_y, trainers, changes):
     seen = []
 
     def look(epoch, freeze, entries):
         freeze()
         seen.append(entries["n_units"])
-        if epoch == 2:
+        if epoch == (11 if changes else 2):
             own = {id(a) for a in trainers[0].buffers.arrays().values()}
             everybody = arrays_of_the_process()
             assert own <= {id(a) for a in everybody}
             views = [a for a in everybody if id(a) not in own and id(memory_behind(a)) in own]
             assert views == []
 
-    shrinking(3)._fit(*X_y, look)
-    assert seen[2] < seen[0]
+    shrinking(**{"n_epochs": 3} | changes)._fit(*X_y, look)
+    assert seen[-1] < seen[0]
 
 
+@pytest.mark.usefixtures("decided_each_epoch")
 @pytest.mark.filterwarnings("ignore:Training stopped at max_iter")
-def test_a_fitted_classifier_holds_its_network_and_no_training_buffer(X_y):
-    model = shrinking(3)._fit(*X_y)
+@pytest.mark.parametrize("changes", [{"max_iter": 3}, TO_A_SIZE], ids=["by price", "to a size"])
+def test_a_fitted_classifier_holds_its_network_and_no_training_buffer(X_y, changes):
+    model = shrinking(**changes)._fit(*X_y)
     held = sum(a.nbytes for a in arrays_reachable_from(model))
     product = [*model.coefs_, *model.intercepts_, model.support_, model.classes_]
     assert held == sum(a.nbytes for a in product)

@@ -17,7 +17,8 @@ pytestmark = [
 def test_mnist_is_learned_while_the_network_shrinks():
     mnist = load_mnist(os.environ["FASTL0_DATA"])
     X_train, X_test = (X / np.float32(255) for X in (mnist.X_train, mnist.X_test))
-    clf = HardL0MLPClassifier((100,), batch_size=128, max_iter=4, random_state=0)
+    settings = {"lam": 0.1, "penalty": "fan_out", "finetune_fraction": 0.0}
+    clf = HardL0MLPClassifier((100,), batch_size=128, max_iter=4, random_state=0, **settings)
     clf.fit(X_train, mnist.y_train)
     assert clf.score(X_test, mnist.y_test) > 0.95
     history = clf.history_

@@ -8,6 +8,7 @@ an epsilon of 1e-3 keeps it smooth (the default is tested on the kernel alone).
 
 import copy
 import itertools
+from dataclasses import replace
 
 import naive
 import numpy as np
@@ -27,24 +28,32 @@ GATES = {"everywhere": (True, True, True), "hidden": (False, True, True), "none"
 ADAM = naive.Settings("adam", epsilon=1e-3, alpha=0.3, lam=0.002)
 SGD = naive.Settings("sgd", nesterov=False, epsilon=1e-3, alpha=0.3, lam=0.002)
 NESTEROV = naive.Settings("sgd", nesterov=True, epsilon=1e-3, alpha=0.3, lam=0.002)
-SETTINGS = {"adam": ADAM, "sgd": SGD, "nesterov": NESTEROV}
+#: Kinds of penalty, and the factor on the price of inputs.
+PENALTIES = {
+    "fan_out": {"penalty": "fan_out"},
+    "size": {"penalty": "size", "input_price": 1.0},
+    "dear_inputs": {"penalty": "size", "input_price": 3.0},
+}
+PRICED_BY_SIZE = replace(ADAM, **PENALTIES["dear_inputs"])
+SETTINGS = {"adam": ADAM, "sgd": SGD, "nesterov": NESTEROV, "adam_by_size": PRICED_BY_SIZE}
 ODD_WIDTHS = [(1, 1), (1, 2), (13, 1), (1, 11, 2), (31, 1, 3), (19, 7, 1, 5), (23, 17, 11, 13, 2)]
 ONE_STEP = naive.Settings("sgd", lam=0.01)
 
 
-def assert_gradients_agree(problem, state):
-    tally, found, active = small.one_step_gradients(problem, ONE_STEP.lam)
+def assert_gradients_agree(problem, state, settings=ONE_STEP):
+    loss, found, active = small.one_step_gradients(problem, settings)
     small.assert_close(found, state.gradients, GRADIENTS)
-    np.testing.assert_allclose(tally, [state.loss, state.penalty], rtol=1e-5)
+    np.testing.assert_allclose(loss, state.loss, rtol=1e-5)
     return active
 
 
 # --- the reference itself ------------------------------------------------------------
 
 
+@pytest.mark.parametrize("penalty", ["fan_out", "size"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("outputs", OUTPUTS)
-def test_gradients_of_the_reference_are_central_differences(activation, outputs):
+def test_gradients_of_the_reference_are_central_differences(activation, outputs, penalty):
     loss, n_outputs = OUTPUTS[outputs]
     problem, _ = small.off_kinks(
         (5, 4, 3, n_outputs),
@@ -57,7 +66,10 @@ def test_gradients_of_the_reference_are_central_differences(activation, outputs)
         margin=1e-3,
     )
     network, lam, step = problem.network, 0.05, 1e-5
-    _, gradients = naive.backward(network, problem.X, problem.targets, problem.uniforms[0], lam)
+    by_set = naive.prices(network, penalty)
+    _, gradients = naive.backward(
+        network, problem.X, problem.targets, problem.uniforms[0], lam, by_set
+    )
     arrays = network.arrays()
     differences = [np.zeros_like(a) for a in arrays]
     for number, array in enumerate(arrays):
@@ -74,6 +86,7 @@ def test_gradients_of_the_reference_are_central_differences(activation, outputs)
                         problem.uniforms[0],
                         0.0,
                         lam,
+                        penalty,
                     )
                 )
             differences[number][place] = (sides[1] - sides[0]) / (2 * step)
@@ -103,11 +116,13 @@ def test_weight_decay_of_the_reference_is_a_central_difference():
 # --- gradients -----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("gates", GATES)
 @pytest.mark.parametrize("outputs", OUTPUTS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_loss_and_every_gradient_agree(activation, outputs, gates):
+def test_loss_and_every_gradient_agree(activation, outputs, gates, penalty):
     loss, n_outputs = OUTPUTS[outputs]
+    settings = replace(ONE_STEP, **PENALTIES[penalty])
     problem, state = small.off_kinks(
         (23, 17, 11, n_outputs),
         activation,
@@ -115,10 +130,10 @@ def test_loss_and_every_gradient_agree(activation, outputs, gates):
         gated=GATES[gates],
         n_rows=13,
         batch_size=13,
-        settings=ONE_STEP,
+        settings=settings,
     )
     assert all(np.any(g) for g in state.gradients)
-    assert_gradients_agree(problem, state)
+    assert_gradients_agree(problem, state, settings)
 
 
 @pytest.mark.parametrize("widths", ODD_WIDTHS, ids=str)
@@ -193,8 +208,8 @@ def test_gradients_agree_on_an_all_black_mini_batch():
 
 
 def assert_runs_agree(problem, state, settings, X=None):
-    buffers = small.buffers_of(problem, settings.solver)
-    tally = small.run(buffers, problem, settings, X)
+    buffers = small.buffers_of(problem, settings)
+    loss = small.run(buffers, problem, settings, X)
     n_weights = 2 * len(problem.network.weights)
     small.assert_close(small.parameters(buffers), state.network.arrays(), TEN_STEPS)
     first = small.per_parameter(buffers, "first", "gate_first")
@@ -203,7 +218,7 @@ def assert_runs_agree(problem, state, settings, X=None):
     if settings.solver == "adam":
         second = small.per_parameter(buffers, "second", "gate_second")
     small.assert_close(second, state.second[len(first) - len(second) :], TEN_STEPS)
-    np.testing.assert_allclose(tally, [state.loss, state.penalty], rtol=TEN_STEPS)
+    np.testing.assert_allclose(loss, state.loss, rtol=TEN_STEPS)
     arrays = buffers.arrays()
     np.testing.assert_array_equal(arrays["on_count"], state.on_count)
     np.testing.assert_allclose(arrays["on_sum"], state.on_sum, rtol=1e-5)
@@ -309,6 +324,7 @@ def plan(problem, settings, **changes):
         "solver": settings.solver,
         "alpha": settings.alpha,
         "batch_size": problem.batch_size,
+        "dynamic_batch_size": False,
         "learning_rate": "constant",
         "learning_rate_init": settings.rate,
         "power_t": 0.5,
@@ -323,9 +339,14 @@ def plan(problem, settings, **changes):
         "epsilon": settings.epsilon,
         "n_iter_no_change": 5,
         "lam": settings.lam * len(problem.X),
+        "target": 0,
+        "memory_limit": 0,
+        "penalty": settings.penalty,
+        "input_price": settings.input_price,
+        "finetune_fraction": 0.0,
         "pruning": "soft",
-        "gate_inputs": problem.gated[0],
         "prune_threshold": 0.5,
+        "gate_learning_rate": "constant",
         "gate_learning_rate_init": settings.gate_rate,
         "droprate_init": (0.2, 0.5),
         "out_activation": problem.network.loss,
@@ -346,9 +367,11 @@ def run_epoch(trainer, planned, data, rate):
         return trainer.run_epoch(planned, data, rate, crew, Pace(1))
 
 
+@pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("pruning", ["soft", "hard", "none"])
 @pytest.mark.parametrize("gate_inputs", [True, False])
-def test_an_epoch_agrees_and_returns_the_objective(pruning, gate_inputs):
+def test_an_epoch_agrees_and_returns_the_objective(pruning, gate_inputs, penalty):
+    settings = replace(ADAM, **PENALTIES[penalty])
     gated = (gate_inputs and pruning != "none", pruning != "none")
     problem, _ = small.off_kinks(
         (7, 5, 2),
@@ -356,26 +379,28 @@ def test_an_epoch_agrees_and_returns_the_objective(pruning, gate_inputs):
         closed=0.2,
         n_rows=2 * DRAWS_AHEAD + 7,
         batch_size=2,
-        settings=ADAM,
+        settings=settings,
         margin=3e-5,
     )
-    planned = plan(problem, ADAM, pruning=pruning, gate_inputs=gate_inputs)
-    trainer = Trainer(planned, problem.widths, 1, np.random.default_rng(0))
+    planned = plan(problem, settings, pruning=pruning)
+    trainer = Trainer(planned, small.layout_of(problem), np.random.default_rng(0))
     small.fill(trainer.buffers, problem)
     trainer._rng = Uniforms(problem.uniforms)
     upside_down = np.arange(len(problem.X))[::-1]
     problem.X, problem.targets = problem.X[::-1].copy(), problem.targets[::-1].copy()
-    state = small.trained(problem, ADAM)
+    state = small.trained(problem, settings)
     assert state.distance_to_kinks > 1e-5
     problem.X, problem.targets = problem.X[::-1].copy(), problem.targets[::-1].copy()
-    loss, shrunk = run_epoch(trainer, planned, data(problem, upside_down), ADAM.rate)
+    loss, shrunk = run_epoch(trainer, planned, data(problem, upside_down), settings.rate)
     assert not shrunk
     assert trainer._rng.dealt == len(problem.uniforms) > DRAWS_AHEAD
     small.assert_close(small.parameters(trainer.buffers), state.network.arrays(), TEN_STEPS)
     n_rows = len(problem.X)
     squares = sum(np.sum(w**2) for w in state.network.weights)
-    decay = ADAM.alpha / 2 * squares * len(problem.uniforms) / n_rows
-    expected = (state.loss + ADAM.lam * state.penalty) / n_rows + decay
+    decay = settings.alpha / 2 * squares * len(problem.uniforms) / n_rows
+    size = naive.penalty(state.network, settings.penalty, settings.input_price)
+    size = size if any(gated) else 0.0
+    expected = state.loss / n_rows + settings.lam * size + decay
     np.testing.assert_allclose(loss, expected, rtol=TEN_STEPS)
 
 
@@ -390,9 +415,12 @@ def hard_run(seed, settings, n_epochs=4):
             keep, start = [], 0
             for a in state.network.log_odds:
                 stop = start + len(a)
-                below = np.maximum(state.on_count, state.on_sum)[start:stop] < 0.5 * len(tables[0])
-                assert not below.all()
-                keep.append(~below)
+                on_sum = state.on_sum[start:stop]
+                stays = np.maximum(state.on_count[start:stop], on_sum) >= 0.5 * len(tables[0])
+                n_least = len(a) - len(a) // 2
+                if stays.sum() < n_least:
+                    stays[np.argsort(-on_sum, kind="stable")[:n_least]] = True
+                keep.append(stays)
                 start = stop
             columns = columns[keep[0]]
             naive.shrink(state, keep)
@@ -403,11 +431,10 @@ def hard_run(seed, settings, n_epochs=4):
     return problem, state, columns, tables, widths
 
 
-@pytest.mark.parametrize("solver", ["adam", "nesterov"])
+@pytest.mark.usefixtures("decided_each_epoch")
+@pytest.mark.parametrize("solver", ["adam", "nesterov", "adam_by_size"])
 def test_runs_with_deletions_agree(solver):
-    settings = naive.Settings(
-        SETTINGS[solver].solver, gate_rate=0.2, epsilon=1e-3, alpha=0.1, lam=0.01
-    )
+    settings = replace(SETTINGS[solver], gate_rate=0.2, alpha=0.1, lam=0.01)
     runs = (hard_run(seed, settings) for seed in range(50))
     problem, state, columns, tables, widths = next(
         run for run in runs if run[1].distance_to_kinks > 3e-5
@@ -415,12 +442,13 @@ def test_runs_with_deletions_agree(solver):
     assert all(after < before for before, after in zip(widths[0], widths[-1], strict=True))
     assert len({tuple(w) for w in widths}) > 2
     planned = plan(problem, settings, pruning="hard")
-    trainer = Trainer(planned, problem.widths, 1, np.random.default_rng(0))
+    layout = small.layout_of(problem, settings.solver)
+    trainer = Trainer(planned, layout, np.random.default_rng(0))
     small.fill(trainer.buffers, problem)
     for epoch, table in enumerate(tables):
         trainer._rng = Uniforms(table)
         run_epoch(trainer, planned, data(problem), settings.rate)
-        assert trainer.buffers.widths[:-1] == widths[epoch]
+        assert list(trainer.buffers.widths[:-1]) == widths[epoch]
     np.testing.assert_array_equal(trainer.buffers.columns, columns)
     small.assert_close(small.parameters(trainer.buffers), state.network.arrays(), TEN_STEPS)
     first = small.per_parameter(trainer.buffers, "first", "gate_first")
@@ -447,7 +475,7 @@ def deletable(widths=(23, 17, 11, 5), **keywords):
 
 def warmed_up(problem, settings):
     """Buffers whose moments are not zero, closed units' included."""
-    buffers = small.buffers_of(problem, settings.solver)
+    buffers = small.buffers_of(problem, settings)
     small.run(buffers, problem.with_uniforms(0 * problem.uniforms + 0.97), settings)
     return buffers
 

@@ -134,9 +134,9 @@ def test_schedules_act_on_gradient_descent_only(learning_rate):
         seen = rates[solver] = []
         original = training.Plan.rule
 
-        def note(self, n_samples, rate, seen=seen, original=original):
+        def note(self, batch_size, n_samples, rate, seen=seen, original=original):
             seen.append(rate)
-            return original(self, n_samples, rate)
+            return original(self, batch_size, n_samples, rate)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(training.Plan, "rule", note)

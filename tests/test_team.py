@@ -23,6 +23,7 @@ from fastl0.products import TILE_ROWS
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.usefixtures("decided_each_epoch"),
     # Forking beside threads is what is tested.
     pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning"),
 ]
@@ -36,7 +37,17 @@ SETTINGS = {
     "learning_rate_init": 0.01,
     "gate_learning_rate_init": 0.3,
     "lam": 1.0,
+    "penalty": "fan_out",
+    "finetune_fraction": 0.0,
     "random_state": 0,
+}
+#: Prunes to a size, then trains on without gates; mini-batches grow.
+TO_A_SIZE = {
+    "lam": None,
+    "target_size": 0.2,
+    "penalty": "size",
+    "finetune_fraction": 0.5,
+    "max_iter": 6,
 }
 
 
@@ -60,7 +71,8 @@ def assert_same(found, expected):
     """Compare all that a fit leaves and that no clock and no number of threads changes."""
     for name in ("loss_curve_", "validation_scores_", "n_units_", "n_iter_", "t_"):
         assert getattr(found, name) == getattr(expected, name)
-    assert found.history_["n_units"] == expected.history_["n_units"]
+    for name in ("n_units", "batch_size"):
+        assert found.history_[name] == expected.history_[name]
     np.testing.assert_array_equal(found.support_, expected.support_)
     pairs = zip(
         found.coefs_ + found.intercepts_, expected.coefs_ + expected.intercepts_, strict=True
@@ -148,6 +160,36 @@ def test_a_team_trains_the_same_network_on_several_labels(digits, monkeypatch):
 
 def test_a_team_trains_the_same_network_in_order_and_without_input_gates(digits, monkeypatch):
     assert_teams_change_nothing(monkeypatch, *digits, [3], shuffle=False, gate_inputs=False)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("changes", [{}, {"batch_size": 7}, {"target_size": 1.0}])
+def test_a_team_trains_the_same_network_to_a_size(digits, monkeypatch, changes, early_stopping):
+    settings = TO_A_SIZE | changes | {"early_stopping": early_stopping}
+    assert_teams_change_nothing(monkeypatch, *digits, [2, 5], **settings)
+
+
+def test_mini_batches_of_a_team_grow_as_those_of_one_thread(digits, monkeypatch):
+    X, y = (np.concatenate([part] * 4) for part in digits)
+    alone = assert_teams_change_nothing(
+        monkeypatch, X, y, [2, 5], **TO_A_SIZE | {"batch_size": "dynamic", "max_iter": 9}
+    )
+    assert alone.history_["batch_size"][-1] > alone.history_["batch_size"][0]
+
+
+@pytest.mark.filterwarnings("ignore:memory_budget")
+@pytest.mark.parametrize("memory_budget", ["60kB", "70kB", "80kB", "100kB", "150kB"])
+@pytest.mark.parametrize("batch_size", [50, "dynamic"])
+def test_within_a_budget_the_number_of_threads_changes_nothing(
+    digits, monkeypatch, batch_size, memory_budget
+):
+    settings = TO_A_SIZE | {"batch_size": batch_size, "memory_budget": memory_budget}
+    with shared_by(monkeypatch, 1):
+        alone = fitted(*digits, **settings)
+    for n_threads in (2, 5):
+        # Threads that there is no room for are not asked.
+        monkeypatch.setattr(fitting, "usable_threads", lambda n=n_threads: n)
+        assert_same(fitted(*digits, **settings), alone)
 
 
 @pytest.mark.parametrize("lengths", [(1,), (2,), (3, 32), (32,)])
@@ -314,9 +356,9 @@ def test_a_child_forked_between_two_epochs_goes_on_alone(digits, monkeypatch):
 @pytest.mark.usefixtures("_joblib_is_at_work")
 def test_grid_search_in_two_processes_finds_what_one_finds(digits):
     def scores(n_jobs):
-        search = GridSearchCV(
-            HardL0MLPClassifier(**SETTINGS), {"lam": [0.01, 3.0]}, n_jobs=n_jobs, cv=2
-        )
+        # Of so many mini-batches that other processes, too, decide after every epoch.
+        model = HardL0MLPClassifier(**SETTINGS | {"batch_size": 2})
+        search = GridSearchCV(model, {"lam": [0.01, 3.0]}, n_jobs=n_jobs, cv=2)
         return search.fit(*digits).cv_results_["mean_test_score"]
 
     np.testing.assert_array_equal(scores(2), scores(None))
@@ -340,7 +382,7 @@ from fastl0 import HardL0MLPClassifier, fitting, training
 fitting.usable_threads = lambda: 3
 training.Pace.next = lambda self, n: (3, n)
 X, epochs = np.random.default_rng(0).normal(size=(400, 20)), []
-model = HardL0MLPClassifier(max_iter=10**6, n_iter_no_change=10**6, tol=0)
+model = HardL0MLPClassifier(max_iter=10**6, n_iter_no_change=10**6, tol=0, lam=0.1)
 def train():
     model._fit(X, X[:, 0] > 0, lambda epoch, *_: epochs.append(epoch) or epoch == {last})
 threading.Thread(target=train, daemon={daemon}).start()
@@ -444,7 +486,8 @@ def test_no_helper_holds_a_buffer_that_shrinks(digits, monkeypatch):
 SLOW = """
 import json
 import numpy as np
-from fastl0 import HardL0MLPClassifier
+from fastl0 import HardL0MLPClassifier, pruning as decisions
+decisions.FEWEST_DRAWS = 1
 X = np.random.default_rng(0).normal(size=(40, 9))
 X[:, 4] = 0
 losses = {}
@@ -452,7 +495,8 @@ for activation in ("relu", "tanh"):
     for pruning, solver in (("hard", "adam"), ("none", "sgd")):
         model = HardL0MLPClassifier(
             (7, 5), activation=activation, pruning=pruning, solver=solver, batch_size=11,
-            max_iter=3, random_state=0, gate_learning_rate_init=0.3, lam=1.0,
+            max_iter=3, random_state=0, gate_learning_rate_init=0.3, lam=1.0, penalty="fan_out",
+            finetune_fraction=0.0,
         ).fit(X, np.arange(40) % 3)
         losses[f"{activation} {pruning}"] = model.loss_curve_
 print(json.dumps(losses))

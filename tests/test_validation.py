@@ -1,8 +1,12 @@
 """The front door on its own: what is taken as it is, what is converted, what is refused."""
 
+import re
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from fastl0 import validation
 
@@ -88,11 +92,17 @@ def test_droprates():
 
 
 def test_batch_sizes():
-    assert validation.batch_size("auto", 50) == 50
-    assert validation.batch_size("auto", 5000) == 200
-    assert validation.batch_size(np.int64(7), 7) == 7
+    assert validation.batch_size("auto", 50, False) == 50
+    assert validation.batch_size("auto", 5000, False) == 200
+    assert validation.batch_size("dynamic", 50, False) == 50
+    assert validation.batch_size("dynamic", 5000, False) == 200
+    assert validation.batch_size(np.int64(7), 7, True) == 7
+    for kind in ("auto", "dynamic"):
+        # With gates an epoch shall have 50 mini-batches, and a mini-batch 8 rows at least.
+        found = [validation.batch_size(kind, n, True) for n in (3, 50, 400, 600, 5000, 10**6)]
+        assert found == [3, 8, 8, 12, 100, 200]
     with pytest.raises(ValueError, match="at most the 7 training rows, got 8"):
-        validation.batch_size(8, 7)
+        validation.batch_size(8, 7, True)
 
 
 @pytest.mark.parametrize("kind", ["M8[s]", "m8[s]"])
@@ -156,3 +166,204 @@ def test_many_labels_are_encoded_as_few_are():
         np.testing.assert_array_equal(found.codes[:, 0], codes)
     with pytest.raises(ValueError, match="continuous"):
         validation.encode_targets(rng.random(70_000))
+
+
+# --- sizes and prices ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1500, 1500),
+        (np.int64(7), 7),
+        ("1500", 1500),
+        ("12 B", 12),
+        ("2kB", 2000),
+        ("2 KB", 2000),
+        ("64KiB", 65_536),
+        ("64kiB", 65_536),
+        (" 0.5 MB ", 500_000),
+        ("1.5MiB", 1_572_864),
+        ("1GB", 10**9),
+        ("1GiB", 2**30),
+    ],
+)
+def test_numbers_of_bytes(value, expected):
+    found = validation.n_bytes("memory_budget", value)
+    assert found == expected
+    assert type(found) is int
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        0,
+        -1,
+        True,
+        1.5,
+        "",
+        "0",
+        "0.5",
+        "-3",
+        "1e3",
+        "MB",
+        "1 TB",
+        "1 mb",
+        "3 4",
+        "9" * 400,
+        None,
+        (1,),
+        np.nan,
+    ],
+)
+@pytest.mark.parametrize("name", ["memory_budget", "target_size"])
+def test_bad_numbers_of_bytes_are_refused(name, value):
+    message = (
+        rf"`{name}` must be a positive number of bytes with a unit out of B, kB.* and GiB, "
+        rf'got {re.escape(repr(value))}\. Write for instance "64KiB"'
+    )
+    with pytest.raises(ValueError, match=message):
+        validation.n_bytes(name, value)
+
+
+@pytest.mark.parametrize(
+    ("lam", "target_size", "pruning", "expected"),
+    [
+        (None, None, "hard", (0.0, 0.3)),
+        (None, "9kB", "hard", (0.0, "9kB")),
+        (None, 500, "hard", (0.0, 500)),
+        (None, 0.7, "hard", (0.0, 0.7)),
+        (0.5, None, "hard", (0.5, None)),
+        (0, None, "hard", (0.0, None)),
+        (None, None, "soft", (0.1, None)),
+        (np.float32(0.5), None, "soft", (0.5, None)),
+        (None, None, "none", (0.0, None)),
+        (0.5, None, "none", (0.0, None)),
+    ],
+)
+def test_either_a_price_or_a_size_is_set(lam, target_size, pruning, expected):
+    found = validation.price_or_target(lam, target_size, pruning, 0.3)
+    assert found == expected
+    assert type(found[0]) is float
+
+
+@pytest.mark.parametrize("pruning", ["hard", "soft", "none"])
+def test_a_price_and_a_size_are_not_both_taken(pruning):
+    message = (
+        r"`lam` and `target_size` must not both be given.*got lam=0\.1 and target_size='9kB'\. "
+        "Leave one of them at None"
+    )
+    with pytest.raises(ValueError, match=message):
+        validation.price_or_target(0.1, "9kB", pruning, 0.3)
+
+
+@pytest.mark.parametrize("pruning", ["soft", "none"])
+def test_a_size_needs_deletions(pruning):
+    message = (
+        rf'`target_size` must be None unless pruning="hard", got 0\.5 with pruning="{pruning}".*'
+        'Set pruning="hard"'
+    )
+    with pytest.raises(ValueError, match=message):
+        validation.price_or_target(None, 0.5, pruning, 0.3)
+
+
+FULL, SMALLEST = 1000, 57
+
+
+def overhead(target_size):
+    return 2222
+
+
+@pytest.mark.parametrize(
+    ("target_size", "expected"),
+    [
+        (57, 57),
+        (1000, 1000),
+        (np.int32(300), 300),
+        (0.3, 300),
+        (np.float32(0.5), 500),
+        (1.0, 1000),
+        ("2450", 57),
+        ("6222 B", 1000),
+        ("6225", 1000),
+        ("4.222 kB", 500),
+    ],
+)
+def test_sizes_to_reach(target_size, expected):
+    found = validation.n_parameters(target_size, FULL, SMALLEST, overhead)
+    assert found == expected
+    assert type(found) is int
+
+
+@pytest.mark.parametrize(
+    ("target_size", "message"),
+    [
+        (56, "at least one unit in each layer, got 56. Give 57 to 1000 parameters, or"),
+        (0, "at least one unit in each layer, got 0. Give 57 to 1000 parameters, or"),
+        (-5, "at least one unit in each layer, got -5. Give 57 to 1000 parameters, or"),
+        (1001, "no larger than it is, got 1001. Give 57 to 1000 parameters, or"),
+        (0.05, "at least one unit in each layer, got 0.05. Give 0.057001 to 1, or"),
+        ("2449", "at least one unit in each layer, got '2449'. Give 2450 to 6222 bytes, or"),
+        ("1kB", "at least one unit in each layer, got '1kB'. Give 2450 to 6222 bytes, or"),
+        ("1MB", "no larger than it is, got '1MB'. Give 2450 to 6222 bytes, or"),
+    ],
+)
+def test_sizes_out_of_reach_are_refused(target_size, message):
+    message = f"`target_size` must leave the network {message} change hidden_layer_sizes"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        validation.n_parameters(target_size, FULL, SMALLEST, overhead)
+
+
+@pytest.mark.parametrize("target_size", [0.0, -0.1, 1.5, np.nan, np.inf, np.float32(2)])
+def test_shares_out_of_bounds_are_refused(target_size):
+    message = (
+        r"`target_size` as a float must be a share of the 1000 parameters in \(0, 1\], got "
+        rf"{re.escape(repr(target_size))}\. Give an int"
+    )
+    with pytest.raises(ValueError, match=message):
+        validation.n_parameters(target_size, FULL, SMALLEST, overhead)
+
+
+@pytest.mark.parametrize("target_size", [True, None, (100,), 1j])
+def test_sizes_of_other_kinds_are_refused(target_size):
+    message = (
+        r"`target_size` must be an int \(parameters\), a float in \(0, 1\] \(share of them\) or a "
+        rf"str \(bytes.*, got {re.escape(repr(target_size))}\."
+    )
+    with pytest.raises(ValueError, match=message):
+        validation.n_parameters(target_size, FULL, SMALLEST, overhead)
+
+
+def test_bytes_that_are_none_name_the_parameter():
+    with pytest.raises(ValueError, match="`target_size` must be a positive number of bytes"):
+        validation.n_parameters("ten", FULL, SMALLEST, overhead)
+
+
+@given(st.integers(1, 10**7), st.integers(1, 10**7), st.integers(0, 5000))
+@example(11_000, 10**5, 21_000)
+@example(100, 14_000, 8_000)
+def test_the_bounds_that_an_error_names_are_taken(smallest, more, least):
+    """Though the size itself is saved as well, and many bytes in several frames."""
+    full = smallest + more
+
+    def overhead(target_size):
+        n_frames = validation.n_bytes("target_size", target_size) > 2**16
+        return least + len(target_size) + 63 * n_frames
+
+    def bounds_of(target_size):
+        with pytest.raises(ValueError, match="`target_size` must") as error:
+            validation.n_parameters(target_size, full, smallest, overhead)
+        return re.search(r"Give (\S+) to ([\d.]+)", str(error.value)).groups()
+
+    for wrong, kind in ((0, int), (1e-12, float), ("1 B", str), ("900 GB", str), (full + 1, int)):
+        for bound in bounds_of(wrong):
+            found = validation.n_parameters(kind(bound), full, smallest, overhead)
+            assert smallest <= found <= full
+
+
+def test_a_budget_that_is_too_small_names_what_is_needed():
+    message = (
+        r"`memory_budget` must hold the training buffers, 1234 bytes at least for this network "
+        r".*, got '1kB'\. Give as much, or fewer units in hidden_layer_sizes"
+    )
+    assert re.search(message, str(validation.budget_too_small("1kB", 1234)))

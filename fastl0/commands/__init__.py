@@ -1,8 +1,9 @@
 """Owns the command ``fastl0``: which subcommands there are, and how each of them may end.
 
-The rooms below it: demo and paper (one subcommand each), results (the resumable store of paper),
-summary (its tables and pictures), trial (one training run watched by epoch) and console (what is
-said to the user). Each is imported when its subcommand runs.
+The rooms below it: demo, paper and frontier (one subcommand each), experiment (how the last two
+are carried out), results (their resumable store), summary (their tables and pictures), published
+(what frontier is drawn beside), trial (one training run watched by epoch) and console (what is said
+to the user). Training and plotting code is imported when its subcommand runs.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 if all went well, 2 after a wrong option, a missing or a damaged file, 130 after Ctrl-C,
         141 if whoever read the output has gone, as in ``fastl0 demo | head -1``.
     """
-    from fastl0.commands import console, demo, paper, results
+    from fastl0.commands import console, demo, frontier, paper, results
 
     parser = console.Parser(
         prog="fastl0", description="Train neural networks that delete their own units."
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     subcommands = parser.add_subparsers(dest="command", required=True, metavar="command")
     demo.add_options(subcommands)
     paper.add_options(subcommands)
+    frontier.add_options(subcommands)
     options = parser.parse_args(argv)
     try:
         options.run(options)

@@ -21,6 +21,8 @@ ESTIMATOR: dict[str, Any] = {
     "batch_size": 32,
     "learning_rate_init": 0.003,
     "lam": 0.3,
+    "penalty": "fan_out",
+    "finetune_fraction": 0.0,
 }
 
 

@@ -1,4 +1,4 @@
-"""Owns the folder of ``fastl0 paper``: every finished run in a file of its own, and the CSV files.
+"""Owns the folder of an experiment: every finished run in a file of its own, and the CSV files.
 
 A run's file is the truth and the CSV files are derived from it, so a crash between two writes
 leaves nothing behind that the next start does not mend. May import the standard library alone.
@@ -11,14 +11,15 @@ import io
 import json
 import math
 import os
+import re
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 PRUNINGS = ("hard", "soft", "none")
 # The columns up to `seconds` are the published format; later ones may be added behind them.
-RUN_COLUMNS = (
+PAPER_COLUMNS = (
     "seed",
     "pruning",
     "test_error",
@@ -31,10 +32,8 @@ RUN_COLUMNS = (
     "epoch_time_first",
     "epoch_time_last",
 )
-HISTORY_COLUMNS = (
-    "seed",
-    "pruning",
-    "epoch",
+FRONTIER_COLUMNS = ("seed", "target_size", "test_error", "n_parameters", "n_units", "seconds")
+_HISTORY = (  # the lists of a run's history
     "loss",
     "test_error",
     "n_parameters",
@@ -43,11 +42,11 @@ HISTORY_COLUMNS = (
     "epoch_time",
     "n_parameters_folded",
 )
-SUPPORT_COLUMNS = ("seed", "pruning", "pixel")
-_HISTORY = HISTORY_COLUMNS[3:]  # the lists of a run's history
-_KEYS = ("seed", "pruning", "epoch", "pixel")  # together they name a row
+_KEYS = ("seed", "pruning", "target_size", "epoch", "pixel")  # together they name a row
 _INTS = ("seed", "epoch", "pixel")
-_NO_NUMBERS = ("pruning", "n_units", "loss")  # a loss may be NaN
+_NO_NUMBERS = ("n_units", "loss")  # a loss may be NaN
+_BYTES = re.compile(r"[0-9]+(\.[0-9]+)?([kKMG]i?)?B")  # what the estimator reads, less spaces
+SIZE_RULE = "be an int >= 1, a share in (0, 1] such as 0.25, or bytes such as 64KiB"
 REWRITE = "Run without --plots-only to write it anew."
 _WINDOW = 10  # epochs that a first or last epoch time is the median of
 
@@ -56,14 +55,52 @@ class StoreError(ValueError):
     """The folder holds something that the asked-for runs do not go with."""
 
 
+Kind = int | float | str  # of a run: its kind of pruning, or its target size
+Key = tuple[int, Kind]  # its seed and its kind
+
+
 class Run(NamedTuple):
-    """One finished run: its seed, its kind of pruning, and the fields of its Trial."""
+    """One finished run: its seed, its kind, and the fields of its Trial."""
 
     seed: int
-    pruning: str
+    kind: Kind
     history: dict[str, list[Any]]
     n_units: list[int]
     support: list[int]
+    test_error: float
+    n_parameters: int
+
+
+class Table(NamedTuple):
+    """A CSV file: its name, its columns, and the rows in it of a run made with some settings."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: Callable[[Run, Mapping[str, Any]], Iterable[Sequence[Any]]]
+
+
+class Layout(NamedTuple):
+    """What the folder of an experiment holds.
+
+    Attributes
+    ----------
+    kind : str
+        What the runs of one seed differ by: a setting that lists the kinds, and a column.
+    label : str
+        Stands before a kind where the user reads of it.
+    runs : Table
+        The table with a row a run. It is written last, so that the others hold all of its runs.
+    others : tuple of Table
+    """
+
+    kind: str
+    label: str
+    runs: Table
+    others: tuple[Table, ...]
+
+    def name(self, seed: int | str, kind: Kind) -> str:
+        """Name a run to the user."""
+        return f"{self.label}{kind}, seed {seed}"
 
 
 class ResultStore:
@@ -73,9 +110,10 @@ class ResultStore:
     ----------
     folder : Path
         An existing folder.
+    layout : Layout
     settings : mapping of str to object
         Everything that decides the results, in types that JSON knows; must hold ``seeds`` (their
-        number), ``pruning`` (the kinds) and ``dense_parameters``.
+        number), the kinds under the name ``layout.kind``, and what the tables need.
 
     Raises
     ------
@@ -83,8 +121,9 @@ class ResultStore:
         If the folder holds results of other settings or a damaged file, or cannot be written to.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, layout: Layout, settings: Mapping[str, Any]) -> None:
         self.folder = folder
+        self.layout = layout
         self.settings = settings
         self._bind()
         try:
@@ -94,39 +133,43 @@ class ResultStore:
                 f"{folder / 'runs'} must be a folder, got a file. Move it, or name another --out."
             ) from None
         self._runs = {
-            key: _read_run(self._path(key), key) for key in self.keys() if self._path(key).exists()
+            key: _read_run(self._path(key), layout.kind, key)
+            for key in self.keys()
+            if self._path(key).exists()
         }
         for key in self.missing():
             check_writable(self._path(key))
         self._write_tables()
 
-    def keys(self) -> list[tuple[int, str]]:
-        """List seed and pruning of every run asked for, in the order of the files' rows."""
-        kinds = [kind for kind in PRUNINGS if kind in self.settings["pruning"]]
+    def keys(self) -> list[Key]:
+        """List seed and kind of every run asked for, in the order of the files' rows."""
+        kinds = self.settings[self.layout.kind]
         return [(seed, kind) for seed in range(self.settings["seeds"]) for kind in kinds]
 
-    def missing(self) -> list[tuple[int, str]]:
-        """List seed and pruning of the runs that are not yet stored."""
+    def missing(self) -> list[Key]:
+        """List seed and kind of the runs that are not yet stored."""
         return [key for key in self.keys() if key not in self._runs]
 
     def add(self, run: Run) -> None:
         """Store a finished run for good, then bring the CSV files up to date."""
-        key = (run.seed, run.pruning)
-        write_atomically(self._path(key), json.dumps(run._asdict()).encode())
+        key = (run.seed, run.kind)
+        content = dict(zip(_run_fields(self.layout.kind), run, strict=True))
+        write_atomically(self._path(key), json.dumps(content).encode())
         self._runs[key] = run
         self._write_tables()
 
-    def _path(self, key: tuple[int, str]) -> Path:
+    def _path(self, key: Key) -> Path:
         return self.folder / "runs" / f"seed{key[0]}-{key[1]}.json"
 
     def _bind(self) -> None:
         """Tie the folder to the settings, or refuse if it is tied to others."""
         path = self.folder / "settings.json"
+        table = self.layout.runs.name
         if path.exists():
             _compare(path, read_json(path), json.loads(json.dumps(self.settings)))
-        elif (self.folder / "paper.csv").exists():
+        elif (self.folder / table).exists():
             raise StoreError(
-                f"{self.folder} must hold settings.json beside paper.csv, and does not. "
+                f"{self.folder} must hold settings.json beside {table}, and does not. "
                 "Name another --out."
             )
         else:
@@ -134,18 +177,13 @@ class ResultStore:
 
     def _write_tables(self) -> None:
         runs = [self._runs[key] for key in self.keys() if key in self._runs]
-        dense = self.settings["dense_parameters"]
-        tables: tuple[tuple[str, Sequence[str], Iterable[Sequence[Any]]], ...] = (
-            ("history.csv", HISTORY_COLUMNS, (row for run in runs for row in _history_rows(run))),
-            ("support.csv", SUPPORT_COLUMNS, ((*run[:2], i) for run in runs for i in run.support)),
-            ("paper.csv", RUN_COLUMNS, (_run_row(run, dense) for run in runs)),
-        )
-        for name, columns, rows in tables:
+        for table in (*self.layout.others, self.layout.runs):
             text = io.StringIO()
             writer = csv.writer(text, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows(rows)
-            write_atomically(self.folder / name, text.getvalue().encode())
+            writer.writerow(table.columns)
+            for run in runs:
+                writer.writerows(table.rows(run, self.settings))
+            write_atomically(self.folder / table.name, text.getvalue().encode())
 
 
 def check_writable(path: Path) -> None:
@@ -207,7 +245,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_csv(folder: Path, name: str, columns: Sequence[str]) -> list[dict[str, str]]:
+def read_csv(folder: Path, table: Table) -> list[dict[str, str]]:
     """Read a CSV file of a result folder as one dict a row.
 
     Raises
@@ -216,9 +254,11 @@ def read_csv(folder: Path, name: str, columns: Sequence[str]) -> list[dict[str, 
         If the file is missing, is no CSV in UTF-8, lacks one of the columns, or has a cell that
         does not go with its column or a row that is there twice.
     """
-    path = folder / name
+    path, columns = folder / table.name, table.columns
     if not path.is_file():
-        raise StoreError(f"{folder} must hold {name}, and does not. Run without --plots-only.")
+        raise StoreError(
+            f"{folder} must hold {table.name}, and does not. Run without --plots-only."
+        )
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -238,6 +278,25 @@ def read_csv(folder: Path, name: str, columns: Sequence[str]) -> list[dict[str, 
     return list(rows.values())
 
 
+def read_size(text: str) -> int | float | str:
+    """Read a target size: parameters as int, a share of them as float, or bytes as they are.
+
+    Raises
+    ------
+    ValueError
+        If the text is none of these.
+    """
+    if _BYTES.fullmatch(text):
+        return text
+    try:
+        size: int | float = int(text)
+    except ValueError:
+        size = float(text)
+    if not (size >= 1 if isinstance(size, int) else 0 < size <= 1):
+        raise ValueError(text)
+    return size
+
+
 def _check_cell(place: str, column: str, cell: str | None) -> None:
     """Refuse what the column cannot hold; the csv module reads None where a row is cut short."""
     rule = ""
@@ -246,30 +305,37 @@ def _check_cell(place: str, column: str, cell: str | None) -> None:
             rule = "be there"
         elif column == "pruning":
             rule = "" if cell in PRUNINGS else f"be one of {', '.join(PRUNINGS)}"
+        elif column == "target_size":
+            read_size(cell)
         elif column in _INTS:
             rule = "" if int(cell) >= 0 else "be an int >= 0"
         elif column not in _NO_NUMBERS:
             rule = "" if math.isfinite(float(cell)) else "be finite"
     except ValueError:
-        rule = "be a number"
+        rule = SIZE_RULE if column == "target_size" else "be a number"
     if rule:
         raise StoreError(f"{place}: {column} must {rule}, got {cell!r}. {REWRITE}")
 
 
-def _read_run(path: Path, key: tuple[int, str]) -> Run:
+def _run_fields(kind: str) -> list[str]:
+    """Name the fields of a run as its file does."""
+    return [kind if name == "kind" else name for name in Run._fields]
+
+
+def _read_run(path: Path, kind: str, key: Key) -> Run:
     stored = read_json(path)
-    rule = _broken_rule(stored, key)
+    rule = _broken_rule(stored, kind, key)
     if rule:
         raise StoreError(f"{path} must {rule}. Delete it to repeat the run.")
-    return Run(**stored)
+    return Run(*(stored[name] for name in _run_fields(kind)))
 
 
-def _broken_rule(stored: Mapping[str, Any], key: tuple[int, str]) -> str:
+def _broken_rule(stored: Mapping[str, Any], kind: str, key: Key) -> str:
     """Return the first rule that the content of a run's file breaks, or nothing."""
-    if set(stored) != set(Run._fields):
-        return f"hold {', '.join(Run._fields)}, got {', '.join(stored) or 'nothing'}"
-    if (stored["seed"], stored["pruning"]) != key:
-        return f"be of seed and pruning {key}, got {(stored['seed'], stored['pruning'])}"
+    if set(stored) != set(_run_fields(kind)):
+        return f"hold {', '.join(_run_fields(kind))}, got {', '.join(stored) or 'nothing'}"
+    if (stored["seed"], stored[kind]) != key:
+        return f"be of seed and {kind} {key}, got {(stored['seed'], stored[kind])}"
     history = stored["history"]
     for name in _HISTORY:
         values = history.get(name) if isinstance(history, dict) else None
@@ -287,6 +353,9 @@ def _broken_rule(stored: Mapping[str, Any], key: tuple[int, str]) -> str:
             return f"hold a list of ints in {name}"
     if stored["n_units"][:1] != [len(stored["support"])]:
         return f"hold as many inputs in support as n_units says, got {len(stored['support'])}"
+    for name in ("test_error", "n_parameters"):
+        if not _is_number(stored[name]):
+            return f"hold a number in {name}"
     return ""
 
 
@@ -324,20 +393,19 @@ def _flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _list(names: Sequence[str], settings: Mapping[str, Any]) -> str:
     texts = {name: repr(settings[name]) if name in settings else "nothing" for name in names}
     return ", ".join(
-        f"{name}={text if len(text) <= 30 else text[:12] + '...'}" for name, text in texts.items()
+        f"{name}={text if len(text) <= 60 else text[:12] + '...'}" for name, text in texts.items()
     )
 
 
-def _run_row(run: Run, dense_parameters: int) -> tuple[Any, ...]:
+def _paper_rows(run: Run, settings: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
     history = run.history
     times = history["epoch_time"]
-    n_parameters = history["n_parameters_folded"][-1]  # of the network that one gets
-    return (
+    yield (
         run.seed,
-        run.pruning,
-        round(history["test_error"][-1], 6),
-        n_parameters,
-        round(1 - n_parameters / dense_parameters, 6),
+        run.kind,
+        round(run.test_error, 6),
+        run.n_parameters,
+        round(1 - run.n_parameters / settings["dense_parameters"], 6),
         history["buffer_nbytes"][0],
         history["buffer_nbytes"][-1],
         round(sum(times), 4),
@@ -347,12 +415,23 @@ def _run_row(run: Run, dense_parameters: int) -> tuple[Any, ...]:
     )
 
 
-def _history_rows(run: Run) -> Iterable[tuple[Any, ...]]:
+def _frontier_rows(run: Run, _: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
+    yield (
+        run.seed,
+        run.kind,
+        round(run.test_error, 6),
+        run.n_parameters,
+        format_widths(run.n_units),
+        round(sum(run.history["epoch_time"]), 4),
+    )
+
+
+def _history_rows(run: Run, _: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
     history = run.history
     for i in range(len(history["loss"])):
         yield (
             run.seed,
-            run.pruning,
+            run.kind,
             i + 1,
             history["loss"][i],
             round(history["test_error"][i], 6),
@@ -364,6 +443,31 @@ def _history_rows(run: Run) -> Iterable[tuple[Any, ...]]:
         )
 
 
+def _support_rows(run: Run, _: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
+    return ((run.seed, run.kind, pixel) for pixel in run.support)
+
+
 def format_widths(n_units: Sequence[int]) -> str:
     """Write the widths of a network, inputs first, as in 784-300-100-10."""
     return "-".join(str(width) for width in n_units)
+
+
+def _history_table(kind: str) -> Table:
+    return Table("history.csv", ("seed", kind, "epoch", *_HISTORY), _history_rows)
+
+
+PAPER = Layout(
+    kind="pruning",
+    label="",
+    runs=Table("paper.csv", PAPER_COLUMNS, _paper_rows),
+    others=(
+        _history_table("pruning"),
+        Table("support.csv", ("seed", "pruning", "pixel"), _support_rows),
+    ),
+)
+FRONTIER = Layout(
+    kind="target_size",
+    label="size ",
+    runs=Table("frontier.csv", FRONTIER_COLUMNS, _frontier_rows),
+    others=(_history_table("target_size"),),
+)

@@ -1,6 +1,6 @@
-"""Owns the summary of ``fastl0 paper``: the table and the pictures, from the CSV files alone.
+"""Owns the summaries: the tables and the pictures of results, from the CSV files alone.
 
-May import results for the files' names and columns, and plots where it draws.
+May import results for the files' names and columns, and plots and published where it draws.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ METRICS = (
     Metric("epoch_time_last", "last epochs (s each)", 1, 3),
     Metric("seconds", "training (s)", 1, 1),
 )
+_HISTORY, _SUPPORT = results.PAPER.others
 _N_PIXELS = 784
 
 Row = Mapping[str, str]
@@ -99,6 +100,35 @@ def _cell(metric: Metric, mean: float, sd: float) -> str:
     return text if sd != sd else f"{text} +- {sd * metric.factor:,.{metric.decimals}f}"
 
 
+def frontier_table(rows: Sequence[Row]) -> str:
+    """Lay out the summary of frontier.csv: one line a size.
+
+    The widths are those of the run with the median test error; where two are in the middle, of the
+    better one.
+    """
+    metrics = [
+        metric for metric in METRICS if metric.column in ("n_parameters", "test_error", "seconds")
+    ]
+    lines = []
+    for size, of_size in _by_size(rows).items():
+        cells = [
+            _cell(metric, *mean_and_sd([float(row[metric.column]) for row in of_size]))
+            for metric in metrics
+        ]
+        by_error = sorted(of_size, key=lambda row: float(row["test_error"]))
+        median = by_error[(len(by_error) - 1) // 2]
+        lines.append([size, str(len(of_size)), *cells, median["n_units"]])
+    labels = [metric.label for metric in metrics]
+    return format_table(["target size", "seeds", *labels, "widths of the median run"], lines)
+
+
+def _by_size(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    by_size: dict[str, list[Row]] = {}
+    for row in rows:
+        by_size.setdefault(row["target_size"], []).append(row)
+    return by_size
+
+
 def draw(folder: Path) -> list[Path]:
     """Draw every picture of the runs in a result folder.
 
@@ -119,7 +149,7 @@ def draw(folder: Path) -> list[Path]:
     """
     from fastl0 import plots
 
-    runs = results.read_csv(folder, "paper.csv", results.RUN_COLUMNS)
+    runs = results.read_csv(folder, results.PAPER.runs)
     curves = _read_history(folder, runs)
     supports = _read_supports(folder, runs)
     supports.pop("none", None)  # keeps all
@@ -140,6 +170,38 @@ def draw(folder: Path) -> list[Path]:
     return [folder / name for name in pictures]
 
 
+def draw_frontier(folder: Path) -> list[Path]:
+    """Draw test error against size, of the runs in a result folder and of published networks.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds frontier.csv with at least one run.
+
+    Returns
+    -------
+    list of Path
+        The PNG file written.
+
+    Raises
+    ------
+    results.StoreError
+        If frontier.csv is damaged.
+    """
+    from fastl0 import plots
+    from fastl0.commands.published import PUBLISHED
+
+    rows = results.read_csv(folder, results.FRONTIER.runs)
+    runs = {
+        size: [(float(row["n_parameters"]), float(row["test_error"])) for row in of_size]
+        for size, of_size in _by_size(rows).items()
+    }
+    figure = plots.frontier(runs, PUBLISHED, title="MNIST, 784-300-100-10: test error and size")
+    path = folder / "frontier.png"
+    save(figure, path)
+    return [path]
+
+
 def save(figure: Any, path: Path) -> None:
     """Write a matplotlib figure as PNG, the whole file at once."""
     content = io.BytesIO()
@@ -150,7 +212,7 @@ def save(figure: Any, path: Path) -> None:
 def _read_history(folder: Path, runs: Sequence[Row]) -> dict[str, dict[str, Any]]:
     """Read history.csv as one array of shape (n_seeds, n_epochs) a kind of pruning and column."""
     by_run: dict[tuple[str, str], dict[int, Row]] = {_key(run): {} for run in runs}
-    for row in results.read_csv(folder, "history.csv", results.HISTORY_COLUMNS):
+    for row in results.read_csv(folder, _HISTORY):
         if _key(row) in by_run:  # one that paper.csv has not yet is no part of the table either
             by_run[_key(row)][int(row["epoch"])] = row
     n_epochs = max(1, *map(len, by_run.values()))
@@ -180,7 +242,7 @@ def _read_supports(folder: Path, runs: Sequence[Row]) -> dict[str, Any]:
     """Read support.csv as one mask of shape (n_seeds, 784) a kind of pruning."""
     masks = {_key(run): np.zeros(_N_PIXELS, dtype=bool) for run in runs}
     path = folder / "support.csv"
-    for row in results.read_csv(folder, "support.csv", results.SUPPORT_COLUMNS):
+    for row in results.read_csv(folder, _SUPPORT):
         pixel = int(row["pixel"])
         if pixel >= _N_PIXELS:
             raise results.StoreError(

@@ -38,11 +38,18 @@ class Trial(NamedTuple):
         The widths of the trained network, inputs first, outputs last.
     support : list of int
         The inputs that the trained network still reads, in ascending order.
+    test_error : float
+        In percent, of the trained network; where that is an average over the last epochs, it is
+        none of those in the history.
+    n_parameters : int
+        Of the trained network.
     """
 
     history: dict[str, list[Any]]
     n_units: list[int]
     support: list[int]
+    test_error: float
+    n_parameters: int
 
 
 @cache
@@ -54,6 +61,32 @@ def compile_kernels() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         HardL0MLPClassifier(hidden_layer_sizes=(2,), batch_size=2, max_iter=1).fit(X, [0, 1, 2, 0])
+
+
+def try_out(parameters: Mapping[str, Any], n_features: int, n_classes: int) -> None:
+    """Give the estimator next to nothing to train on, so that it refuses what it cannot take.
+
+    Parameters
+    ----------
+    parameters : mapping of str to object
+        Arguments of :class:`fastl0.HardL0MLPClassifier`.
+    n_features, n_classes : int
+        Of the data that are to come.
+
+    Raises
+    ------
+    ValueError
+        If a parameter breaks a rule.
+    """
+    from fastl0 import HardL0MLPClassifier
+
+    batch_size = parameters.get("batch_size", "auto")
+    n_rows = max(n_classes, batch_size if isinstance(batch_size, int) else 1)
+    X = np.zeros((n_rows, n_features), dtype=np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        classifier = HardL0MLPClassifier(**parameters)
+        classifier._fit(X, np.arange(n_rows) % n_classes, on_epoch=lambda *_: True)
 
 
 def train(
@@ -112,5 +145,10 @@ def train(
         classifier._fit(X_train, y_train, on_epoch=measure)
     if len(history["loss"]) < n_epochs:
         raise KeyboardInterrupt
-    n_units = [int(width) for width in classifier.n_units_]
-    return Trial(history, n_units, [int(i) for i in np.flatnonzero(classifier.support_)])
+    return Trial(
+        history=history,
+        n_units=[int(width) for width in classifier.n_units_],
+        support=[int(i) for i in np.flatnonzero(classifier.support_)],
+        test_error=float(100 * np.mean(classifier.predict(X_test) != y_test)),
+        n_parameters=int(classifier.n_parameters_),
+    )

@@ -1,0 +1,167 @@
+"""Owns ``fastl0 frontier``: which runs it needs, and how each of them is made.
+
+May import experiment, which carries it out, and what that is made of.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastl0.commands import console, experiment, results, summary
+
+if TYPE_CHECKING:
+    from fastl0.datasets import MNIST
+
+# Everything that sets the experiment up, beside what the options say, defaults of the estimator
+# included. Found on rows held out of the training set (benches/choices.py). The runs use all epochs
+# and never choose one by its test error.
+ESTIMATOR: dict[str, Any] = {
+    "hidden_layer_sizes": [300, 100],
+    "batch_size": 128,
+    "alpha": 0.05,
+    "penalty": "size",
+    "input_price": 2.0,
+    "finetune_fraction": 0.4,
+    "gate_learning_rate_init": 0.01,
+}
+SIZES = (70_000, 27_000, 9_700, 6_800)
+
+#: Small networks learn better at higher rates: at 0.001 with 70,000 parameters, and at this power
+#: of how much fewer they have, up to the highest rate. Found in the same way.
+LEARNING_RATE, AT_SIZE, POWER, HIGHEST_RATE = 0.001, 70_000, 0.7, 0.003
+DENSE_PARAMETERS = 266_610
+
+
+class Plan(NamedTuple):
+    """What ``fastl0 frontier`` is asked to do, checked."""
+
+    out: Path
+    epochs: int
+    seeds: int
+    sizes: tuple[results.Kind, ...] = SIZES
+    jobs: int = 1
+
+
+def add_options(subcommands: Any) -> None:
+    """Add the subcommand and its options to the parser."""
+    parser = subcommands.add_parser(
+        "frontier",
+        help="train networks of given final sizes on MNIST: test error against size",
+        description="Train a 784-300-100-10 network on MNIST down to each size, with every seed; "
+        "write tables and a picture of test error against size, beside published ones. Test "
+        "errors are those of the network after the last epoch. An interrupted start goes on when "
+        "the same command is given again.",
+    )
+    parser.add_argument(
+        "--sizes",
+        type=_size,
+        nargs="+",
+        default=SIZES,
+        metavar="SIZE",
+        help="sizes to end with: numbers of parameters, shares of them such as 0.25, or bytes "
+        f"such as 64KiB (default: {' '.join(map(str, SIZES))})",
+    )
+    experiment.add_options(parser, epochs=200, out="fastl0-frontier")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Carry out the subcommand."""
+    if options.plots_only:
+        report(options.out)
+        return
+    plan = Plan(
+        out=options.out,
+        epochs=options.epochs,
+        seeds=options.seeds,
+        sizes=tuple({str(size): size for size in options.sizes}.values()),  # each once
+        jobs=options.jobs,
+    )
+    mnist = experiment.prepare(plan, results.FRONTIER, options.data)
+    _check_sizes(plan, mnist)
+    carry_out(plan, mnist)
+
+
+def carry_out(plan: Plan, mnist: MNIST) -> None:
+    """Make every run of the plan that is not yet stored, then report.
+
+    Raises what :func:`experiment.carry_out` raises.
+    """
+    experiment.carry_out(plan, results.FRONTIER, settings(plan, mnist), mnist, _run)
+    report(plan.out)
+
+
+def report(out: Path) -> None:
+    """Print the summary of the CSV files in a folder and draw their picture."""
+    experiment.report(out, results.FRONTIER, summary.frontier_table, summary.draw_frontier)
+
+
+def settings(plan: Plan, mnist: MNIST) -> dict[str, Any]:
+    """Return all that decides the results, for settings.json."""
+    own = {
+        "epochs": plan.epochs,
+        "seeds": plan.seeds,
+        "target_size": list(plan.sizes),
+        "estimator": ESTIMATOR,
+        "learning_rate": [LEARNING_RATE, AT_SIZE, POWER, HIGHEST_RATE],
+    }
+    return experiment.settings(mnist, own)
+
+
+def learning_rate(target_size: results.Kind) -> float:
+    """Return the learning rate for networks of a size."""
+    if isinstance(target_size, str):
+        from fastl0.validation import n_bytes
+
+        n_parameters = n_bytes("target_size", target_size) / 4
+    elif isinstance(target_size, float):
+        n_parameters = target_size * DENSE_PARAMETERS
+    else:
+        n_parameters = float(target_size)
+    rate = LEARNING_RATE * (AT_SIZE / max(1.0, n_parameters)) ** POWER
+    return round(min(rate, HIGHEST_RATE), 6)
+
+
+def _size(text: str) -> results.Kind:
+    """Read an option that must be a target size."""
+    try:
+        return results.read_size(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must {results.SIZE_RULE}, got {text!r}") from None
+
+
+def _check_sizes(plan: Plan, mnist: MNIST) -> None:
+    """Let the estimator refuse a size before the folder is tied to it and other runs are made."""
+    from fastl0.commands.trial import try_out
+
+    console.say("Loading the kernels; the first time they are compiled, which takes a while.")
+    for size in plan.sizes:
+        try:
+            try_out(_parameters(plan, 0, size), mnist.X_train.shape[1], len(set(mnist.y_train)))
+        except ValueError as error:
+            raise console.CommandError(f"--sizes: {error}") from error
+
+
+def _parameters(plan: Plan, seed: int, target_size: results.Kind) -> dict[str, Any]:
+    return {
+        **ESTIMATOR,
+        "learning_rate_init": learning_rate(target_size),
+        "max_iter": plan.epochs,
+        "target_size": target_size,
+        "random_state": seed,
+    }
+
+
+def _run(
+    plan: Plan,
+    mnist: MNIST,
+    seed: int,
+    target_size: results.Kind,
+    on_epoch: Callable[[], object] | None = None,
+) -> results.Run:
+    """Make one run."""
+    trial = experiment.train_on(mnist, _parameters(plan, seed, target_size), on_epoch)
+    return results.Run(seed, target_size, *trial)

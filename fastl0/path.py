@@ -1,0 +1,304 @@
+"""`l0_path`: the whole frontier of size and score from one run, large to small.
+
+Fits one estimator again and again with `warm_start=True`, each time to a smaller size. May
+import `classifier`, `validation` and, once it fits, `fitting`.
+"""
+
+import math
+import pickle
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
+from sklearn.base import clone
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
+
+from fastl0 import validation
+from fastl0.classifier import HardL0MLPClassifier
+
+#: Sizes where none are given: shares of the parameters at the start.
+SHARES = (0.5, 0.32, 0.21, 0.14, 0.09, 0.06, 0.04, 0.025, 0.015, 0.01)
+
+#: Share of `max_iter` that a fit goes on for, for each factor of e by which it shrinks; at least.
+_SHARE, _SMALLEST_SHARE = 0.4, 0.05
+
+#: Power of the inverse share by which learning rates are raised.
+_HASTE = 0.75
+
+#: How far the log-odds of a gate may move in it, at least. They have to go by 4, one way; where
+#: that takes long all gates close together, and none says which unit is needed.
+_FARTHEST = 100.0
+
+#: Epochs (one to prune in, and one to finish) and mini-batches that it goes on for at least,
+#: as long as that is no longer than the first fit.
+_FEWEST_EPOCHS, _FEWEST_BATCHES = 2, 500
+
+#: Attributes that belong to a training, not to the network it leaves.
+_TRAINING = {"_warm_state", "_skl_callbacks"}
+
+
+@dataclass(frozen=True)
+class L0Path:
+    """Networks of falling size from one run; what `l0_path` returns.
+
+    Attributes
+    ----------
+    n_parameters : ndarray of shape (n_sizes,), int
+        Weights and biases of each network, large to small.
+    n_bytes : ndarray of shape (n_sizes,), int
+        Bytes of each pickled estimator.
+    scores : ndarray of shape (n_sizes,), float
+        Score of each network on the validation rows.
+    estimators : list of HardL0MLPClassifier
+        The networks as fitted estimators. Each predicts by itself, holds no training state,
+        and has the parameters that fit a network of its size anew. Its history is that of the
+        epochs from the size before to its own.
+    """
+
+    n_parameters: NDArray[np.intp]
+    n_bytes: NDArray[np.intp]
+    scores: NDArray[np.float64]
+    estimators: list[HardL0MLPClassifier]
+
+
+def l0_path(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    target_sizes: Sequence[int | float | str] | None = None,
+    estimator: HardL0MLPClassifier | None = None,
+    X_val: ArrayLike | None = None,
+    y_val: ArrayLike | None = None,
+    validation_fraction: float = 0.1,
+    scoring: str | Callable[..., float] | None = None,
+) -> L0Path:
+    """Fit networks of many sizes in one run, large to small.
+
+    The first size is reached as by `HardL0MLPClassifier`. From each network that is finished
+    pruning goes on to the next size: its gates open anew, units are deleted, and what is left
+    is finished again. As the networks have learnt already, this takes a fraction of the
+    epochs, in proportion to the logarithm of the factor by which they shrink.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Training rows, as `HardL0MLPClassifier.fit` takes them.
+    y : array-like of shape (n_samples,) or (n_samples, n_labels)
+        Class labels, or a multilabel indicator of 0 and 1.
+    target_sizes : sequence of int, float or str, default=None
+        Sizes as `HardL0MLPClassifier` takes them: numbers of parameters, shares in (0, 1] of
+        those at the start, or bytes of the pickled estimator, as "64KiB"; in any order. Bytes
+        leave room for the history of `max_iter` epochs, which is shorter from the second size
+        on. None is ten shares from 0.5 to 0.01, without those too small for the network.
+    estimator : HardL0MLPClassifier, default=None
+        Settings of the networks, with ``pruning="hard"`` and ``lam=None``; None is
+        ``HardL0MLPClassifier()``. Its `target_size` and `warm_start` are of no account, its
+        `max_iter` is that of the first size. It is not changed.
+    X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+        Rows to score the networks on, not used for training.
+    y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
+        Their labels.
+    validation_fraction : float, default=0.1
+        Without `X_val`: share of the rows, in (0, 1), to score on instead of training on them,
+        drawn with the `random_state` of the estimator and with the same share of each class
+        (multilabel targets aside). This copies the rows.
+    scoring : str or callable, default=None
+        Name of a scikit-learn scorer, or ``scorer(estimator, X, y)``; larger is better. None
+        is the accuracy.
+
+    Returns
+    -------
+    L0Path
+
+    Raises
+    ------
+    ValueError
+        If a parameter, X or y breaks a rule, two sizes are the same, or the training loss
+        stops being finite.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from fastl0 import HardL0MLPClassifier, l0_path
+    >>> X, y = load_digits(return_X_y=True)
+    >>> path = l0_path(X / 16, y, estimator=HardL0MLPClassifier(random_state=0))
+    >>> len(path.estimators)
+    10
+    >>> bool((path.n_parameters[1:] < path.n_parameters[:-1]).all())
+    True
+    """
+    model = fresh_model(estimator)
+    scorer = check_scoring(model, scoring=scoring)
+    if (X_val is None) != (y_val is None):
+        given, missing = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
+        raise ValueError(
+            f"`X_val` and `y_val` must be given together, got `{given}` only. Give `{missing}`, "
+            "or neither to have rows set aside."
+        )
+    X, y, targets, sizes = checked(model, X, y, target_sizes)
+    if X_val is None:
+        X, X_val, y, y_val = _set_aside(X, y, targets, validation_fraction, model.random_state)
+    else:
+        X_val, y_val = validate_data(
+            model, X_val, y_val, accept_sparse="csr", multi_output=True, reset=False
+        )
+    return trace(model, X, y, sizes, X_val, y_val, scorer)
+
+
+def checked(
+    model: HardL0MLPClassifier, X: Any, y: Any, target_sizes: Any
+) -> tuple[Any, Any, validation.Targets, list[tuple[Any, int]]]:
+    """Check what a path is to learn from, and note it in `model`.
+
+    Returns
+    -------
+    X, y : ndarray or CSR matrix
+    targets : Targets
+    sizes : list of (size, n_parameters)
+        Large to small.
+    """
+    from fastl0.fitting import resolve_sizes
+
+    X, y = validate_data(model, X, y, accept_sparse="csr", multi_output=True)
+    targets = validation.encode_targets(y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y.toarray().ravel() if issparse(y) else y.ravel()
+    sizes = resolve_sizes(model, targets, validation.listed_sizes(target_sizes), SHARES)
+    return validation.readable(X), y, targets, sizes
+
+
+def _set_aside(X: Any, y: Any, targets: validation.Targets, share: Any, seed: Any) -> Any:
+    """Split into X and X_val, y and y_val."""
+    validation.check_share("validation_fraction", share)
+    try:
+        return train_test_split(
+            X,
+            y,
+            test_size=share,
+            random_state=seed,
+            stratify=None if targets.multilabel else targets.codes[:, 0],
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"`validation_fraction`={share!r} cannot set aside a share of {X.shape[0]} rows with "
+            f"every class on both sides ({error}). Give more rows or another share, or X_val and "
+            "y_val."
+        ) from error
+
+
+def fresh_model(estimator: HardL0MLPClassifier | None) -> HardL0MLPClassifier:
+    """Copy an estimator for a path, unfitted and with an int as its `random_state`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is of another kind, or its settings leave no size to a path.
+    """
+    if estimator is None:
+        estimator = HardL0MLPClassifier()
+    if not isinstance(estimator, HardL0MLPClassifier):
+        raise TypeError(
+            f"`estimator` must be a HardL0MLPClassifier, got {estimator!r}. Where it is a step of "
+            "a pipeline, transform X before."
+        )
+    model = clone(estimator).set_params(warm_start=False, target_size=None)
+    model._validate_params()
+    validation.path_settings(model)
+    if not isinstance(model.random_state, Integral):
+        # The same in every fit of the path, whose splits would differ otherwise.
+        seed = check_random_state(estimator.random_state).randint(2**31 - 1)
+        model.set_params(random_state=int(seed))
+    return model
+
+
+def trace(
+    model: HardL0MLPClassifier,
+    X: Any,
+    y: Any,
+    sizes: Sequence[tuple[Any, int]],
+    X_val: Any,
+    y_val: Any,
+    scorer: Callable[..., float],
+) -> L0Path:
+    """Fit and score the networks of a path.
+
+    Parameters
+    ----------
+    model : HardL0MLPClassifier
+        From `fresh_model`; those of the path share its settings and feature names.
+    X, y : ndarray or CSR matrix, ndarray
+        Checked training rows.
+    sizes : sequence of (size, n_parameters)
+        Large to small, from `fitting.resolve_sizes`.
+    X_val, y_val : ndarray or CSR matrix, ndarray
+        Rows to score on.
+    scorer : callable
+    """
+    from fastl0.fitting import resolve_sizes
+
+    runner = clone(model).set_params(warm_start=True)
+    estimators: list[HardL0MLPClassifier] = []
+    scores = []
+    ((_, n_before),) = resolve_sizes(model, validation.encode_targets(y), [1.0])
+    for size, wanted in sizes:
+        # Pruning may have gone a little further than it had to.
+        n_parameters = min(wanted, n_before)
+        if estimators:
+            shrinkage = math.log(n_before / n_parameters)
+            runner.set_params(**_in_less_time(model, X.shape[0], shrinkage))
+            runner._warm_state.forget_record()
+        # Not `fit`, which takes Ctrl-C for the end of this one training.
+        runner.set_params(target_size=n_parameters)._fit(X, y)
+        n_before = runner.n_parameters_
+        member = clone(model).set_params(target_size=size)
+        fitted = set(vars(runner)) - set(runner.get_params(deep=False)) - _TRAINING
+        vars(member).update({name: getattr(runner, name) for name in fitted})
+        scores.append(float(scorer(member, X_val, y_val)))
+        # Not before: checked rows have no names.
+        if hasattr(model, "feature_names_in_"):
+            member.feature_names_in_ = model.feature_names_in_
+        estimators.append(member)
+    return L0Path(
+        np.array([member.n_parameters_ for member in estimators]),
+        np.array([len(pickle.dumps(member)) for member in estimators]),
+        np.array(scores),
+        estimators,
+    )
+
+
+def _in_less_time(model: HardL0MLPClassifier, n_rows: int, shrinkage: float) -> dict[str, Any]:
+    """Settings that do in fewer epochs what those of `model` do in all of them.
+
+    Gates have as far to go in fewer steps. Those of Adam are larger, too; those of gradient
+    descent, for which Adam may have to make way within a memory budget, may be as large as
+    they can be.
+
+    Parameters
+    ----------
+    model : HardL0MLPClassifier
+    n_rows : int
+        Training rows.
+    shrinkage : float
+        Logarithm of the factor by which the network shrinks.
+    """
+    share = max(_SMALLEST_SHARE, _SHARE * shrinkage)
+    n_batches = -(-n_rows // validation.batch_size(model.batch_size, n_rows, gated=True))
+    fewest = max(_FEWEST_EPOCHS, -(-_FEWEST_BATCHES // n_batches))
+    n_epochs = min(model.max_iter, max(fewest, round(share * model.max_iter)))
+    share = n_epochs / model.max_iter
+    settings = {
+        "max_iter": n_epochs,
+        "gate_learning_rate_init": max(
+            model.gate_learning_rate_init / share, _FARTHEST / (n_epochs * n_batches)
+        ),
+    }
+    if model.solver == "adam" and model.memory_budget is None:
+        settings["learning_rate_init"] = model.learning_rate_init / share**_HASTE
+    return settings

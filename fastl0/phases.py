@@ -1,0 +1,80 @@
+"""The two phases of a training: pruning, then finishing the network that is left.
+
+Imports nothing of fastl0.
+"""
+
+import math
+
+#: Factor on the learning rate of the gates below which it does not fall: they have to move.
+_LEAST_GATE_RATE = 0.1
+
+
+def _half_cosine(share: float) -> float:
+    """1 at 0, 0 at 1."""
+    return 0.5 + 0.5 * math.cos(math.pi * share)
+
+
+class Course:
+    """Which epochs prune and which finish, and what share of the learning rate each gets.
+
+    In the last phase gates are folded into the weights and nothing is random any more; the
+    learning rate falls along half a cosine (Loshchilov and Hutter 2017, arXiv 1608.03983,
+    eq. 5).
+
+    Parameters
+    ----------
+    max_iter : int
+        Epochs at most, >= 1.
+    share : float
+        Share of them that finish, in [0, 1).
+    all_along : bool, default=False
+        Whether the learning rate falls along half a cosine over all epochs instead.
+    gates_as_well : bool, default=False
+        Whether that of the gates falls so over the pruning phase, to `_LEAST_GATE_RATE`.
+
+    Attributes
+    ----------
+    begin : int
+        Number of the first epoch that finishes.
+    end : int
+        One past the last epoch.
+    """
+
+    def __init__(
+        self, max_iter: int, share: float, all_along: bool = False, gates_as_well: bool = False
+    ) -> None:
+        self._share = share
+        self._all_along = all_along
+        self._gates_as_well = gates_as_well
+        self.end = max_iter
+        self.begin = max_iter - min(max_iter - 1, round(share * max_iter))
+
+    def finish_after(self, n_epochs: int) -> None:
+        """Begin to finish after `n_epochs`, for a time in proportion to these."""
+        n_finishing = math.ceil(n_epochs * self._share / (1.0 - self._share))
+        self.begin = n_epochs
+        self.end = min(self.end, n_epochs + n_finishing)
+
+    def progress(self, epoch: float) -> float:
+        """Share of the pruning phase that is over when `epoch` epochs are."""
+        return min(1.0, epoch / self.begin)
+
+    def rate(self, epoch: int) -> float:
+        """Factor on the learning rate in epoch number `epoch`."""
+        if self._all_along:
+            return _half_cosine(epoch / self.end)
+        if epoch < self.begin:
+            return 1.0
+        return _half_cosine((epoch - self.begin) / (self.end - self.begin))
+
+    def gate_rate(self, epoch: int) -> float:
+        """Factor on the learning rate of the gates in epoch number `epoch`."""
+        if not self._gates_as_well:
+            return 1.0
+        return max(_LEAST_GATE_RATE, _half_cosine(self.progress(epoch)))
+
+    def averaged(self, epoch: int) -> float:
+        """Weight of an epoch that finishes in the running average of the weights."""
+        n_finished = epoch - self.begin + 1
+        horizon = max(1.0, (self.end - self.begin) / 10.0)
+        return max(1.0 / n_finished, 1.0 / horizon)
