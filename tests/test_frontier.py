@@ -135,21 +135,10 @@ def test_picture_is_written(whole):
 
 @pytest.mark.parametrize(
     ("size", "rate"),
-    [
-        (49_999, 0.001266),
-        (27_000, 0.001948),
-        (0.1, 0.001965),
-        ("68.36KiB", 0.002639),
-        (9_700, 0.003),
-    ],
+    [(70_000, 0.001), (27_000, 0.001948), (0.5, 0.000637), ("68.36KiB", 0.002639), (9_700, 0.003)],
 )
 def test_smaller_networks_learn_at_higher_rates(size, rate):
-    assert frontier.by_size(size) == {"learning_rate_init": pytest.approx(rate, rel=1e-3)}
-
-
-@pytest.mark.parametrize("size", [50_000, 70_000, 0.5, "200KiB"])
-def test_large_networks_have_settings_of_their_own(size):
-    assert frontier.by_size(size) == frontier.OF_LARGE
+    assert frontier.learning_rate(size) == pytest.approx(rate, rel=1e-3)
 
 
 # --- one run ---------------------------------------------------------------------------
@@ -162,7 +151,7 @@ def test_a_run_hands_over_its_settings(classifier, tmp_path, size):
     assert stand_in.n_parameters((784, *frontier.ESTIMATOR["hidden_layer_sizes"], 10)) == 266_610
     assert parameters == {
         **frontier.ESTIMATOR,
-        **frontier.by_size(size),
+        "learning_rate_init": frontier.learning_rate(size),
         "max_iter": 3,
         "n_iter_no_change": 3,
         "target_size": size,
@@ -270,7 +259,7 @@ def test_real_estimator_from_files_to_csv(tmp_path):
 
     for size, most, cells in zip((70_000, 0.1), (70_000, 26_661), rows, strict=True):
         parameters = {**frontier.ESTIMATOR, "max_iter": 4, "n_iter_no_change": 4}
-        parameters |= frontier.by_size(size)
+        parameters["learning_rate_init"] = frontier.learning_rate(size)
         direct = classifier.HardL0MLPClassifier(**parameters, target_size=size, random_state=0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
