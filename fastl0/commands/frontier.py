@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fastl0.datasets import MNIST
 
 # Everything that sets the experiment up, beside what the options say, defaults of the estimator
-# included. Found on rows held out of the training set (benches/choices.py). The runs use all epochs
+# included. Found on rows held out of the training set (benches/NOTES.md). The runs use all epochs
 # and never choose one by its test error.
 ESTIMATOR: dict[str, Any] = {
     "hidden_layer_sizes": [300, 100],
