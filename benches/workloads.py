@@ -324,9 +324,9 @@ class Minibatches:
         self._y = RowSource(rng.integers(0, widths[-1], (len(X), 1)).astype(np.uint8))
         self._order = Order(len(X), np.zeros(0, np.int32), draw_keys(rng))
         self._rule = Rule(
-            batch_size=BATCH_SIZE, activation=RELU, loss=SOFTMAX_LOSS, solver=ADAM, rate=1e-9,
-            gate_rate=1e-9, momentum=0.9, nesterov=True, beta_1=0.9, beta_2=0.999, epsilon=1e-8,
-            alpha=1e-4, lam=1e-6,
+            batch_size=BATCH_SIZE, activation=RELU, loss=SOFTMAX_LOSS, parameter=0.0,
+            solver=ADAM, rate=1e-9, gate_rate=1e-9, momentum=0.9, nesterov=True, beta_1=0.9,
+            beta_2=0.999, epsilon=1e-8, alpha=1e-4, lam=1e-6,
         )  # fmt: skip
         shares = [open_inputs] + [open_hidden] * (len(widths) - 2)
         self._draws = self._draw(rng, widths[:-1], shares)

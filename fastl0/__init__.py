@@ -11,14 +11,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastl0.classifier import HardL0MLPClassifier
     from fastl0.path import L0Path, l0_path
+    from fastl0.regressor import HardL0MLPRegressor
     from fastl0.selection import HardL0MLPClassifierCV
 
 __version__ = "0.1.0"
-__all__ = ["HardL0MLPClassifier", "HardL0MLPClassifierCV", "L0Path", "__version__", "l0_path"]
+__all__ = [
+    "HardL0MLPClassifier",
+    "HardL0MLPClassifierCV",
+    "HardL0MLPRegressor",
+    "L0Path",
+    "__version__",
+    "l0_path",
+]
 
 _HOMES = {
     "HardL0MLPClassifier": "classifier",
     "HardL0MLPClassifierCV": "selection",
+    "HardL0MLPRegressor": "regressor",
     "L0Path": "path",
     "l0_path": "path",
 }

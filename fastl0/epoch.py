@@ -141,6 +141,7 @@ class Rule(NamedTuple):
     batch_size: int
     activation: int
     loss: int
+    parameter: float  # of the loss, see `kernels.output_loss_`
     solver: int
     rate: float
     gate_rate: float
@@ -362,6 +363,7 @@ def judge_(weights, batch_, rule, low, high):
     stride = padded(n_outputs)
     output_loss_(
         rule.loss,
+        np.float32(rule.parameter),
         matrix(values + 4 * low * stride, high - low, stride),
         floats(batch_.active_bias + 4 * unit_start, n_outputs),
         matrix(batch_.targets + 4 * low * n_targets, high - low, n_targets),

@@ -13,7 +13,18 @@ from fastl0.gates import BETA, GAMMA, LOG_ODDS_LIMIT, SHIFT, ZETA
 from fastl0.jit import kernel
 
 IDENTITY, LOGISTIC, TANH, RELU = range(4)
-SOFTMAX_LOSS, LOGISTIC_LOSS = range(2)
+(
+    SOFTMAX_LOSS, LOGISTIC_LOSS, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, QUANTILE, POISSON,
+) = range(7)  # fmt: skip
+LOSSES = {
+    "softmax": SOFTMAX_LOSS,
+    "logistic": LOGISTIC_LOSS,
+    "squared_error": SQUARED_ERROR,
+    "absolute_error": ABSOLUTE_ERROR,
+    "huber": HUBER,
+    "quantile": QUANTILE,
+    "poisson": POISSON,
+}
 ADAM, SGD = range(2)
 
 ACTIVATIONS = {"identity": IDENTITY, "logistic": LOGISTIC, "tanh": TANH, "relu": RELU}
@@ -179,50 +190,116 @@ def differentiate_(activation, values, upstream_, gates):
 
 
 @kernel
-def output_loss_(loss, values_, bias, targets, scale, losses_):
+def output_loss_(loss, parameter, values_, bias, targets, scale, losses_):
     """Overwrite output pre-activations by the derivative of the loss; note each row's loss.
+
+    Losses of a row are sums over its outputs. With x the pre-activations, r = x - y and c the
+    parameter:
+
+    - `SOFTMAX_LOSS`: cross-entropy of the softmax with smoothed labels (Szegedy et al. 2016,
+      arXiv 1512.00567, section 7), of which a share c is spread evenly over all classes; y
+      holds class codes.
+    - `LOGISTIC_LOSS`: binary cross-entropy with labels y of 0 or 1, smoothed in the same way.
+    - `SQUARED_ERROR`: r**2 / 2. `ABSOLUTE_ERROR`: |r|.
+    - `HUBER`: r**2 / 2 up to |r| = c, c * (|r| - c / 2) above (Huber 1964).
+    - `QUANTILE`: c * |r| for r < 0, (1 - c) * |r| above (Koenker and Bassett 1978).
+    - `POISSON`: exp(x) - y * x, half the deviance up to a constant.
 
     Parameters
     ----------
     loss : int
-        `SOFTMAX_LOSS`: cross-entropy of the softmax, `targets` holds class codes.
-        `LOGISTIC_LOSS`: sum over outputs of the binary cross-entropy, `targets` 0 or 1.
+    parameter : float32
     values_ : float32 array of shape (n_rows, >= n_outputs)
-        Pre-activations without bias; overwritten with ``(p - y) * scale``.
+        Pre-activations without bias; overwritten with their derivatives times `scale`.
     bias : float32 array of shape (n_outputs,)
-    targets : float32 array of shape (n_rows, 1) or (n_rows, n_outputs)
+    targets : float32 array of shape (n_rows, n_codes) or (n_rows, n_codes + 1)
+        y, and in the last column, where it is there, the weight of the row. n_codes is 1 for
+        `SOFTMAX_LOSS`, else n_outputs.
     scale : float32
         One over the rows of the mini-batch, for the derivative of the mean loss.
     losses_ : float64 array of shape (n_rows,)
         Overwritten.
     """
     n_outputs = len(bias)
+    n_codes = 1 if loss == SOFTMAX_LOSS else n_outputs
+    weighted = targets.shape[1] > n_codes
     for i in range(values_.shape[0]):
         row = values_[i]
         for j in range(n_outputs):
             row[j] += bias[j]
-        if loss == SOFTMAX_LOSS:
-            code = int(targets[i, 0])
-            highest = row[0]
-            for j in range(1, n_outputs):
-                highest = max(highest, row[j])
-            wanted = row[code] - highest
-            total = _ZERO
-            for j in range(n_outputs):
-                row[j] = exp(row[j] - highest)
-                total += row[j]
-            losses_[i] = math.log(total) - wanted
-            share = scale / total
-            for j in range(n_outputs):
-                row[j] *= share
-            row[code] -= scale
-        else:
+        weight = targets[i, n_codes] if weighted else _ONE
+        if weight == _ZERO:  # such a row is none, whatever its loss
             losses_[i] = 0.0
             for j in range(n_outputs):
-                y = targets[i, j]
-                # -log p = log(1 + exp(-x)) for y = 1, with x negated for y = 0
-                losses_[i] += max(row[j], _ZERO) - y * row[j] + math.log1p(exp(-abs(row[j])))
-                row[j] = (sigmoid(row[j]) - y) * scale
+                row[j] = _ZERO
+            continue
+        if loss == SOFTMAX_LOSS:
+            losses_[i] = _softmax_loss_(parameter, row, n_outputs, targets[i], weight * scale)
+        elif loss == LOGISTIC_LOSS:
+            losses_[i] = _logistic_loss_(parameter, row, n_outputs, targets[i], weight * scale)
+        else:
+            losses_[i] = _real_loss_(loss, parameter, row, n_outputs, targets[i], weight * scale)
+        losses_[i] *= weight
+
+
+@kernel(part=True)
+def _softmax_loss_(smoothing, row, n_outputs, codes, scale):
+    code = int(codes[0])
+    highest = row[0]
+    for j in range(1, n_outputs):
+        highest = max(highest, row[j])
+    wanted = (_ONE - smoothing) * (row[code] - highest)
+    if smoothing > _ZERO:
+        for j in range(n_outputs):
+            wanted += smoothing * (row[j] - highest) / np.float32(n_outputs)
+    total = _ZERO
+    for j in range(n_outputs):
+        row[j] = exp(row[j] - highest)
+        total += row[j]
+    share = scale / total
+    spread = scale * smoothing / np.float32(n_outputs)
+    for j in range(n_outputs):
+        row[j] = row[j] * share - spread
+    row[code] -= scale * (_ONE - smoothing)
+    return math.log(total) - wanted
+
+
+@kernel(part=True)
+def _logistic_loss_(smoothing, row, n_outputs, codes, scale):
+    loss = 0.0
+    for j in range(n_outputs):
+        y = codes[j] * (_ONE - smoothing) + _HALF * smoothing
+        # -log p = log(1 + exp(-x)) for y = 1, with x negated for y = 0
+        loss += max(row[j], _ZERO) - y * row[j] + math.log1p(exp(-abs(row[j])))
+        row[j] = (sigmoid(row[j]) - y) * scale
+    return loss
+
+
+@kernel(part=True)
+def _real_loss_(loss, parameter, row, n_outputs, y, scale):
+    total = 0.0
+    for j in range(n_outputs):
+        r = row[j] - y[j]
+        if loss == POISSON:
+            # exp is one of numbers <= 0; it does not overflow, and of NaN it is NaN.
+            mean = _ONE / exp(-row[j]) if row[j] > _ZERO else exp(row[j])
+            total += mean - y[j] * row[j]
+            slope = mean - y[j]
+        elif loss == SQUARED_ERROR or (loss == HUBER and abs(r) <= parameter):
+            total += _HALF * r * r
+            slope = r
+        else:
+            # Above for r > 0, below for r < 0, and no way to go for r = 0.
+            above, below = _ONE, _ONE
+            if loss == HUBER:
+                above, below = parameter, parameter
+                total -= _HALF * parameter * parameter
+            elif loss == QUANTILE:
+                above, below = _ONE - parameter, parameter
+            slope = above if r > _ZERO else (-below if r < _ZERO else r)
+            total += slope * r
+        row[j] = slope * scale
+    return total
 
 
 @kernel

@@ -376,9 +376,17 @@ class Buffers:
         self._small["lit_pause"][0] = 0
         self._small["n_landmarks"][0] = 0
 
-    def make_room(self, batch_size: int, n_threads: int) -> None:
-        """Make room for mini-batches of `batch_size` rows and for `n_threads` threads."""
-        self._adopt(replace(self.layout, batch_size=batch_size, n_threads=n_threads))
+    def make_room(self, batch_size: int, n_threads: int, n_targets: int | None = None) -> None:
+        """Make room for mini-batches of `batch_size` rows and for `n_threads` threads.
+
+        And for rows of `n_targets` encoded targets; None for as many as before.
+        """
+        n_targets = self.layout.n_targets if n_targets is None else n_targets
+        if n_targets != self.layout.n_targets:
+            self._small["target_columns"] = np.arange(n_targets, dtype=np.int32)
+        self._adopt(
+            replace(self.layout, batch_size=batch_size, n_threads=n_threads, n_targets=n_targets)
+        )
 
     def fold_gates(self, gates: Sequence[NDArray[np.float32] | None]) -> None:
         """Multiply gates into the weights of the units that they belong to, and drop them.

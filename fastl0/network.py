@@ -4,11 +4,11 @@ A plain dense MLP in NumPy; needs neither Numba nor the C core. May import `gate
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from scipy.special import expit
 
@@ -34,7 +34,7 @@ class Network:
         The columns of X that the first layer reads.
     activation : {"identity", "logistic", "tanh", "relu"}
         Of the hidden layers.
-    out_activation : {"softmax", "logistic"}
+    out_activation : {"softmax", "logistic", "identity", "exp"}
         Of the outputs.
     """
 
@@ -88,6 +88,35 @@ class Network:
         """
         return codes_of(self.outputs(X), self.out_activation)
 
+    def in_units_of(self, center: ArrayLike | None, scale: ArrayLike | None) -> "Network":
+        """Return the network whose outputs, before activation, are those of targets unscaled.
+
+        Parameters
+        ----------
+        center, scale : array-like of shape (n_outputs,), or None
+            Training took ``(y - center) / scale`` for y, and y / scale before a logarithm.
+        """
+        if center is None or scale is None:
+            return self
+        coefs, intercepts = list(self.coefs), list(self.intercepts)
+        if self.out_activation == "exp":
+            intercepts[-1] = (intercepts[-1] + np.log(scale)).astype(np.float32)
+        else:
+            coefs[-1] = (coefs[-1] * np.asarray(scale)).astype(np.float32)
+            intercepts[-1] = (intercepts[-1] * np.asarray(scale) + np.asarray(center)).astype(
+                np.float32
+            )
+        return replace(self, coefs=coefs, intercepts=intercepts)
+
+    def out_of_units_of(self, center: ArrayLike | None, scale: ArrayLike | None) -> "Network":
+        """Undo `in_units_of`."""
+        if center is None or scale is None:
+            return self
+        back = np.reciprocal(np.asarray(scale, np.float64))
+        if self.out_activation == "exp":
+            return self.in_units_of(center, back)
+        return self.in_units_of(-np.asarray(center) * back, back)
+
     def _blocks(self, shape: tuple[int, int], itemsize: int) -> Iterator[slice]:
         n_rows, n_features = shape
         step = max(1, _BLOCK_NBYTES // (itemsize * max(n_features, *self.n_units)))
@@ -139,6 +168,8 @@ def _activate_(values: NDArray[np.floating], activation: str) -> None:
         np.tanh(values, out=values)
     elif activation == "logistic":
         expit(values, out=values)
+    elif activation == "exp":
+        np.exp(values, out=values)
     elif activation == "softmax":
         values -= values.max(axis=1, keepdims=True)
         np.exp(values, out=values)

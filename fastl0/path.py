@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
@@ -69,8 +68,8 @@ class L0Path:
 
 
 def l0_path(
-    X: ArrayLike,
-    y: ArrayLike,
+    X: Any,
+    y: Any,
     *,
     target_sizes: Sequence[int | float | str] | None = None,
     estimator: HardL0MLPClassifier | None = None,
@@ -136,15 +135,20 @@ def l0_path(
     """
     model = fresh_model(estimator)
     scorer = check_scoring(model, scoring=scoring)
-    if (X_val is None) != (y_val is None):
-        given, missing = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
-        raise ValueError(
-            f"`X_val` and `y_val` must be given together, got `{given}` only. Give `{missing}`, "
-            "or neither to have rows set aside."
-        )
+    validation.check_together(X_val=X_val, y_val=y_val)
     X, y, targets, sizes = checked(model, X, y, target_sizes)
     if X_val is None:
-        X, X_val, y, y_val = _set_aside(X, y, targets, validation_fraction, model.random_state)
+        from fastl0.rows import set_aside
+
+        validation.check_share("validation_fraction", validation_fraction)
+        train, judge = set_aside(
+            X.shape[0],
+            validation_fraction,
+            model.random_state,
+            targets.strata,
+            "or X_val and y_val",
+        )
+        X, X_val, y, y_val = X[train], X[judge], y[train], y[judge]
     else:
         X_val, y_val = validate_data(
             model, X_val, y_val, accept_sparse="csr", multi_output=True, reset=False
@@ -154,7 +158,7 @@ def l0_path(
 
 def checked(
     model: HardL0MLPClassifier, X: Any, y: Any, target_sizes: Any
-) -> tuple[Any, Any, validation.Targets, list[tuple[Any, int]]]:
+) -> tuple[Any, Any, Any, list[tuple[Any, int]]]:
     """Check what a path is to learn from, and note it in `model`.
 
     Returns
@@ -164,33 +168,22 @@ def checked(
     sizes : list of (size, n_parameters)
         Large to small.
     """
-    from fastl0.fitting import resolve_sizes
-
     X, y = validate_data(model, X, y, accept_sparse="csr", multi_output=True)
-    targets = validation.encode_targets(y)
+    targets = model._encode(y, None)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y.toarray().ravel() if issparse(y) else y.ravel()
-    sizes = resolve_sizes(model, targets, validation.listed_sizes(target_sizes), SHARES)
+    sizes = _resolve(model, targets, validation.listed_sizes(target_sizes), SHARES)
     return validation.readable(X), y, targets, sizes
 
 
-def _set_aside(X: Any, y: Any, targets: validation.Targets, share: Any, seed: Any) -> Any:
-    """Split into X and X_val, y and y_val."""
-    validation.check_share("validation_fraction", share)
-    try:
-        return train_test_split(
-            X,
-            y,
-            test_size=share,
-            random_state=seed,
-            stratify=None if targets.multilabel else targets.codes[:, 0],
-        )
-    except ValueError as error:
-        raise ValueError(
-            f"`validation_fraction`={share!r} cannot set aside a share of {X.shape[0]} rows with "
-            f"every class on both sides ({error}). Give more rows or another share, or X_val and "
-            "y_val."
-        ) from error
+def _resolve(model: Any, targets: Any, *sizes: Any) -> list[tuple[Any, int]]:
+    from fastl0.footprint import resolve_sizes
+    from fastl0.planning import first_layout
+
+    n_rows, n_codes = targets.codes.shape
+    batch_size = validation.batch_size(model.batch_size, n_rows, gated=True)
+    layout = first_layout(model, targets.n_outputs, n_codes, batch_size=batch_size)
+    return resolve_sizes(model, targets, layout, *sizes)
 
 
 def fresh_model(estimator: HardL0MLPClassifier | None) -> HardL0MLPClassifier:
@@ -236,17 +229,15 @@ def trace(
     X, y : ndarray or CSR matrix, ndarray
         Checked training rows.
     sizes : sequence of (size, n_parameters)
-        Large to small, from `fitting.resolve_sizes`.
+        Large to small, from `footprint.resolve_sizes`.
     X_val, y_val : ndarray or CSR matrix, ndarray
         Rows to score on.
     scorer : callable
     """
-    from fastl0.fitting import resolve_sizes
-
     runner = clone(model).set_params(warm_start=True)
     estimators: list[HardL0MLPClassifier] = []
     scores = []
-    ((_, n_before),) = resolve_sizes(model, validation.encode_targets(y), [1.0])
+    ((_, n_before),) = _resolve(model, model._encode(y, None), [1.0])
     for size, wanted in sizes:
         # Pruning may have gone a little further than it had to.
         n_parameters = min(wanted, n_before)

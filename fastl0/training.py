@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from fastl0 import gates, pruning
 from fastl0._kernels import RowSource
 from fastl0.epoch import Rule, train_batches
-from fastl0.kernels import ACTIVATIONS, LOGISTIC_LOSS, SOFTMAX_LOSS, SOLVERS
+from fastl0.kernels import ACTIVATIONS, LOSSES, SOLVERS
 from fastl0.memory import DRAWS_AHEAD, Buffers, Layout
-from fastl0.network import Network, codes_of, fold
+from fastl0.network import Network, fold
 from fastl0.ordering import Order, draw_keys
 from fastl0.phases import Course
 from fastl0.sizes import count_parameters
@@ -29,8 +29,8 @@ from fastl0.threads import Crew, Pace
 #: What `history_` holds of every epoch.
 HISTORY = ("loss", "n_units", "n_parameters", "buffer_nbytes", "batch_size", "epoch_time")
 
-#: Validation rows gathered and judged at a time.
-_VALIDATION_BLOCK = 1024
+#: What is noted of every epoch besides.
+_MORE = ("score", "validation_loss", "samples_seen")
 
 #: Log-odds of gates that are opened anew: the lowest whose deterministic gate is 1.
 _OPEN = 2.4
@@ -48,6 +48,17 @@ EpochHook = Callable[[int, Callable[[], Network], dict[str, Any]], bool | None]
 
 #: Called with the entries of the epochs run and the number of epochs to come; returns a size.
 SizeLeft = Callable[[list[dict[str, Any]], int], int]
+
+
+class Judgement(NamedTuple):
+    """What validation rows say of a network: a score, larger is better, and the mean loss."""
+
+    score: float
+    loss: float
+
+
+#: Judges a network by validation rows.
+Judge = Callable[[Network], Judgement]
 
 
 class Watcher(Protocol):
@@ -93,14 +104,19 @@ class Plan:
     gate_learning_rate: str
     gate_learning_rate_init: float
     droprate_init: tuple[float, float]
+    loss: str
+    loss_parameter: float
     out_activation: str
+    center: tuple[float, ...] | None = None  # of the targets, see `Network.in_units_of`
+    scale: tuple[float, ...] | None = None
 
-    def rule(self, batch_size: int, n_samples: int, rate: float) -> Rule:
+    def rule(self, batch_size: int, data: "Data", rate: float) -> Rule:
         """Settings of one epoch as the kernels take them."""
         return Rule(
             batch_size=batch_size,
             activation=ACTIVATIONS[self.activation],
-            loss=SOFTMAX_LOSS if self.out_activation == "softmax" else LOGISTIC_LOSS,
+            loss=LOSSES[self.loss],
+            parameter=float(self.loss_parameter),
             solver=SOLVERS[self.solver],
             rate=float(rate),
             gate_rate=float(self.gate_learning_rate_init),
@@ -109,8 +125,8 @@ class Plan:
             beta_1=float(self.beta_1),
             beta_2=float(self.beta_2),
             epsilon=float(self.epsilon),
-            alpha=float(self.alpha),
-            lam=float(self.lam) / n_samples,
+            alpha=float(self.alpha) / data.mean_weight,
+            lam=float(self.lam) / data.total_weight,
         )
 
 
@@ -118,18 +134,22 @@ class Plan:
 class Data:
     """Rows to learn from and rows to judge by. Borrows the user's X.
 
+    `y` holds encoded targets and, where rows have weights, these divided by their mean.
     `rows` are the numbers of the rows to learn from; empty for all `n_rows` of them.
+    `total_weight` is what all rows weigh, and `mean_weight` what one does, before they were
+    divided by it.
     `null_loss` is the mean loss of the best prediction that looks at no input: a network that
-    does worse has collapsed.
+    does worse has collapsed. `judge` scores a network.
     """
 
     x: RowSource
     y: RowSource
     n_rows: int
     rows: NDArray[np.int32]
-    validation_rows: NDArray[np.int32]
-    validation_codes: NDArray[np.integer]
+    total_weight: float
+    mean_weight: float = 1.0
     null_loss: float = math.inf
+    judge: "Judge | None" = None
 
 
 @dataclass
@@ -150,7 +170,7 @@ class Record:
         return len(self.epochs)
 
     def column(self, name: str) -> list[Any]:
-        """One entry of every epoch: those of `HISTORY`, "score" and "samples_seen"."""
+        """One entry of every epoch: those of `HISTORY`, and of `_MORE`."""
         return [entries[name] for entries in self.epochs]
 
     @property
@@ -180,7 +200,7 @@ class Trainer:
         self._rng = rng
         self._n_features = layout.widths[0]
         self._first = replace(layout, n_threads=1)
-        self._n_draws = 0  # gate draws that the tallies cover
+        self.n_draws = 0  # gate draws that the tallies cover
         self._gated = layout.gated
         self._steering: Steering | None = None
         self._most = plan.target  # parameters, as far as is known by now; 0 for any number
@@ -227,7 +247,7 @@ class Trainer:
             If the loss or a parameter is not finite.
         """
         n_rows = data.n_rows
-        n_draws = self._n_draws
+        n_draws = self.n_draws
         shrunk = False
         may_prune = plan.pruning == "hard" and self.buffers.layout.n_gates > 0
         # A network that has lost a class shall find it again before it loses units as well.
@@ -236,7 +256,7 @@ class Trainer:
             shrunk, n_draws = self._shrink(self._decide(plan)), 0
         if n_draws == 0:
             self.buffers.forget_tallies()
-        self._n_draws = 0  # an interrupted epoch leaves tallies that nothing may judge by
+        self.n_draws = 0  # an interrupted epoch leaves tallies that nothing may judge by
         if plan.dynamic_batch_size:
             self._enlarge_batch(plan, n_rows)
         batch_size = self.buffers.batch_size
@@ -244,18 +264,19 @@ class Trainer:
         growth = batch_size / plan.batch_size
         rate *= math.sqrt(growth) if plan.solver == "adam" else growth
         loss = self._run_batches(plan, data, rate, crew, pace)
-        self._n_draws = n_draws + n_batches
+        self.n_draws = n_draws + n_batches
         self._has_collapsed = loss > n_rows * data.null_loss
-        decay = 0.5 * plan.alpha * self.buffers.squared_norm() * n_batches / n_rows
+        decay = 0.5 * plan.alpha * self.buffers.squared_norm() * n_batches / data.total_weight
         # The price of the way to a target is no setting: with it no two epochs would compare.
         penalty = 0.0 if self._steering else self._price * self._expected_penalty(plan)
-        objective = (loss + penalty) / n_rows + decay
+        objective = loss / n_rows + penalty / data.total_weight + decay
         # No mini-batch has seen what the last update did.
         if not (math.isfinite(objective) and self.buffers.all_finite()):
-            raise self._diverged(plan)
+            raise self.diverged(plan)
         return objective, shrunk
 
-    def _diverged(self, plan: Plan) -> DivergedError:
+    def diverged(self, plan: Plan) -> DivergedError:
+        """Make the error for a loss or parameters that are not finite."""
         n_updates = int(self.buffers.arrays()["step"][0])
         price = f"lam={plan.lam:g}, " if plan.lam else ""  # none was given where a size was
         return DivergedError(
@@ -268,46 +289,82 @@ class Trainer:
         """Train on all mini-batches; return the sum of the losses of the rows."""
         buffers = self.buffers
         buffers.begin_epoch(data.x)
+        order, lent = self.order(plan, data), buffers.lend()
+        n_batches = -(-data.n_rows // buffers.batch_size)
+        loss, recent = 0.0, None
+        try:
+            for first in range(0, n_batches, DRAWS_AHEAD):
+                has_collapsed = self._has_collapsed if recent is None else recent > data.null_loss
+                self._set_prices(plan, first / n_batches, has_collapsed)
+                n = min(DRAWS_AHEAD, n_batches - first)
+                some = self.run_some(plan, data, rate, order, lent, crew, pace, first, n)
+                loss, recent = loss + some, some / (DRAWS_AHEAD * buffers.batch_size)
+        finally:
+            crew.dismiss()
+        return loss
+
+    def order(self, plan: Plan, data: Data) -> Order:
+        """Draw the order of an epoch's rows."""
         no_keys = np.zeros(0, np.uint64)
-        order = Order(data.n_rows, data.rows, draw_keys(self._rng) if plan.shuffle else no_keys)
+        return Order(data.n_rows, data.rows, draw_keys(self._rng) if plan.shuffle else no_keys)
+
+    def run_some(
+        self,
+        plan: Plan,
+        data: Data,
+        rate: float,
+        order: Order,
+        lent: tuple[Any, ...],
+        crew: Crew,
+        pace: Pace,
+        first: int,
+        n_batches: int,
+    ) -> float:
+        """Train on up to `DRAWS_AHEAD` mini-batches at the present prices.
+
+        Returns
+        -------
+        float
+            Sum of the losses of the rows.
+
+        Raises
+        ------
+        DivergedError
+            If the loss is not finite.
+        """
+        buffers = self.buffers
         tally = np.zeros(1)
-        lent = buffers.lend()
-        rule = plan.rule(buffers.batch_size, data.n_rows, rate)
-        growth = buffers.batch_size / plan.batch_size
-        gate_rate = rule.gate_rate * self._gate_factor * math.sqrt(growth)  # gates follow Adam
-        rule = rule._replace(gate_rate=gate_rate)
+        rule = self.rule(plan, data, rate)
         sources = data.x.address, data.y.address, order
 
         def help_out(seat: int) -> None:
-            # The price of a parameter, which changes on the way, is the leader's business.
             train_batches(*lent, rule, *sources, 0, buffers.draws(0), tally, crew.address, seat)
 
-        n_batches = -(-data.n_rows // buffers.batch_size)
-        first, before = 0, 0.0
-        try:
-            while first < n_batches:
-                since = first % DRAWS_AHEAD
-                if since == 0:
-                    recent = (tally[0] - before) / (DRAWS_AHEAD * buffers.batch_size)
-                    has_collapsed = recent > data.null_loss if first else self._has_collapsed
-                    self._set_prices(plan, first / n_batches, has_collapsed)
-                    before = tally[0]
-                    priced = rule._replace(lam=self._price / data.n_rows)
-                n_threads, n = pace.next(min(DRAWS_AHEAD - since, n_batches - first))
-                start = time.perf_counter()
-                crew.recruit(n_threads, help_out)
-                uniforms = buffers.draws(n)
-                self._rng.random(out=uniforms, dtype=np.float32)
-                done = train_batches(
-                    *lent, priced, *sources, first, uniforms, tally, crew.address, 0
-                )
-                pace.note(n_threads, done, time.perf_counter() - start, crew.was_late)
-                if done < n:
-                    raise self._diverged(plan)
-                first += n
-        finally:
-            crew.dismiss()
+        end = first + n_batches
+        while first < end:
+            n_threads, n = pace.next(end - first)
+            start = time.perf_counter()
+            crew.recruit(n_threads, help_out)
+            uniforms = buffers.draws(n)
+            self.draw(uniforms)
+            done = train_batches(*lent, rule, *sources, first, uniforms, tally, crew.address, 0)
+            pace.note(n_threads, done, time.perf_counter() - start, crew.was_late)
+            if done < n:
+                raise self.diverged(plan)
+            first += n
         return float(tally[0])
+
+    def draw(self, uniforms: NDArray[np.float32]) -> None:
+        """Fill with uniform numbers in [0, 1)."""
+        self._rng.random(out=uniforms, dtype=np.float32)
+
+    def rule(self, plan: Plan, data: Data, rate: float) -> Rule:
+        """Settings of the next mini-batches, present prices included."""
+        rule = plan.rule(self.buffers.batch_size, data, rate)
+        growth = self.buffers.batch_size / plan.batch_size
+        # Gates follow Adam.
+        gate_rate = rule.gate_rate * self._gate_factor * math.sqrt(growth)
+        return rule._replace(gate_rate=gate_rate, lam=self._price / data.total_weight)
 
     # --- prices and sizes ------------------------------------------------------------
 
@@ -373,7 +430,7 @@ class Trainer:
         keep = [
             np.ones(width, dtype=bool)
             if count is None or total is None
-            else pruning.decide(count, total, self._n_draws, plan.prune_threshold)
+            else pruning.decide(count, total, self.n_draws, plan.prune_threshold)
             for count, total, width in zip(counts, sums, buffers.widths[:-1], strict=True)
         ]
         if self._steering is None:
@@ -467,7 +524,8 @@ class Trainer:
         coefs, intercepts, kept = fold(buffers.best_layers(), buffers.by_set("log_odds"))
         support = np.zeros(self._n_features, dtype=bool)
         support[buffers.columns[kept]] = True
-        return Network(coefs, intercepts, support, plan.activation, plan.out_activation)
+        network = Network(coefs, intercepts, support, plan.activation, plan.out_activation)
+        return network.in_units_of(plan.center, plan.scale)
 
     def fit(self, plan: Plan, data: Data, watcher: Watcher) -> None:
         """Run up to ``plan.max_iter`` epochs; the record tells what happened.
@@ -498,7 +556,7 @@ class Trainer:
                 rate = schedule.rate * course.rate(number)
                 loss, shrunk = self.run_epoch(plan, data, rate, crew, pace)
                 self._average(plan, course, number)
-                entries = self._entries(plan, loss, time.perf_counter() - start, data.n_rows)
+                entries = self.entries(loss, time.perf_counter() - start, data.n_rows)
                 stalled = self._judge(plan, data, patience, entries, shrunk or folded)
                 record.epochs.append(entries)
                 schedule.end_epoch(record.samples_seen)
@@ -518,6 +576,64 @@ class Trainer:
                     patience.waited = 0
         record.converged |= plan.target > 0
 
+    # --- streams ---------------------------------------------------------------------
+
+    def take_up(self, plan: Plan, network: Network) -> None:
+        """Start from a frozen network; where it shall shrink further its gates open anew."""
+        buffers = self.buffers
+        keep = [np.zeros(width, bool) for width in buffers.widths]
+        for flags, width in zip(keep, network.n_units, strict=True):
+            flags[:width] = True
+        keep[0] = network.support
+        buffers.shrink(keep[:-1])
+        network = network.out_of_units_of(plan.center, plan.scale)
+        for index, (coef, intercept) in enumerate(
+            zip(network.coefs, network.intercepts, strict=True)
+        ):
+            weights, biases = buffers.layer(index)
+            weights[...], biases[...] = coef, intercept
+        for log_odds in buffers.by_set("log_odds"):
+            if log_odds is not None:
+                log_odds[:] = _OPEN
+        if plan.target and network.n_parameters <= plan.target:
+            self._fold_gates(plan, 0)
+
+    def begin_stream(self, plan: Plan) -> None:
+        """Prepare for rows that come a few at a time."""
+        self._limit_size(plan.target)
+        if plan.target and self.buffers.layout.n_gates:
+            self._steering = Steering(count_parameters(self.buffers.widths), plan.target)
+
+    def price_stream(self, plan: Plan, progress: float) -> None:
+        """Set the prices at a point of the way to a target size."""
+        self._progress, self._epoch_share = progress, 0.0
+        self._set_prices(plan, 0.0, False)
+
+    def end_stream_epoch(self, plan: Plan, is_last: bool) -> bool:
+        """Delete what has stayed off; after the last epoch that prunes, come to the target.
+
+        Returns whether units were deleted or gates folded.
+
+        Raises
+        ------
+        DivergedError
+            If a parameter is not finite.
+        """
+        if not self.buffers.all_finite():
+            raise self.diverged(plan)
+        if not self.buffers.layout.n_gates:
+            self.n_draws = 0
+            return False
+        changed = plan.pruning == "hard" and self._shrink(self._decide(plan))
+        self.n_draws = 0
+        self.buffers.forget_tallies()
+        if plan.target and is_last:
+            self._fold_gates(plan, 0)
+            changed = True
+        return changed
+
+    # --- fits ------------------------------------------------------------------------
+
     def _begin(self, plan: Plan) -> Course:
         """Prepare a fit: what an earlier one has finished goes on with open gates."""
         buffers = self.buffers
@@ -525,7 +641,7 @@ class Trainer:
         again = buffers.layout.gated != self._gated
         if again:
             buffers.open_gates(self._gated, _OPEN)
-            self._n_draws = 0
+            self.n_draws = 0
         self._steering, self._price = None, plan.lam
         self._has_collapsed = False
         if plan.target:
@@ -543,9 +659,9 @@ class Trainer:
         self._gate_factor = course.gate_rate(number)
         if number != course.begin:
             return False
-        if self._n_draws >= pruning.FEWEST_DRAWS:
+        if self.n_draws >= pruning.FEWEST_DRAWS:
             self._shrink(self._decide(plan))
-        self._n_draws = 0
+        self.n_draws = 0
         return self._fold_gates(plan, course.end - number)
 
     def _average(self, plan: Plan, course: Course, number: int) -> None:
@@ -562,7 +678,8 @@ class Trainer:
         patience.tol, patience.n_epochs, patience.smooth = plan.tol, n_epochs, noisy
         return patience
 
-    def _entries(self, plan: Plan, loss: float, seconds: float, n_rows: int) -> dict[str, Any]:
+    def entries(self, loss: float, seconds: float, n_rows: int) -> dict[str, Any]:
+        """Return what is noted of an epoch with so many rows."""
         widths = self.buffers.widths
         before = self.record.epochs[-1]["n_units"] if self.record.epochs else None
         return {
@@ -574,41 +691,24 @@ class Trainer:
             "batch_size": self.buffers.batch_size,
             "epoch_time": seconds,
             "score": None,
+            "validation_loss": None,
             "samples_seen": self.record.samples_seen + n_rows,
         }
 
     def _judge(
         self, plan: Plan, data: Data, patience: Patience, entries: dict[str, Any], shrunk: bool
     ) -> bool:  # fmt: skip
-        """Score the network if it shall be scored; say whether patience has run out."""
-        if not plan.early_stopping:
+        """Have the network judged if there is a judge; say whether patience has run out."""
+        if data.judge is None:
             return patience.note_loss(entries["loss"], shrunk)
         network = self.freeze(plan)
-        score = entries["score"] = self._score(network, data)
+        score, entries["validation_loss"] = data.judge(network)
+        entries["score"] = score
+        if not plan.early_stopping:
+            return patience.note_loss(entries["loss"], shrunk)
         # Of equal scores the later network is the smaller one.
         if plan.target and (self.buffers.layout.n_gates or network.n_parameters > self._most):
             return False  # on the way down it is too large, or by chance too small
         if score >= patience.best_score:
             self.record.best = network
         return patience.note_score(score, shrunk)
-
-    def _score(self, network: Network, data: Data) -> float:
-        """Accuracy on the validation rows (of whole rows, for multilabel targets)."""
-        columns = np.flatnonzero(network.support).astype(np.int32)
-        n_rows = len(data.validation_rows)
-        reader = Network(
-            network.coefs,
-            network.intercepts,
-            np.ones(len(columns), dtype=bool),
-            network.activation,
-            network.out_activation,
-        )
-        right = 0
-        for start in range(0, n_rows, _VALIDATION_BLOCK):
-            rows = data.validation_rows[start : start + _VALIDATION_BLOCK]
-            block = np.empty((len(rows), len(columns)), dtype=np.float32)
-            data.x.gather(rows, columns, block)
-            codes = codes_of(reader.outputs(block), network.out_activation)
-            same = codes == data.validation_codes[start : start + len(rows)]
-            right += int(np.count_nonzero(same if same.ndim == 1 else same.all(axis=1)))
-        return right / n_rows

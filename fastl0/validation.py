@@ -7,52 +7,19 @@ nothing of fastl0.
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import issparse
-from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _FLOAT32_TINY = float(np.finfo(np.float32).tiny)
 #: Entries up to which looking at an array costs less than scikit-learn's checks.
 _FEW = 2**14
-#: Labels looked at in one go.
-_BLOCK = 2**16
 #: Bounds of an automatic mini-batch, and how many of them make an epoch where there are gates.
 _SMALLEST_BATCH, _LARGEST_BATCH, _ENOUGH_BATCHES = 8, 200, 50
 _READABLE = {np.dtype(code) for code in "bhilqBHILQ?fd"}
-
-
-@dataclass(frozen=True)
-class Targets:
-    """Encoded class labels.
-
-    Attributes
-    ----------
-    codes : ndarray of shape (n_rows, n_targets)
-        Class codes, or 0 and 1 for binary and multilabel targets; uint8 where they fit,
-        else int32.
-    classes : ndarray
-        The labels the codes stand for, sorted.
-    n_outputs : int
-        Units of the output layer.
-    out_activation : {"softmax", "logistic"}
-    multilabel : bool
-    sparse : bool
-        Whether y came as a sparse matrix.
-    """
-
-    codes: NDArray[np.integer]
-    classes: NDArray[Any]
-    n_outputs: int
-    out_activation: str
-    multilabel: bool
-    sparse: bool
 
 
 def readable(X: Any) -> Any:
@@ -129,123 +96,6 @@ def _readable_csr(X: Any) -> Any:
     index = np.result_type(X.indices, X.indptr)
     copies = (np.array(X.data), np.array(X.indices, index), np.array(X.indptr, index))
     return type(X)(copies, shape=X.shape, copy=False)
-
-
-def encode_targets(y: Any) -> Targets:
-    """Check class labels and encode them as small integers.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_rows,) or (n_rows, n_labels)
-        Class labels, or a multilabel indicator (dense or sparse).
-
-    Raises
-    ------
-    ValueError
-        If y is not a classification target or holds one class only.
-    """
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y.toarray().ravel() if issparse(y) else column_or_1d(y, warn=True)
-    sample = _sample(y) if not issparse(y) and y.ndim == 1 and len(y) > _BLOCK else y
-    check_classification_targets(sample)
-    kind = type_of_target(sample, input_name="y")
-    if kind == "multilabel-indicator":
-        dense: NDArray[Any] = y.toarray() if issparse(y) else y
-        if not np.isin(dense, (0, 1)).all():
-            raise ValueError(
-                "y must hold 0 and 1 only as a multilabel indicator, got the values "
-                f"{np.unique(dense)!r}. Use (y > 0).astype(int) if positive means yes."
-            )
-        n_labels = dense.shape[1]
-        return Targets(
-            codes=np.ascontiguousarray(dense, dtype=np.uint8),
-            classes=np.arange(n_labels),
-            n_outputs=n_labels,
-            out_activation="logistic",
-            multilabel=True,
-            sparse=issparse(y),
-        )
-    if kind == "multiclass-multioutput":
-        raise ValueError(
-            "y must hold one label a row or be a multilabel indicator of 0 and 1, got "
-            "several multiclass columns. Fit one classifier a column, for instance with "
-            "sklearn.multioutput.MultiOutputClassifier."
-        )
-    try:
-        classes = _different(y)
-    except TypeError as error:
-        raise ValueError(
-            f"y must hold labels that can be sorted, got labels of several kinds ({error}). "
-            "Convert them, for instance with y.astype(str)."
-        ) from error
-    n_classes = len(classes)
-    if n_classes < 2:
-        raise ValueError(
-            f"y must hold at least 2 classes, got 1 class: {classes[0]!r}. Add rows of "
-            "another class."
-        )
-    return Targets(
-        codes=_codes(y, classes),
-        classes=classes,
-        n_outputs=1 if n_classes == 2 else n_classes,
-        out_activation="logistic" if n_classes == 2 else "softmax",
-        multilabel=False,
-        sparse=False,
-    )
-
-
-def _sample(y: NDArray[Any]) -> NDArray[Any]:
-    """Return fewer labels that tell as much about the kind of target as all of y."""
-    try:
-        # Each thrice: labels of which no two are the same would look like a regression target.
-        check_classification_targets(np.tile(np.unique(y[:_BLOCK]), 3))
-        return np.tile(_different(y), 3)
-    except TypeError:  # labels that cannot be compared
-        return y
-
-
-def _different(y: NDArray[Any]) -> NDArray[Any]:
-    """Return the sorted labels, without a copy of y as a whole unless most of them differ."""
-    classes = np.unique(y[:_BLOCK])
-    found: list[NDArray[Any]] = []
-    for start in range(_BLOCK, len(y), _BLOCK):
-        found.append(np.unique(y[start : start + _BLOCK]))
-        if sum(map(len, found)) >= max(len(classes), _BLOCK):
-            classes = np.unique(np.concatenate([classes, *found]))
-            found = []
-    return np.unique(np.concatenate([classes, *found]))
-
-
-def _codes(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.integer]:
-    """Encode labels as their places among `classes`, as a column."""
-    codes = np.empty((len(y), 1), np.uint8 if len(classes) <= 256 else np.int32)
-    for start in range(0, len(y), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        codes[rows, 0] = np.searchsorted(classes, y[rows])
-    return codes
-
-
-def check_same_targets(targets: Targets, classes: NDArray[Any], multilabel: bool) -> None:
-    """Check that a warm start sees targets of the kind and classes of the first fit.
-
-    Raises
-    ------
-    ValueError
-        If it does not.
-    """
-    kinds = {True: "a multilabel indicator", False: "one label a row"}
-    if targets.multilabel != multilabel:
-        raise ValueError(
-            f"With warm_start=True y must hold {kinds[multilabel]}, as in the first fit, got "
-            f"{kinds[targets.multilabel]}. Set warm_start=False to start afresh."
-        )
-    if not np.array_equal(targets.classes, classes):
-        unseen = np.setdiff1d(targets.classes, classes)
-        what = f"labels unseen at the first fit: {unseen!r}" if len(unseen) else targets.classes
-        raise ValueError(
-            f"With warm_start=True y must hold the classes {classes!r} of the first fit, got "
-            f"{what}. Set warm_start=False to start afresh."
-        )
 
 
 def check_float32(name: str, value: Any) -> None:
@@ -401,8 +251,14 @@ def check_threshold(prune_threshold: Any, lowest: float, highest: float) -> None
         )
 
 
-def n_parameters(target_size: Any, full: int, smallest: int, overhead: Callable[[str], int]) -> int:
-    """Check `target_size` and return it as a number of parameters.
+def n_parameters(
+    target_size: Any,
+    full: int,
+    smallest: int,
+    overhead: Callable[[str], int],
+    name: str = "target_size",
+) -> int:
+    """Check a target size and return it as a number of parameters.
 
     Parameters
     ----------
@@ -413,6 +269,8 @@ def n_parameters(target_size: Any, full: int, smallest: int, overhead: Callable[
     overhead : callable
         Given a size in bytes, returns the bytes of a model that is saved with this
         `target_size`, beside its parameters of four bytes each.
+    name : str, default="target_size"
+        Of the parameter.
 
     Raises
     ------
@@ -421,7 +279,7 @@ def n_parameters(target_size: Any, full: int, smallest: int, overhead: Callable[
     """
     bounds = f"{smallest} to {full} parameters"
     if isinstance(target_size, str):
-        found = (n_bytes("target_size", target_size) - overhead(target_size)) // 4
+        found = (n_bytes(name, target_size) - overhead(target_size)) // 4
         if not smallest <= found <= full:
             least, most = (_bytes_of(n, overhead) for n in (smallest, full))
             bounds = f"{least} to {most} bytes"
@@ -431,7 +289,7 @@ def n_parameters(target_size: Any, full: int, smallest: int, overhead: Callable[
         share = float(target_size)
         if not 0.0 < share <= 1.0:
             raise ValueError(
-                f"`target_size` as a float must be a share of the {full} parameters in (0, 1], "
+                f"`{name}` as a float must be a share of the {full} parameters in (0, 1], "
                 f"got {target_size!r}. Give an int for a number of parameters."
             )
         found = int(share * full)
@@ -439,14 +297,14 @@ def n_parameters(target_size: Any, full: int, smallest: int, overhead: Callable[
         bounds = f"{min(1.0, math.floor(1e6 * smallest / full + 1) / 1e6):.6g} to 1"
     else:
         raise ValueError(
-            "`target_size` must be an int (parameters), a float in (0, 1] (share of them) or a "
+            f"`{name}` must be an int (parameters), a float in (0, 1] (share of them) or a "
             f'str (bytes of the saved model, as "64KiB"), got {target_size!r}. Write for instance '
             "0.1."
         )
     if not smallest <= found <= full:
         what = "at least one unit in each layer" if found < smallest else "no larger than it is"
         raise ValueError(
-            f"`target_size` must leave the network {what}, got {target_size!r}. Give {bounds}, or "
+            f"`{name}` must leave the network {what}, got {target_size!r}. Give {bounds}, or "
             "change hidden_layer_sizes."
         )
     return found
@@ -458,6 +316,23 @@ def _bytes_of(n_parameters: int, overhead: Callable[[str], int]) -> int:
     while found > before:  # more digits, or more frames, may take more bytes
         before, found = found, max(found, 4 * n_parameters + overhead(f"{found} B"))
     return found
+
+
+def check_together(**given: Any) -> None:
+    """Check that two arguments are both given or both left out.
+
+    Raises
+    ------
+    ValueError
+        If one is None and the other is not.
+    """
+    (first, one), (second, other) = given.items()
+    if (one is None) != (other is None):
+        there, missing = (first, second) if other is None else (second, first)
+        raise ValueError(
+            f"`{first}` and `{second}` must be given together, got `{there}` only. Give "
+            f"`{missing}` as well, or neither."
+        )
 
 
 def check_share(name: str, value: Any) -> None:
@@ -560,3 +435,20 @@ def batch_size(batch_size: Any, n_rows: int, gated: bool) -> int:
             'smaller one, or "auto".'
         )
     return int(batch_size)
+
+
+def stream_batch_size(batch_size: Any, n_rows: int, gated: bool) -> int:
+    """Resolve `batch_size` for rows that come a few at a time.
+
+    Parameters
+    ----------
+    batch_size : int, "auto" or "dynamic"
+    n_rows : int
+        Rows of the first call; later ones may have more.
+    gated : bool
+    """
+    if not isinstance(batch_size, str):
+        return int(batch_size)
+    if not gated:
+        return _LARGEST_BATCH
+    return min(_LARGEST_BATCH, max(_SMALLEST_BATCH, n_rows // _ENOUGH_BATCHES))

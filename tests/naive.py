@@ -57,16 +57,41 @@ def activate_(activation, values_, bias, gates):
     values_[:] = FUNCTIONS[activation](values_ + bias) * gates
 
 
-def output_loss_(loss, values_, bias, targets, scale, losses_):
+def output_loss_(loss, parameter, values_, bias, targets, scale, losses_):
     logits = values_ + bias
-    for i, (row, wanted) in enumerate(zip(logits, targets, strict=True)):
-        if loss == "softmax":
-            y = np.arange(len(row)) == wanted[0]
-            losses_[i] = np.logaddexp.reduce(row) - row[y][0]
-            values_[i] = (softmax(row) - y) * scale
-        else:
-            losses_[i] = np.sum(np.logaddexp(0, row) - wanted * row)
-            values_[i] = (expit(row) - wanted) * scale
+    n_codes = 1 if loss == "softmax" else logits.shape[1]
+    weights = targets[:, n_codes] if targets.shape[1] > n_codes else np.ones(len(logits))
+    for i, (row, wanted, weight) in enumerate(
+        zip(logits, targets[:, :n_codes], weights, strict=True)
+    ):
+        if weight == 0:
+            losses_[i], values_[i] = 0, 0
+            continue
+        value, slope = loss_of(loss, parameter, row, wanted)
+        losses_[i] = weight * value
+        values_[i] = weight * scale * slope
+
+
+def loss_of(loss, parameter, row, wanted):
+    """Loss of one row of outputs, and its derivatives."""
+    residual = row - wanted
+    if loss == "softmax":
+        y = (1 - parameter) * (np.arange(len(row)) == wanted[0]) + parameter / len(row)
+        return np.logaddexp.reduce(row) - y @ row, softmax(row) - y
+    if loss == "logistic":
+        y = (1 - parameter) * wanted + parameter / 2
+        return np.sum(np.logaddexp(0, row) - y * row), expit(row) - y
+    if loss == "squared_error":
+        return np.sum(residual**2) / 2, residual
+    if loss == "absolute_error":
+        return np.sum(np.abs(residual)), np.sign(residual)
+    if loss == "huber":
+        short = np.clip(residual, -parameter, parameter)
+        return np.sum(short * residual - short**2 / 2), short
+    if loss == "quantile":
+        slope = (residual > 0) - parameter * (residual != 0)
+        return slope @ residual, slope
+    return np.sum(np.exp(row) - wanted * row), np.exp(row) - wanted
 
 
 def sum_rows(values, out_):
@@ -206,7 +231,7 @@ def objective(network, X, targets, uniforms, alpha, lam, kind="fan_out", surchar
     """Mean loss, L2 term of the mini-batch and lam times the expected size."""
     gates, _ = draw(network, uniforms)
     outputs, losses = forward(network, X, gates)[1][-1], np.empty(len(X))
-    output_loss_(network.loss, outputs, 0.0, targets, 1 / len(X), losses)
+    output_loss_(network.loss, 0.0, outputs, 0.0, targets, 1 / len(X), losses)
     squares = sum(np.sum(w**2) for w in network.weights)
     return (losses.sum() + alpha / 2 * squares) / len(X) + lam * penalty(network, kind, surcharge)
 
@@ -219,7 +244,7 @@ def backward(network, X, targets, uniforms, lam=0.0, by_set=None):
     gates, slopes = draw(network, uniforms)
     hidden, before = forward(network, X, gates)
     delta, losses = before[-1].copy(), np.empty(len(X))
-    output_loss_(network.loss, delta, 0.0, targets, 1 / len(X), losses)
+    output_loss_(network.loss, 0.0, delta, 0.0, targets, 1 / len(X), losses)
     n_layers = len(network.weights)
     layers, log_odds = [None] * n_layers, [None] * n_layers
     for layer in reversed(range(n_layers)):

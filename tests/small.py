@@ -8,12 +8,10 @@ import numpy as np
 
 from fastl0._kernels import RowSource
 from fastl0.epoch import Rule, train_batches
-from fastl0.kernels import ACTIVATIONS, LOGISTIC_LOSS, SOFTMAX_LOSS, SOLVERS
+from fastl0.kernels import ACTIVATIONS, LOSSES, SOLVERS
 from fastl0.memory import Buffers, Layout
 from fastl0.ordering import Order
 from fastl0.pruning import prices
-
-LOSSES = {"softmax": SOFTMAX_LOSS, "logistic": LOGISTIC_LOSS}
 
 
 class NotFiniteError(Exception):
@@ -178,6 +176,7 @@ def rule(problem, settings):
         batch_size=problem.batch_size,
         activation=ACTIVATIONS[problem.network.activation],
         loss=LOSSES[problem.network.loss],
+        parameter=0.0,
         solver=SOLVERS[settings.solver],
         rate=settings.rate,
         gate_rate=settings.gate_rate,

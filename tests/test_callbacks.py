@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from fastl0 import HardL0MLPClassifier
-from fastl0.fitting import fit_classifier
 
 pytest.importorskip("sklearn.callback", reason="scikit-learn below 1.9 has no callbacks")
 
@@ -68,7 +67,7 @@ def test_no_epoch_is_left_open_after_ctrl_c(digits):
             raise KeyboardInterrupt
 
     with pytest.warns(UserWarning, match="interrupted"):
-        fit_classifier(clf, *digits, interrupt, keep_interrupted=True)
+        clf._fit(*digits, on_epoch=interrupt, keep_interrupted=True)
     assert recorder.events.count("begin epoch") == recorder.events.count("end epoch") == 3
     assert recorder.events[-1] == "end fit"
 

@@ -66,6 +66,10 @@ def same_network(a, b):
     ]
 )
 def test_scikit_learn_checks(estimator, check):
+    if "sample_weight_equivalence" in str(check):
+        # In mini-batches neither is MLPClassifier; these are scikit-learn's own settings for
+        # MLPRegressor, and all rows are one mini-batch.
+        estimator.set_params(pruning="none", solver="sgd", tol=1e-2, random_state=42)
     check(estimator)
 
 
@@ -473,7 +477,7 @@ def test_never_stopping_can_be_said_with_the_largest_int(digits):
 
 
 def test_early_stopping_with_too_few_rows_names_the_parameters():
-    with pytest.raises(ValueError, match=r"`early_stopping`.*`validation_fraction`=0.1 of 4 rows"):
+    with pytest.raises(ValueError, match=r"`validation_fraction`=0.1 .* 4 rows.*early_stopping"):
         HardL0MLPClassifier(early_stopping=True).fit(X4, Y4)
 
 
@@ -500,10 +504,8 @@ def interrupt_at(epoch):
 
 def test_ctrl_c_keeps_what_the_finished_epochs_trained(digits):
     clf = HardL0MLPClassifier(max_iter=50)
-    from fastl0.fitting import fit_classifier
-
     with pytest.warns(UserWarning, match="interrupted"):
-        fit_classifier(clf, *digits, interrupt_at(4), keep_interrupted=True)
+        clf._fit(*digits, on_epoch=interrupt_at(4), keep_interrupted=True)
     assert clf.n_iter_ == 5
     assert clf.predict(digits[0]).shape == (600,)
 

@@ -25,7 +25,7 @@ def both(name, *arguments):
     Activations and losses go by name to the reference, by number to the kernel. Arrays of
     float64 stay what they are.
     """
-    numbers = {**kernels.ACTIVATIONS, **small.LOSSES} if "loss" not in name else small.LOSSES
+    numbers = kernels.ACTIVATIONS if "loss" not in name else kernels.LOSSES
     results = []
     for function, is_kernel in ((getattr(kernels, name), True), (getattr(naive, name), False)):
         own = []
@@ -41,6 +41,15 @@ def both(name, *arguments):
         result = function(*own)
         results.append([*(a for a in own if isinstance(a, np.ndarray)), result])
     return results
+
+
+#: Of each loss: label smoothing, where it becomes linear, or its level.
+PARAMETERS = dict.fromkeys(kernels.LOSSES, (0.0,)) | {
+    "softmax": (0.1, 0.0),
+    "logistic": (0.1, 0.0),
+    "huber": (0.5, 2.0),
+    "quantile": (0.1, 0.8),
+}
 
 
 def assert_same(name, *arguments, rtol=4 * EPS, atol=0.0):
@@ -189,30 +198,65 @@ def targets_of(loss, n_rows, n_outputs):
     rng = np.random.default_rng(2)
     if loss == "softmax":
         return rng.integers(n_outputs, size=(n_rows, 1)).astype(np.float32)
-    return rng.integers(2, size=(n_rows, n_outputs)).astype(np.float32)
+    if loss == "logistic":
+        return rng.integers(2, size=(n_rows, n_outputs)).astype(np.float32)
+    if loss == "poisson":
+        return rng.poisson(2.0, size=(n_rows, n_outputs)).astype(np.float32)
+    return rng.normal(size=(n_rows, n_outputs)).astype(np.float32)
 
 
-def judged(loss, values, bias, targets, scale=None):
+def judged(loss, values, bias, targets, scale=None, parameter=None):
     """Derivatives and losses of the kernel and of the reference."""
     scale, blank = 1 / len(values) if scale is None else scale, np.full(len(values), np.nan)
-    pair = both("output_loss_", loss, values, bias, targets, scale, blank)
+    parameter = PARAMETERS[loss][-1] if parameter is None else parameter
+    pair = both("output_loss_", loss, parameter, values, bias, targets, scale, blank)
     assert all(result is None for *_, result in pair)
     return [(arrays[0], arrays[3]) for arrays in pair]
 
 
+def with_weights(targets):
+    """Targets with a column of weights, some of them 0."""
+    weights = np.random.default_rng(9).integers(0, 4, size=(len(targets), 1))
+    return np.hstack([targets, 0.7 * weights]).astype(np.float32)
+
+
 @pytest.mark.parametrize("scale", [None, 1.0, 3.0])
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("loss", small.LOSSES)
-def test_losses_and_their_derivatives_agree(loss, shape, scale):
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("loss", "parameter"), [(loss, c) for loss, options in PARAMETERS.items() for c in options]
+)
+def test_losses_and_their_derivatives_agree(loss, parameter, weighted, shape, scale):
     targets = targets_of(loss, *shape)
-    found, expected = judged(loss, random(shape, 3.0), random(shape[1], seed=1), targets, scale)
-    np.testing.assert_allclose(found[1], expected[1], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found[1].sum(), expected[1].sum(), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found[0], expected[0], rtol=0, atol=1e-6 * (scale or 1 / shape[0]))
+    targets = with_weights(targets) if weighted else targets
+    spread = 3.0 if loss != "poisson" else 1.0
+    found, expected = judged(
+        loss, random(shape, spread), random(shape[1], seed=1), targets, scale, parameter
+    )
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-5, atol=3e-6)
+    np.testing.assert_allclose(found[1].sum(), expected[1].sum(), rtol=1e-5, atol=3e-6)
+    np.testing.assert_allclose(
+        found[0], expected[0], rtol=3e-6, atol=3e-6 * (scale or 1 / shape[0])
+    )
+
+
+@pytest.mark.parametrize("loss", kernels.LOSSES)
+def test_a_row_of_no_weight_is_none_whatever_its_loss(loss):
+    values, losses = random((3, 5)), np.full(3, np.nan)
+    values[1] = np.inf
+    targets = np.hstack([targets_of(loss, 3, 5), [[1], [0], [1]]]).astype(np.float32)
+    kernels.output_loss_(
+        kernels.LOSSES[loss], np.float32(0.5), values, np.zeros(5, np.float32), targets,
+        np.float32(1), losses,
+    )  # fmt: skip
+    assert losses[1] == 0
+    assert not values[1].any()
+    assert np.isfinite(losses).all()
+    assert values[0].any()
 
 
 @pytest.mark.parametrize("scale", [20.0, 100.0, 1e4])
-@pytest.mark.parametrize("loss", small.LOSSES)
+@pytest.mark.parametrize("loss", ["softmax", "logistic"])
 def test_losses_of_huge_outputs_are_finite_and_agree(loss, scale):
     values = random((11, 5), scale)
     values[:2] = (scale,)
@@ -223,7 +267,7 @@ def test_losses_of_huge_outputs_are_finite_and_agree(loss, scale):
     np.testing.assert_allclose(found[0], expected[0], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("loss", small.LOSSES)
+@pytest.mark.parametrize("loss", kernels.LOSSES)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_loss_of_outputs_that_are_not_finite_is_seen(loss, bad):
     values, losses = random((3, 5)), np.zeros(3)
@@ -231,7 +275,9 @@ def test_a_loss_of_outputs_that_are_not_finite_is_seen(loss, bad):
     targets = np.zeros((3, 1 if loss == "softmax" else 5), np.float32)
     none = np.zeros(5, np.float32)
     with np.errstate(invalid="ignore"):  # heard where the JIT is off
-        kernels.output_loss_(small.LOSSES[loss], values, none, targets, np.float32(1), losses)
+        kernels.output_loss_(
+            kernels.LOSSES[loss], np.float32(0), values, none, targets, np.float32(1), losses
+        )
     np.testing.assert_array_equal(np.isfinite(losses), [True, False, True])
 
 
@@ -241,7 +287,9 @@ def test_a_perfect_prediction_costs_nothing():
     for loss, targets in (("softmax", [[0]]), ("logistic", [[1, 0]])):
         own, losses = values.copy(), np.full(1, np.nan)
         targets = np.array(targets, np.float32)
-        kernels.output_loss_(small.LOSSES[loss], own, none, targets, np.float32(1), losses)
+        kernels.output_loss_(
+            kernels.LOSSES[loss], np.float32(0), own, none, targets, np.float32(1), losses
+        )
         assert 0 <= losses[0] < 1e-20
         np.testing.assert_allclose(own, 0, atol=1e-20)
 
@@ -275,13 +323,15 @@ def test_activations_and_their_derivatives_leave_padding_alone(activation, shape
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("loss", small.LOSSES)
+@pytest.mark.parametrize("loss", kernels.LOSSES)
 def test_losses_leave_padding_alone(loss, shape):
     targets, bias = targets_of(loss, *shape), random(shape[1], seed=1)
     values, losses = random(shape), np.zeros((2, shape[0]))
     wide, own = widened(values)
     for k, matrix in enumerate((values, wide)):
-        kernels.output_loss_(small.LOSSES[loss], matrix, bias, targets, np.float32(0.5), losses[k])
+        kernels.output_loss_(
+            kernels.LOSSES[loss], np.float32(0), matrix, bias, targets, np.float32(0.5), losses[k]
+        )
     np.testing.assert_allclose(own, values, rtol=4 * EPS, atol=EPS)
     np.testing.assert_allclose(losses[1], losses[0], rtol=4 * EPS)
     assert np.isnan(wide[:, shape[1] :]).all()
@@ -373,7 +423,13 @@ def test_kernels_leave_their_inputs_alone():
     kernels.activate_(kernels.TANH, blank[:2], bias, gates)
     kernels.differentiate_(kernels.TANH, blank[:2], blank[2:], gates)
     kernels.output_loss_(
-        kernels.LOGISTIC_LOSS, blank[:1], bias, gates[None], np.float32(0.5), np.zeros(1)
+        kernels.LOGISTIC_LOSS,
+        np.float32(0),
+        blank[:1],
+        bias,
+        gates[None],
+        np.float32(0.5),
+        np.zeros(1),
     )
     kernels.adam_step_(*blank[:3], gradient, *[np.float32(0.5)] * 5)
     kernels.sgd_step_(*blank[:2], gradient, np.float32(0.5), np.float32(0.5), True, np.float32(0))

@@ -13,7 +13,7 @@ import small
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastl0 import HardL0MLPClassifier, fitting, training
+from fastl0 import HardL0MLPClassifier, planning, training
 from fastl0._kernels import RowSource
 from fastl0.memory import DRAWS_AHEAD, Buffers, Layout, fit_into
 from fastl0.products import OVERHANG, TILE_COLUMNS, TILE_ROWS, padded
@@ -579,7 +579,7 @@ TO_A_SIZE = {
 @pytest.mark.filterwarnings("ignore:Training stopped at max_iter")
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_traced_memory_falls_as_the_reported_bytes_fall(X_y, solver, monkeypatch):
-    monkeypatch.setattr(fitting, "usable_threads", lambda: 1)  # helpers come and go
+    monkeypatch.setattr(planning, "usable_threads", lambda: 1)  # helpers come and go
     shrinking(2, solver=solver)._fit(*X_y)  # compiles, imports and fills caches
     traced, reported = [], []
 

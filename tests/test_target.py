@@ -13,8 +13,7 @@ import pytest
 from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 
-from fastl0 import HardL0MLPClassifier, fitting
-from fastl0.fitting import fit_classifier
+from fastl0 import HardL0MLPClassifier, footprint, planning
 from fastl0.memory import Buffers
 from fastl0.training import Trainer
 
@@ -162,7 +161,7 @@ def test_an_interrupted_training_keeps_to_its_target(digits):
 
     clf = HardL0MLPClassifier(100, max_iter=50, target_size=0.1)
     with pytest.warns(UserWarning, match="interrupted"):
-        fit_classifier(clf, *digits, interrupt, keep_interrupted=True)
+        clf._fit(*digits, on_epoch=interrupt, keep_interrupted=True)
     assert clf.n_iter_ == 5
     assert clf.n_parameters_ <= 751
 
@@ -257,7 +256,7 @@ def test_nothing_is_deleted_after_an_epoch_that_has_collapsed(digits, monkeypatc
         return decide(trainer, plan)
 
     monkeypatch.setattr(Trainer, "_decide", count)
-    monkeypatch.setattr("fastl0.fitting._null_loss", lambda targets: 1e-9)
+    monkeypatch.setattr("fastl0.targets.ClassTargets.null_loss", lambda *_: 1e-9)
     fitted(digits, target_size=0.3, max_iter=12, finetune_fraction=0.0)
     assert seen == []
     monkeypatch.undo()
@@ -331,13 +330,13 @@ def test_bounds_in_bytes_that_an_error_names_are_taken(digits, wrong):
 @pytest.mark.parametrize("protocol", [4, 5])
 def test_arrays_take_no_more_bytes_than_were_reckoned_with(digits, monkeypatch, protocol):
     """Whatever is left over by chance when the last unit has found no room."""
-    reckoned, original = [], fitting._overhead
+    reckoned, original = [], footprint._overhead
 
     def note(*arguments):
         reckoned.append(original(*arguments))
         return reckoned[-1]
 
-    monkeypatch.setattr(fitting, "_overhead", note)
+    monkeypatch.setattr(footprint, "_overhead", note)
     for widths, size in [((2000, 300), 400), ((1200, 1200), 400), ((400,) * 4, 400), ((300,), 65)]:
         clf = fitted(
             digits, hidden_layer_sizes=widths, target_size=f"{size} kB", max_iter=1, n_rows=300
@@ -349,7 +348,7 @@ def test_a_size_in_bytes_gives_the_same_network_with_any_number_of_threads(digit
     """A second thread takes the buffers beyond 2**16 bytes: a number that takes more bytes."""
     networks, firsts = [], []
     for n_threads in (1, 2):
-        monkeypatch.setattr(fitting, "usable_threads", lambda n=n_threads: n)
+        monkeypatch.setattr(planning, "usable_threads", lambda n=n_threads: n)
         clf = fitted(digits, hidden_layer_sizes=(30,), target_size="8KiB", max_iter=60)
         networks.append(clf.coefs_)
         firsts.append(clf.history_["buffer_nbytes"][0])
@@ -502,7 +501,7 @@ def test_whether_weights_are_averaged_does_not_depend_on_the_number_of_threads(d
     settings = {"hidden_layer_sizes": (300, 200), "target_size": 1.0, "n_rows": 400, "max_iter": 6}
     networks = []
     for n_threads in (1, 2):
-        monkeypatch.setattr(fitting, "usable_threads", lambda n=n_threads: n)
+        monkeypatch.setattr(planning, "usable_threads", lambda n=n_threads: n)
         clf = fitted(digits, memory_budget=1_375_000, **settings)
         assert max(clf.history_["buffer_nbytes"]) <= 1_375_000
         assert clf.history_["buffer_nbytes"][-1] > clf.history_["buffer_nbytes"][0]  # averages

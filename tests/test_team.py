@@ -17,7 +17,7 @@ from crews import PATIENCE, shared_by, wait_for
 from joblib import Parallel, delayed
 from sklearn.model_selection import GridSearchCV
 
-from fastl0 import HardL0MLPClassifier, fitting, training
+from fastl0 import HardL0MLPClassifier, planning, training
 from fastl0.epoch import train_batches
 from fastl0.products import TILE_ROWS
 
@@ -188,7 +188,7 @@ def test_within_a_budget_the_number_of_threads_changes_nothing(
         alone = fitted(*digits, **settings)
     for n_threads in (2, 5):
         # Threads that there is no room for are not asked.
-        monkeypatch.setattr(fitting, "usable_threads", lambda n=n_threads: n)
+        monkeypatch.setattr(planning, "usable_threads", lambda n=n_threads: n)
         assert_same(fitted(*digits, **settings), alone)
 
 
@@ -218,7 +218,7 @@ def test_a_warm_start_heeds_the_limit_on_threads_of_its_time(digits, monkeypatch
     monkeypatch.setattr(training, "Pace", lambda n: (seen.append(n), pace(n))[1])
     model = HardL0MLPClassifier(**SETTINGS, warm_start=True)
     for limit in limits:
-        monkeypatch.setattr(fitting, "usable_threads", lambda limit=limit: limit)
+        monkeypatch.setattr(planning, "usable_threads", lambda limit=limit: limit)
         model.fit(*digits)
     assert tuple(seen) == limits
 
@@ -268,7 +268,7 @@ def test_trainings_at_the_same_time_do_not_disturb_each_other(digits, monkeypatc
 
 def test_trainings_at_the_same_time_with_threads_of_their_own_choice_agree(digits, monkeypatch):
     alone = fitted(*digits)
-    monkeypatch.setattr(fitting, "usable_threads", lambda: 3)
+    monkeypatch.setattr(planning, "usable_threads", lambda: 3)
     found = []
     trainings = [threading.Thread(target=lambda: found.append(fitted(*digits))) for _ in range(8)]
     for thread in trainings:
@@ -332,7 +332,7 @@ def test_a_child_forked_between_two_epochs_goes_on_alone(digits, monkeypatch):
     """As a hook of the user may: the child's copy of the crew has no threads."""
     with shared_by(monkeypatch, 1):
         alone = fitted(*digits)
-    monkeypatch.setattr(fitting, "usable_threads", lambda: 2)
+    monkeypatch.setattr(planning, "usable_threads", lambda: 2)
     monkeypatch.setattr(training.Pace, "next", lambda self, n: (2, n))
     me, children = os.getpid(), []
 
@@ -378,8 +378,8 @@ def test_a_daemon_thread_can_train(digits, monkeypatch):
 LEAVES = """
 import threading, time
 import numpy as np
-from fastl0 import HardL0MLPClassifier, fitting, training
-fitting.usable_threads = lambda: 3
+from fastl0 import HardL0MLPClassifier, planning, training
+planning.usable_threads = lambda: 3
 training.Pace.next = lambda self, n: (3, n)
 X, epochs = np.random.default_rng(0).normal(size=(400, 20)), []
 model = HardL0MLPClassifier(max_iter=10**6, n_iter_no_change=10**6, tol=0, lam=0.1)
@@ -435,7 +435,7 @@ def test_no_thread_is_left_after_ctrl_c_between_epochs(digits, monkeypatch, keep
         pytest.raises(KeyboardInterrupt)
     )  # fmt: skip
     with shared_by(monkeypatch, 3) as seen, expected:
-        fitting.fit_classifier(model, *digits, interrupt, keep_interrupted=keep)
+        model._fit(*digits, on_epoch=interrupt, keep_interrupted=keep)
     assert max(seen.sizes) == 3
 
 

@@ -50,26 +50,6 @@ def test_csr_with_gaps_or_mixed_indices_is_rebuilt():
         np.testing.assert_array_equal(found.toarray(), X.toarray())
 
 
-def test_targets_are_encoded_as_small_as_they_fit():
-    two = validation.encode_targets(np.array(["b", "a", "b"]))
-    assert (two.n_outputs, two.out_activation, two.codes.dtype) == (1, "logistic", np.uint8)
-    assert two.codes.tolist() == [[1], [0], [1]]
-    three = validation.encode_targets(np.array([7, 3, 5, 3]))
-    assert (three.n_outputs, three.out_activation) == (3, "softmax")
-    assert three.codes.tolist() == [[2], [0], [1], [0]]
-    many = validation.encode_targets(np.repeat(np.arange(257), 3))
-    assert many.codes.dtype == np.int32
-
-
-@pytest.mark.parametrize("container", [np.array, sp.csr_array])
-def test_multilabel_indicators(container):
-    targets = validation.encode_targets(container([[0, 1, 1], [1, 0, 0]]))
-    assert targets.codes.tolist() == [[0, 1, 1], [1, 0, 0]]
-    assert targets.codes.dtype == np.uint8
-    assert (targets.n_outputs, targets.multilabel) == (3, True)
-    assert targets.sparse == (container is sp.csr_array)
-
-
 @pytest.mark.parametrize(
     ("sizes", "expected"), [(5, [5]), ((5, 3), [5, 3]), (np.array([4, 2]), [4, 2]), ([], [])]
 )
@@ -122,18 +102,6 @@ def test_unsound_csr_matrices_are_refused(place, value):
         validation.readable(X)
 
 
-def test_multilabel_values_other_than_0_and_1_are_refused():
-    for low, high in ((-1, 1), (1, 2), (0, 2)):
-        Y = np.where([[0, 1], [1, 0], [1, 1]], high, low)
-        with pytest.raises(ValueError, match=r"y must hold 0 and 1 only.*astype"):
-            validation.encode_targets(Y)
-
-
-def test_a_sparse_column_holds_one_label_a_row():
-    y = np.array([[0], [2], [1], [2]])
-    assert validation.encode_targets(sp.csr_array(y)).codes.tolist() == y.tolist()
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [("lam", 1e39), ("alpha", 10**400), ("beta_1", 1 - 1e-9), ("epsilon", 1e-50)],
@@ -146,26 +114,6 @@ def test_settings_that_float32_cannot_hold_are_refused(name, value):
 def test_settings_that_float32_can_hold_pass():
     for name, value in (("lam", 1e30), ("tol", np.inf), ("beta_2", 0.9999), ("epsilon", 1e-30)):
         validation.check_float32(name, value)
-
-
-@pytest.mark.parametrize("n_rows", [100, 70_000])
-@pytest.mark.parametrize("odd", ["q", None])
-def test_labels_of_several_kinds_are_refused_however_many_there_are(n_rows, odd):
-    y = np.array([1, 2] * (n_rows // 2), dtype=object)
-    y[-1] = odd
-    with pytest.raises(ValueError, match=r"[Ll]abel"):
-        validation.encode_targets(y)
-
-
-def test_many_labels_are_encoded_as_few_are():
-    rng = np.random.default_rng(0)
-    for y in (rng.integers(0, 300, 140_000), rng.choice(["b", "a"], 70_000)):
-        found = validation.encode_targets(y)
-        classes, codes = np.unique(y, return_inverse=True)
-        np.testing.assert_array_equal(found.classes, classes)
-        np.testing.assert_array_equal(found.codes[:, 0], codes)
-    with pytest.raises(ValueError, match="continuous"):
-        validation.encode_targets(rng.random(70_000))
 
 
 # --- sizes and prices ----------------------------------------------------------------

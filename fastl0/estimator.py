@@ -1,0 +1,455 @@
+"""What the classifier and the regressor share: parameters, fitting, the forward pass.
+
+Checks, hands over to the training loop, and keeps what is left. Imports the training code
+inside `fit` only: a process that predicts never loads Numba or the C core. May import
+`callbacks`, `names`, `network`, `selecting` and `validation`, and, once it fits, `fitting`.
+"""
+
+from abc import ABCMeta, abstractmethod
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from fastl0 import validation
+from fastl0.callbacks import CallbackSupportMixin
+from fastl0.names import FITTED
+from fastl0.network import Network
+from fastl0.selecting import InputSelectorMixin
+
+if TYPE_CHECKING:
+    from fastl0.targets import Targets
+    from fastl0.training import EpochHook
+
+#: Parameters of both estimators, for their docstrings.
+_PARAMETERS = """\
+hidden_layer_sizes : int or sequence of int, default=(200, 100)
+        Units of each hidden layer before pruning, each >= 1. A network that shrinks may begin
+        larger than one that does not.
+    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
+        Activation of the hidden layers.
+    solver : {"sgd", "adam"}, default="adam"
+        Optimiser of the weights. Gates are always moved by Adam.
+    alpha : float, default=0.0001
+        Strength of the L2 term, >= 0; divided by the mini-batch size, and not applied to
+        biases and gates.
+    batch_size : int, "auto" or "dynamic", default="auto"
+        Rows per mini-batch, at most the number of training rows. "auto" is
+        ``min(200, n_samples)``; with gates, which are drawn once for each mini-batch, so few,
+        down to 8, that an epoch has 50 mini-batches. "dynamic" begins with as many and lets
+        mini-batches grow into the memory that deleted units have left, up to eight times and
+        as long as an epoch has 20 of them; learning rates are multiplied by the square root of
+        the growth, that of weights by the growth for ``solver="sgd"``.
+    learning_rate : {"constant", "invscaling", "adaptive", "cosine"}, default="constant"
+        Learning rate schedule. "invscaling" and "adaptive" act on ``solver="sgd"`` only, as in
+        MLPClassifier. With "cosine" the rate of either solver falls along half a cosine over all
+        `max_iter` epochs, with the others only over those of the last phase (see
+        `finetune_fraction`).
+    learning_rate_init : float, default=0.001
+        Learning rate of the weights, > 0.
+    power_t : float, default=0.5
+        Exponent of ``learning_rate="invscaling"``, >= 0.
+    max_iter : int, default=200
+        Most epochs, >= 1. With a target size (the default) all of them are run: the way down
+        is spread over them.
+    shuffle : bool, default=True
+        Whether to shuffle the rows in each epoch.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the initial weights, the shuffling, the gates and the validation split. The
+        same int gives the same model, bit for bit, on the same machine.
+    tol : float, default=1e-4
+        Least improvement of the loss (or the validation score) that counts as progress.
+        An epoch that deletes units counts as progress, too. Of no account with a target size.
+    verbose : bool, default=False
+        Whether to show a progress bar on standard error.
+    warm_start : bool, default=False
+        Whether the next fit goes on from where this one stopped: weights, gates, moments,
+        random numbers and the reduced network, whose gates open anew if they were folded. To
+        be set before the first fit: it makes the estimator keep its training buffers.
+    momentum : float, default=0.9
+        Momentum of ``solver="sgd"``, in [0, 1].
+    nesterovs_momentum : bool, default=True
+        Whether ``solver="sgd"`` uses Nesterov's momentum.
+    early_stopping : bool, default=False
+        Whether to judge every epoch by validation rows, stop when their score no longer rises,
+        and keep the best epoch's network (the smallest of equals). The rows are those given to
+        fit as `X_val`, or else are set aside. With a target size (the default) nothing stops
+        early, and the best network within it is kept.
+    validation_fraction : float, default=0.1
+        Share of the rows to set aside, in (0, 1).
+    scoring : str, callable or None, default=None
+        How validation rows are scored: the name of a scikit-learn scorer, or
+        ``scorer(estimator, X, y)``; larger is better. None is {score}, which takes no copy of
+        rows that are set aside.
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Decay rates of Adam's moments, in [0, 1).
+    epsilon : float, default=1e-8
+        Adam's guard against division by zero, > 0.
+    n_iter_no_change : int, default=10
+        Epochs without progress after which training stops, >= 1. With gates the loss is
+        noisy: it is averaged over as many epochs, and epochs of fewer than 20 mini-batches
+        count for a part of one only. Of no account with a target size.
+    lam : float or None, default=None
+        The price of one parameter, >= 0, in units of the loss of one training row. Larger
+        values leave smaller networks. None leaves it to `target_size` (for "soft" it is 0.1).
+    target_size : int, float, str or None, default=None
+        Size to end with, which the fitted network does not exceed: a number of parameters, a
+        share in (0, 1] of those at the start, or the bytes of the pickled estimator (without
+        the training state that ``warm_start=True`` keeps), as "64KiB" or "20 kB". Needs
+        ``pruning="hard"``, and excludes `lam`. A controller sets the price of a parameter in
+        the course of the training (Gallego-Posada et al. 2022, arXiv 2208.04425) and the last
+        units that are too many go when gates are folded: the network is then within 5 % of its
+        size, where units are small enough for that. Without a last phase (see
+        `finetune_fraction`) units that happen to be closed go as well. None is 0.3, or the
+        smallest network where that is larger, unless `lam` is given.
+    memory_budget : int, str or None, default=None
+        Bytes that the training buffers (weights, moments, gates, activations, mini-batch) may
+        take, as 1048576 or "1MiB". Gives up threads, then rows of the mini-batch, then Adam's
+        second moments (training is then ``solver="sgd"`` at 30 times the learning rate, with
+        a warning); the average over the last epochs is left out where it finds no room.
+        "dynamic" mini-batches grow up to it, on one thread. What ``early_stopping=True`` keeps
+        of the best epoch, and ``warm_start=True`` of the last fit while the next one runs,
+        comes on top.
+    penalty : {"size", "fan_out"}, default="size"
+        What `lam` is the price of: "size", all weights and biases between open units, as
+        many as are expected (Xia et al. 2022, arXiv 2204.00408); "fan_out", the weights that
+        leave an open unit ([LWK]_ eq. 9), which hardly prunes the last hidden layer.
+    input_price : float, default=3.0
+        Factor, >= 0, on the price of inputs with ``penalty="size"``.
+    finetune_fraction : float, default=0.3
+        Share of `max_iter`, in [0, 1), that trains the folded network with a learning rate
+        that falls along a cosine. Where a `lam` is given and training converges earlier, it is
+        the share of the epochs run. Only with ``pruning="hard"``; 0 where a `lam` is given and
+        ``warm_start=True``.
+    pruning : {"hard", "soft", "none"}, default="hard"
+        "hard" deletes units after each epoch; "soft" trains with gates at full size and
+        leaves out units with a zero gate at the end only; "none" trains a plain network
+        without gates.
+    gate_inputs : bool, default=True
+        Whether inputs carry gates, so that features are selected; hidden units always do.
+    prune_threshold : float, default=0.5
+        A unit goes when it was on in a smaller share of an epoch's mini-batches, in
+        [0, 1]. Gates are kept from closing below 0.047, so lower values never prune; with a
+        target size they are an error.
+    gate_learning_rate : {"constant", "cosine"}, default="constant"
+        Learning rate schedule of the gates. With "cosine" it falls along half a cosine over the
+        pruning phase, to a tenth.
+    gate_learning_rate_init : float, default=0.01
+        Learning rate of the gates' log-odds, > 0.
+    droprate_init : float or pair of float, default=(0.2, 0.5)
+        Where the gates of inputs and of hidden units start, in (0, 1): at log-odds of
+        ``log((1 - d) / d)``, [LWK]_ section 4. The defaults leave 95 % and 83 % of the
+        gates on at first; larger values close more of them."""
+
+#: Fitted attributes of both estimators, for their docstrings.
+_ATTRIBUTES = """\
+coefs_ : list of ndarray of shape (fan_in, fan_out), float32
+        Weights of the kept units; the deterministic gates ([LWK]_ eq. 13) are folded in.
+    intercepts_ : list of ndarray of shape (fan_out,), float32
+        Biases of the kept units.
+    n_units_ : tuple of int
+        Kept units of every layer, inputs first, outputs last.
+    n_parameters_ : int
+        Number of weights and biases kept.
+    support_ : ndarray of shape (n_features_in_,), bool
+        Which input features are read.
+{own attributes}
+    n_features_in_ : int
+        Number of features seen in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features seen in fit, where all are strings.
+    n_iter_ : int
+        Number of epochs run, earlier fits of a warm start included.
+    n_layers_ : int
+        Number of layers, inputs and outputs included.
+    n_outputs_ : int
+        Number of outputs.
+    out_activation_ : str
+        Activation of the outputs.
+    loss_ : float
+        Objective in the last epoch: mean loss and L2 term, and with `lam` the L0 term.
+    best_loss_ : float or None
+        Lowest objective of any epoch; None with ``early_stopping=True``.
+    loss_curve_ : list of float
+        Objective in every epoch.
+    validation_scores_ : list of float or None
+        Score of the validation rows after every epoch; None without such rows.
+    validation_loss_curve_ : list of float or None
+        Their mean loss after every epoch, without any regularisation.
+    best_validation_score_ : float or None
+        Highest of the validation scores, with a target size of those of networks within it.
+    t_ : int
+        Number of training rows visited, all epochs added up.
+    history_ : dict of list
+        One entry an epoch, each list of length `n_iter_`: ``loss``; ``n_units`` and
+        ``n_parameters`` of the network trained in that epoch; ``buffer_nbytes``, the
+        bytes that the training buffers (weights, moments, gates, activations, mini-batch,
+        some kilobytes a usable thread) occupied; ``batch_size``; ``epoch_time`` in seconds."""
+
+
+def documented(score: str, attributes: str) -> Callable[[type], type]:
+    """Put the shared parameters and attributes into the docstring of an estimator.
+
+    Parameters
+    ----------
+    score : str
+        What its `score` is.
+    attributes : str
+        Its own attributes, as they stand in a docstring.
+    """
+
+    def fill(estimator: type) -> type:
+        text = estimator.__doc__ or ""
+        text = text.replace("{shared parameters}", _PARAMETERS.replace("{score}", score))
+        text = text.replace(
+            "{shared attributes}", _ATTRIBUTES.replace("{own attributes}", attributes.strip("\n"))
+        )
+        estimator.__doc__ = text
+        return estimator
+
+    return fill
+
+
+class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metaclass=ABCMeta):
+    """Multilayer perceptron that shrinks while it trains; see the classifier and the regressor."""
+
+    _own_names: ClassVar[tuple[str, ...]]
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
+        "solver": [StrOptions({"sgd", "adam"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto", "dynamic"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive", "cosine"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "scoring": [None, str, callable],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "lam": [None, Interval(Real, 0, None, closed="left")],
+        "target_size": [None, Real, str],
+        "memory_budget": [None, Integral, str],
+        "penalty": [StrOptions({"size", "fan_out"})],
+        "input_price": [Interval(Real, 0, None, closed="left")],
+        "finetune_fraction": [Interval(Real, 0, 1, closed="left")],
+        "pruning": [StrOptions({"hard", "soft", "none"})],
+        "gate_inputs": ["boolean"],
+        "prune_threshold": [Interval(Real, 0, 1, closed="both")],
+        "gate_learning_rate": [StrOptions({"constant", "cosine"})],
+        "gate_learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "droprate_init": [Real, "array-like"],
+    }
+
+    @abstractmethod
+    def __init__(
+        self,
+        hidden_layer_sizes: ArrayLike = (200, 100),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        scoring: str | Callable[..., float] | None = None,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        lam: float | None = None,
+        target_size: int | float | str | None = None,
+        memory_budget: int | str | None = None,
+        penalty: str = "size",
+        input_price: float = 3.0,
+        finetune_fraction: float = 0.3,
+        pruning: str = "hard",
+        gate_inputs: bool = True,
+        prune_threshold: float = 0.5,
+        gate_learning_rate: str = "constant",
+        gate_learning_rate_init: float = 0.01,
+        droprate_init: float | tuple[float, float] = (0.2, 0.5),
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.scoring = scoring
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.lam = lam
+        self.target_size = target_size
+        self.memory_budget = memory_budget
+        self.penalty = penalty
+        self.input_price = input_price
+        self.finetune_fraction = finetune_fraction
+        self.pruning = pruning
+        self.gate_inputs = gate_inputs
+        self.prune_threshold = prune_threshold
+        self.gate_learning_rate = gate_learning_rate
+        self.gate_learning_rate_init = gate_learning_rate_init
+        self.droprate_init = droprate_init
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    # --- what the two differ in ------------------------------------------------------
+
+    @abstractmethod
+    def _encode(
+        self,
+        y: Any,
+        weights: NDArray[np.float64] | None,
+        *,
+        again: bool = False,
+        classes: Any = None,
+        stream: bool = False,
+    ) -> "Targets":
+        """Check and encode y.
+
+        Parameters
+        ----------
+        y : ndarray or sparse matrix
+        weights : ndarray of shape (n_rows,) or None
+        again : bool, default=False
+            Whether it has to be as in the last fit.
+        classes : array-like, default=None
+            The labels there will be.
+        stream : bool, default=False
+            Whether y are the first of many.
+        """
+
+    @abstractmethod
+    def _encoding(self) -> "Targets":
+        """Return how y was encoded in the last fit, as targets of no rows."""
+
+    def _row_weights(
+        self, y: Any, sample_weight: NDArray[np.float64] | None
+    ) -> NDArray[np.float64] | None:
+        """Return what the rows weigh in all."""
+        return sample_weight
+
+    # --- fitting ---------------------------------------------------------------------
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        on_epoch: "EpochHook | None" = None,
+        *,
+        held_out: tuple[Any, Any, Any] = (None, None, None),
+        keep_interrupted: bool = False,
+    ) -> Self:
+        """Fit, and call `on_epoch` after every epoch (see `training.EpochHook`).
+
+        With `keep_interrupted`, Ctrl-C keeps what the finished epochs have trained.
+        """
+        from fastl0.fitting import Validation, fit_estimator
+
+        fit_estimator(
+            self,
+            X,
+            y,
+            sample_weight,
+            Validation(*held_out),
+            on_epoch,
+            keep_interrupted=keep_interrupted,
+        )
+        return self
+
+    def _partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        classes: Any,
+        sample_weight: Any,
+        held_out: tuple[Any, Any, Any],
+    ) -> Self:
+        from fastl0.fitting import Validation
+        from fastl0.streaming import partial_fit
+
+        partial_fit(self, X, y, classes, sample_weight, Validation(*held_out))
+        return self
+
+    @classmethod
+    def _names(cls) -> tuple[str, ...]:
+        """Names of the parameters; looked up once, as every row of a stream asks for them."""
+        if "_own_names" not in vars(cls):
+            cls._own_names = tuple(cls._get_param_names())
+        return cls._own_names
+
+    def __getattr__(self, name: str) -> Any:
+        # What partial_fit has trained is described when it is asked for.
+        if name in FITTED and "_stream" in vars(self) and "coefs_" not in vars(self):
+            self.__dict__.update(self._stream.attributes())
+            if name in vars(self):
+                return vars(self)[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "coefs_" in vars(self) or "_stream" in vars(self)
+
+    def __getstate__(self) -> Any:
+        if "_stream" in vars(self):
+            hasattr(self, "coefs_")  # pickled models tell of themselves, too
+        return super().__getstate__()
+
+    # --- predicting ------------------------------------------------------------------
+
+    def _outputs(self, X: ArrayLike) -> NDArray[np.floating]:
+        if not hasattr(self, "coefs_"):
+            check_is_fitted(self, "coefs_")
+        network = Network(
+            self.coefs_, self.intercepts_, self.support_, self.activation, self.out_activation_
+        )
+        if not validation.is_plain(X, self):
+            X = validate_data(self, X, accept_sparse="csr", reset=False)
+            X = validation.readable(X)
+        return network.outputs(X)

@@ -1,0 +1,109 @@
+"""Scores a network in training by validation rows.
+
+May import `network`, `targets`, `fitted` and `training` (the forms a judgement takes), and
+`_kernels` (the reader of rows).
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastl0 import fitted
+from fastl0._kernels import RowSource
+from fastl0.network import Network
+from fastl0.targets import Targets
+from fastl0.training import Judge, Judgement
+
+#: Validation rows gathered and put through the network at a time.
+_BLOCK = 1024
+
+
+def rows_judge(
+    x: RowSource,
+    rows: NDArray[np.int32],
+    targets: Targets,
+    weights: NDArray[np.floating] | None,
+) -> Judge:
+    """Judge by accuracy or R^2.
+
+    Parameters
+    ----------
+    x : RowSource
+    rows : int32 array of shape (n_rows,)
+        Which rows of it to judge by.
+    targets : Targets
+        Of these rows.
+    weights : ndarray of shape (n_rows,) or None
+        Of these rows.
+    """
+
+    def judge(network: Network) -> Judgement:
+        outputs = _outputs(network, x, rows)
+        return Judgement(targets.score(outputs, weights), targets.mean_loss(outputs, weights))
+
+    return judge
+
+
+def scorer_judge(
+    judge: Judge,
+    scorer: Callable[..., Any],
+    estimator: Any,
+    X: Any,
+    y: Any,
+    targets: Targets,
+    weights: NDArray[np.floating] | None,
+) -> Judge:
+    """Judge by a scikit-learn scorer; the loss is that of another judge.
+
+    Parameters
+    ----------
+    judge : Judge
+    scorer : callable
+        ``scorer(estimator, X, y)`` or, where there are weights, with ``sample_weight``.
+    estimator : estimator
+        Whose class and settings the scorer sees; not changed.
+    X, y : ndarray or CSR matrix, ndarray
+        Validation rows.
+    targets : Targets
+    weights : ndarray of shape (n_rows,) or None
+
+    Raises
+    ------
+    ValueError
+        By the judge, if the scorer returns no finite number.
+    """
+    # Checked rows have no names.
+    hidden = ("feature_names_in_", "_warm_state", "_skl_callbacks")
+    stand_in = copy.copy(estimator)
+    for name in hidden:
+        vars(stand_in).pop(name, None)
+    extra = {} if weights is None else {"sample_weight": weights}
+
+    def judge_by_scorer(network: Network) -> Judgement:
+        vars(stand_in).update(fitted.of_network(network, targets))
+        score = scorer(stand_in, X, y, **extra)
+        if not isinstance(score, int | float | np.number) or not np.isfinite(score):
+            raise ValueError(
+                f"`scoring` must give a finite number, got {score!r} from {estimator.scoring!r}. "
+                "Use another scorer, or validation rows that hold every class."
+            )
+        return Judgement(float(score), judge(network).loss)
+
+    return judge_by_scorer
+
+
+def _outputs(network: Network, x: RowSource, rows: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Outputs of a network for some rows, of which it reads no more columns than it needs."""
+    columns = np.flatnonzero(network.support).astype(np.int32)
+    reader = replace(network, support=np.ones(len(columns), dtype=bool))
+    outputs = np.empty((len(rows), network.n_units[-1]), dtype=np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        some = rows[start : start + _BLOCK]
+        block = np.empty((len(some), len(columns)), dtype=np.float32)
+        x.gather(some, columns, block)
+        outputs[start : start + len(some)] = reader.outputs(block)
+    return outputs

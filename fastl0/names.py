@@ -1,0 +1,30 @@
+"""Names of the fitted attributes. Imports nothing of fastl0."""
+
+#: All there are, of one kind of targets or another, but for what tells of X.
+FITTED = frozenset(
+    (
+        "coefs_",
+        "intercepts_",
+        "support_",
+        "n_units_",
+        "n_parameters_",
+        "n_layers_",
+        "out_activation_",
+        "classes_",
+        "n_outputs_",
+        "center_",
+        "scale_",
+        "n_iter_",
+        "loss_",
+        "best_loss_",
+        "loss_curve_",
+        "validation_scores_",
+        "validation_loss_curve_",
+        "best_validation_score_",
+        "t_",
+        "history_",
+        "_multilabel",
+        "_sparse_labels",
+        "_one_column",
+    )
+)

@@ -1,0 +1,319 @@
+"""`HardL0MLPRegressor`. May import `estimator`, `callbacks` and, to fit, `targets`."""
+
+from collections.abc import Callable
+from numbers import Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from fastl0.callbacks import with_callbacks
+from fastl0.estimator import HardL0MLP, documented
+
+_OWN = """
+    center_, scale_ : ndarray of shape (n_outputs_,), float64
+        Training took ``(y - center_) / scale_`` for y. Their effect is folded into `coefs_` and
+        `intercepts_`.
+"""
+
+
+@documented("the coefficient of determination R^2", _OWN)
+class HardL0MLPRegressor(RegressorMixin, HardL0MLP):
+    """Multilayer perceptron regressor that deletes inputs and hidden units as it trains.
+
+    As `HardL0MLPClassifier`, which see for gates, sizes and threads, for one or many numbers
+    to predict. Training minimises::
+
+        mean loss + alpha / (2 * batch) * ||W||^2 + lam / n_samples * E[size]
+
+    where the loss of a row is the sum over its outputs.
+
+    Parameters that MLPRegressor has too mean the same, with the differences that
+    `HardL0MLPClassifier` has from MLPClassifier; `loss` is a keyword.
+
+    Parameters
+    ----------
+    {shared parameters}
+    loss : {"squared_error", "absolute_error", "huber", "quantile", "poisson"}, \
+default="squared_error"
+        Loss of an output with the residual r: r**2 / 2; abs(r); r**2 / 2 up to `delta` and
+        linear above (Huber 1964); the pinball loss, whose minimum is a quantile (Koenker and
+        Bassett 1978); half the Poisson deviance up to a constant, for counts, with a logarithmic
+        link.
+    quantile : float, default=0.5
+        Level of ``loss="quantile"``, in (0, 1).
+    delta : float, default=1.35
+        Where ``loss="huber"`` becomes linear, > 0; with `normalize_y` in standard deviations of
+        the targets.
+    normalize_y : bool, default=True
+        Whether to train on targets with a mean of 0 and a standard deviation of 1 in each column
+        (a mean of 1 for "poisson"): `lam`, `alpha`, `tol` and learning rates then fit targets in
+        any unit, and each column counts the same. The loss that is reported is that of these
+        targets; predictions are in units of y.
+
+    Attributes
+    ----------
+    {shared attributes}
+
+    References
+    ----------
+    .. [LWK] Louizos, Welling and Kingma, "Learning Sparse Neural Networks through L0
+       Regularization", 2017, arXiv 1712.01312.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.preprocessing import scale
+    >>> from fastl0 import HardL0MLPRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> reg = HardL0MLPRegressor(target_size=1000, max_iter=50, random_state=0).fit(scale(X), y)
+    >>> reg.n_parameters_ <= 1000
+    True
+    >>> reg.predict(scale(X)).shape
+    (442,)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **HardL0MLP._parameter_constraints,
+        "loss": [StrOptions({"squared_error", "absolute_error", "huber", "quantile", "poisson"})],
+        "quantile": [Interval(Real, 0, 1, closed="neither")],
+        "delta": [Interval(Real, 0, None, closed="neither")],
+        "normalize_y": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: ArrayLike = (200, 100),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        scoring: str | Callable[..., float] | None = None,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        lam: float | None = None,
+        target_size: int | float | str | None = None,
+        memory_budget: int | str | None = None,
+        penalty: str = "size",
+        input_price: float = 3.0,
+        finetune_fraction: float = 0.3,
+        pruning: str = "hard",
+        gate_inputs: bool = True,
+        prune_threshold: float = 0.5,
+        gate_learning_rate: str = "constant",
+        gate_learning_rate_init: float = 0.01,
+        droprate_init: float | tuple[float, float] = (0.2, 0.5),
+        loss: str = "squared_error",
+        quantile: float = 0.5,
+        delta: float = 1.35,
+        normalize_y: bool = True,
+    ) -> None:
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            solver=solver,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            power_t=power_t,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            random_state=random_state,
+            tol=tol,
+            verbose=verbose,
+            warm_start=warm_start,
+            momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            scoring=scoring,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            n_iter_no_change=n_iter_no_change,
+            lam=lam,
+            target_size=target_size,
+            memory_budget=memory_budget,
+            penalty=penalty,
+            input_price=input_price,
+            finetune_fraction=finetune_fraction,
+            pruning=pruning,
+            gate_inputs=gate_inputs,
+            prune_threshold=prune_threshold,
+            gate_learning_rate=gate_learning_rate,
+            gate_learning_rate_init=gate_learning_rate_init,
+            droprate_init=droprate_init,
+        )
+        self.loss = loss
+        self.quantile = quantile
+        self.delta = delta
+        self.normalize_y = normalize_y
+
+    # --- fitting ---------------------------------------------------------------------
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
+        """Train on X and y, deleting units on the way.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training rows. Integer, bool, float32 and float64 arrays of any memory layout,
+            read-only and memory-mapped ones and CSR matrices are read in mini-batches and
+            never copied or converted as a whole; other dtypes and formats are converted.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Numbers to predict.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, >= 0. A row of weight 2 counts like two rows, in the loss, in
+            `alpha` and in `lam`.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Rows that judge the network after every epoch; with ``early_stopping=True`` in
+            place of training rows that are set aside.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their targets.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
+
+        Returns
+        -------
+        self : HardL0MLPRegressor
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or y breaks a rule, or the training loss stops being finite.
+            The estimator is then as it was before the call.
+        """
+        held_out = (X_val, y_val, sample_weight_val)
+        return self._fit(X, y, sample_weight, held_out=held_out, keep_interrupted=True)
+
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
+        """Train on some rows once, going on from where the last call stopped.
+
+        The first call sets the scale of the targets (see `normalize_y`) and should have some
+        rows. The network shrinks as it goes: every 100 mini-batches, which make an epoch in
+        `history_`, units that were on too seldom are deleted. With a target size, it is reached
+        when ``(1 - finetune_fraction) * max_iter`` such epochs are over, and gates are then
+        folded; with `lam`, which a row counts by one over the number of rows so far (over
+        10,000 at first), they stay. After `fit` training goes on from the network it has left.
+        The learning rate is constant. "auto" and "dynamic" mini-batches are as those of `fit`
+        for the rows of the first call, or of 8 rows where these are few. Parameters that do
+        not shape the network may change from call to call. The training state is kept, and
+        pickled, with the estimator.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to learn from, one or more. float32 and float64 arrays of few rows, with y
+            an array, take the least time.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, >= 0, relative to those of other calls.
+        X_val, y_val, sample_weight_val : as in `fit`, default=None
+            Rows that judge the network after this call. With ``early_stopping=True`` the
+            network that they have scored best is the one that predicts; it never stops by
+            itself.
+
+        Returns
+        -------
+        self : HardL0MLPRegressor
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X or y breaks a rule, or the loss stops being finite.
+        """
+        return self._partial_fit(X, y, None, sample_weight, (X_val, y_val, sample_weight_val))
+
+    def _encode(
+        self,
+        y: Any,
+        weights: NDArray[np.float64] | None,
+        *,
+        again: bool = False,
+        classes: Any = None,
+        stream: bool = False,
+    ) -> Any:
+        from fastl0 import targets
+
+        return targets.encode_numbers(
+            y,
+            self.loss,
+            self._loss_parameter,
+            normalize=self.normalize_y,
+            weights=weights,
+            before=(self.center_, self.scale_, self._one_column) if again else None,
+            few=stream,
+        )
+
+    @property
+    def _loss_parameter(self) -> float:
+        return float({"huber": self.delta, "quantile": self.quantile}.get(self.loss, 0.0))
+
+    def _encoding(self) -> Any:
+        from fastl0 import targets
+
+        return targets.RealTargets(
+            np.zeros((0, self.n_outputs_), np.float32),
+            self.loss,
+            self._loss_parameter,
+            self.center_,
+            self.scale_,
+            self._one_column,
+        )
+
+    # --- predicting ------------------------------------------------------------------
+
+    def predict(self, X: ArrayLike) -> NDArray[np.floating]:
+        """Predict numbers.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            One dimension where y had one column. float64 for float64 input, else float32.
+        """
+        outputs = self._outputs(X)
+        return outputs[:, 0] if self._one_column else outputs

@@ -1,0 +1,125 @@
+"""Which rows train and which judge, and what they weigh. Imports nothing of fastl0."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
+from sklearn.utils.validation import _check_sample_weight
+
+
+def set_aside(
+    n_rows: int,
+    share: float,
+    seed: Any,
+    strata: NDArray[Any] | None,
+    remedy: str,
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Split row numbers at random.
+
+    Parameters
+    ----------
+    n_rows : int
+    share : float
+        Of the rows that judge, in (0, 1).
+    seed : int or RandomState
+    strata : ndarray of shape (n_rows,) or None
+        Each of its values has the same share on both sides.
+    remedy : str
+        What else can be done, for the error.
+
+    Returns
+    -------
+    train, judge : int32 arrays
+
+    Raises
+    ------
+    ValueError
+        If there are too few rows.
+    """
+    rows = np.arange(n_rows, dtype=np.int32)
+    try:
+        train, judge = train_test_split(rows, test_size=share, random_state=seed, stratify=strata)
+    except ValueError as error:
+        raise ValueError(
+            f"`validation_fraction`={share!r} cannot set aside a share of {n_rows} rows with "
+            f"every class on both sides ({error}). Give more rows or another share, {remedy}."
+        ) from error
+    return np.ascontiguousarray(train), np.ascontiguousarray(judge)
+
+
+def checked_weights(
+    sample_weight: Any, X: Any, name: str = "sample_weight"
+) -> NDArray[np.float64] | None:
+    """Check the weights of rows; None for none.
+
+    Raises
+    ------
+    ValueError
+        If they are not one finite number >= 0 a row, or all are 0.
+    """
+    if sample_weight is None:
+        return None
+    try:
+        weights = _check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True
+        )
+    except ValueError as error:
+        if name in str(error):
+            raise
+        raise ValueError(f"`{name}`: {error}") from error
+    total = float(weights.sum())
+    if not 0.0 < total < np.inf:
+        raise ValueError(
+            f"`{name}` must have a sum above 0 that is finite, got {total!r}. Give some row a "
+            "weight, or None to give all the same."
+        )
+    return np.asarray(weights)
+
+
+def without_equal(weights: NDArray[np.float64] | None) -> tuple[NDArray[np.float64] | None, float]:
+    """Return weights, or None if all are the same, and what each row then weighs."""
+    if weights is None:
+        return None, 1.0
+    if weights.min() == weights.max():
+        return None, float(weights[0])
+    return weights, 1.0
+
+
+def beside(
+    codes: NDArray[Any], weights: NDArray[np.float64] | None, rows: NDArray[np.int32]
+) -> tuple[NDArray[Any], float]:
+    """Put weights, divided by their mean, into one array with encoded targets.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_rows, n_codes)
+    weights : float64 array of shape (n_rows,) or None
+    rows : int32 array
+        The rows that the mean is taken of; empty for all.
+
+    Returns
+    -------
+    codes : ndarray of shape (n_rows, n_codes) or, as float32, (n_rows, n_codes + 1)
+    total : float
+        Sum of the weights of these rows.
+
+    Raises
+    ------
+    ValueError
+        If all of them are 0.
+    """
+    used = len(rows) or len(codes)
+    weights, each = without_equal(weights)
+    if weights is None:
+        return codes, each * used
+    total = float(weights[rows].sum() if len(rows) else weights.sum())
+    if total <= 0.0:
+        raise ValueError(
+            "`sample_weight` must be above 0 for some of the rows that `early_stopping`=True does "
+            "not set aside, got 0 for all of them. Give more rows a weight, or X_val and y_val."
+        )
+    both = np.empty((len(codes), codes.shape[1] + 1), np.float32)
+    both[:, :-1] = codes
+    both[:, -1] = weights * (used / total)
+    return both, total
