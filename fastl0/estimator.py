@@ -52,12 +52,13 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
         `max_iter` epochs, with the others only over those of the last phase (see
         `finetune_fraction`).
     learning_rate_init : float, default=0.001
-        Learning rate of the weights, > 0. Where a loss or a weight stops being finite, or the
-        mean loss of an epoch exceeds that of the first epoch and of a constant prediction a
-        hundredfold, training warns, goes back to the end of the last good epoch and on from there
-        at a fifth of the learning rate. The third time in a row that this does not help, it is an
-        error, and at once where the first mini-batch fails or `memory_budget` has left no room
-        for a copy of the weights.
+        Learning rate of the weights, > 0. Where the loss or a weight stops being finite, or the
+        mean loss of an epoch exceeds that of the first mini-batch and of a constant prediction
+        (or 1, if they are smaller) a hundredfold, training warns, goes back to the end of the
+        last good epoch and on from there at a fifth of the learning rate. When that has not
+        helped three times in a row, it is an error (a high loss that smaller steps make no lower
+        is none). A first mini-batch that fails is an error at once, and so is any that fails
+        where `memory_budget` has left no room for a copy of the weights.
     power_t : float, default=0.5
         Exponent of ``learning_rate="invscaling"``, >= 0.
     max_iter : int, default=200

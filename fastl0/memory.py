@@ -417,15 +417,15 @@ class Buffers:
             **{name: self._gates[name] for name in _LASTING},
         }
 
-    def restore(self, fields: Fields, n_features: int, most_rows: int) -> None:
+    def restore(self, fields: Fields, first: Layout, most_rows: int) -> None:
         """Take up a state; all of it is checked before anything is changed.
 
         Parameters
         ----------
         fields : Fields
             Of a state of buffers that began as these have.
-        n_features : int
-            Columns of X.
+        first : Layout
+            Of a network that nothing has been deleted from yet, with all of its gates.
         most_rows : int
             Rows of a mini-batch at most.
 
@@ -440,8 +440,8 @@ class Buffers:
         gated = tuple(fields.array("gated", np.bool_, (n_sets,)).tolist())
         if widths[-1] != before.widths[-1] or any(map(operator.gt, widths, before.widths)):
             raise StateError(f"`widths` must be within {before.widths}, got {widths}")
-        if any(gated) and gated != before.gated:
-            raise StateError(f"`gated` must be {before.gated} or all false, got {gated}")
+        if any(gated) and gated != first.gated:
+            raise StateError(f"`gated` must be {first.gated} or all false, got {gated}")
         layout = replace(
             before,
             widths=widths,
@@ -454,7 +454,7 @@ class Buffers:
             "step": fields.integer("step", 0, VERY_MANY),
             "lit_pause": fields.integer("lit_pause", 0, VERY_MANY),
         }
-        columns = fields.array("columns", np.int32, (widths[0],), 0, n_features - 1)
+        columns = fields.array("columns", np.int32, (widths[0],), 0, first.widths[0] - 1)
         if (np.diff(columns) <= 0).any():
             raise StateError("`columns` must ascend")
         flat = {

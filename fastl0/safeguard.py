@@ -9,8 +9,9 @@ from typing import Any, Self
 
 from fastl0.fields import Fields
 
-#: An epoch's mean loss is an explosion where it exceeds that of a network without skill by so
-#: many times as much. Deletions, gates that close and unlucky mini-batches stay far below.
+#: The mean loss of an epoch has exploded where it exceeds what the fit began with, or a constant
+#: prediction, by so many times as much. Deletions, gates that close and unlucky mini-batches stay
+#: far below.
 EXPLOSION = 100.0
 
 #: Factor on the learning rate of the weights each time that training goes back; that of
@@ -20,16 +21,13 @@ STEP_DOWN = 0.2
 #: Times in a row that training goes back, with no epoch between that went well.
 MOST_RETURNS = 3
 
-
-def _most(*losses: float) -> float:
-    """Mean loss above which all is lost, where these are losses without skill."""
-    # Losses may be negative, or small by chance: those of counts are known up to a constant.
-    return max(losses) + EXPLOSION * max(1.0, *map(abs, losses))
+#: Smaller steps make an exploded loss smaller than this share of it, if steps were to blame.
+_RELIEF = 0.5
 
 
 @dataclass
 class Safeguard:
-    """Watches the mean loss of the epochs of a fit.
+    """Watches the loss of a fit.
 
     Attributes
     ----------
@@ -41,37 +39,51 @@ class Safeguard:
 
     factor: float = 1.0
     n_returns: int = 0
-    _first_loss: float = math.inf
-    _last_loss: float = -math.inf
+    _reference: float = -math.inf  # mean loss that training may have, whatever its steps
+    _failed: float = math.inf  # mean loss of the last attempt at this epoch
+
+    @property
+    def knows_start(self) -> bool:
+        """Whether `note_start` has been called."""
+        return self._reference > -math.inf
+
+    def note_start(self, loss: float) -> None:
+        """Take note of the mean loss of the fit's first mini-batch.
+
+        Unscaled inputs may cost a fresh network any loss, and yet it learns.
+        """
+        self._reference = loss
 
     def has_exploded(self, loss: float, null_loss: float) -> bool:
-        """Whether an epoch's mean loss is far above anything that training began with.
+        """Whether an epoch shows by its mean loss that training has come off its way.
 
-        Never so in the first epoch: unscaled inputs may cost a fresh network any loss, and yet
-        it learns.
+        Not where going back has brought no relief: then no step was to blame, but for instance
+        few rows of huge values.
 
         Parameters
         ----------
         loss : float
-            Mean loss of the epoch.
         null_loss : float
             That of the best prediction which looks at no input.
         """
-        return loss > _most(null_loss, self._first_loss)
+        # Losses may be negative, or small by chance: those of counts are known up to a constant.
+        largest = max(1.0, abs(null_loss), abs(self._reference))
+        if loss <= max(null_loss, self._reference) + EXPLOSION * largest:
+            return False
+        if loss <= _RELIEF * self._failed:
+            self._failed = loss
+            return True
+        self._reference = loss
+        self.factor /= STEP_DOWN**self.n_returns
+        return False
 
-    def note(self, loss: float) -> None:
-        """Take note of the mean loss of an epoch that went well."""
-        if math.isinf(self._first_loss):
-            self._first_loss = loss
-        self._last_loss = loss
-        self.n_returns = 0
+    def note_success(self) -> None:
+        """Take note of an epoch that training goes on from."""
+        self.n_returns, self._failed = 0, math.inf
 
-    def go_back(self, null_loss: float) -> bool:
-        """Lower the learning rate and say True, if there is a network worth going back to.
-
-        That is the first one, or one that was better than an explosion after the last epoch.
-        """
-        if self.n_returns >= MOST_RETURNS or self._last_loss > _most(null_loss, null_loss):
+    def go_back(self) -> bool:
+        """Lower the learning rate and say True, unless that has been of no help before."""
+        if self.n_returns >= MOST_RETURNS:
             return False
         self.n_returns += 1
         self.factor *= STEP_DOWN
@@ -81,11 +93,7 @@ class Safeguard:
 
     def state(self) -> dict[str, Any]:
         """Everything in it after an epoch that went well."""
-        return {
-            "factor": self.factor,
-            "first_loss": self._first_loss,
-            "last_loss": self._last_loss,
-        }
+        return {"factor": self.factor, "reference": self._reference}
 
     @classmethod
     def restored(cls, fields: Fields) -> Self:
@@ -96,10 +104,6 @@ class Safeguard:
         StateError
             If the state is not sound.
         """
-        safeguard = cls(
-            factor=fields.number("factor", 0.0, 1.0),
-            _first_loss=fields.number("first_loss"),
-            _last_loss=fields.number("last_loss"),
-        )
+        factor, reference = fields.number("factor", 0.0, 1.0), fields.number("reference")
         fields.end()
-        return safeguard
+        return cls(factor, _reference=reference)

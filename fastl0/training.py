@@ -244,7 +244,7 @@ class Trainer:
         ------
         DivergedError
             If the loss or a parameter is not finite, or the loss has exploded, and going back
-            has not helped or there is nothing to go back to.
+            has not helped; what is not finite, also if there is nothing to go back to.
         """
         n_rows = data.n_rows
         n_draws = self.n_draws
@@ -267,8 +267,8 @@ class Trainer:
                 return self._attempt(plan, data, rate, n_draws, crew, pace), shrunk
             except DivergedError as error:
                 # Where not even one update was possible, smaller ones are no help.
-                may_go_back = self.buffers.layout.fallback and self._n_updates > n_before
-                if not (may_go_back and self._safeguard.go_back(data.null_loss)):
+                can_go_back = self.buffers.layout.fallback and self._n_updates > n_before
+                if not (can_go_back and self._safeguard.go_back()):
                     raise
                 self._note_return(plan, error)
             self._n_forgotten = self._n_updates
@@ -304,9 +304,10 @@ class Trainer:
         # No mini-batch has seen what the last update did.
         if not (math.isfinite(objective) and self.buffers.all_finite()):
             raise self.diverged(plan)
-        if self._safeguard.has_exploded(loss / n_rows, data.null_loss):
-            raise self.diverged(plan, f"has risen to {loss / n_rows:.3g}")
-        self._safeguard.note(loss / n_rows)
+        mean, can_go_back = loss / n_rows, self.buffers.layout.fallback
+        if can_go_back and self._safeguard.has_exploded(mean, data.null_loss):
+            raise self.diverged(plan, f"has risen to {mean:.3g}")
+        self._safeguard.note_success()
         return objective
 
     @property
@@ -342,7 +343,13 @@ class Trainer:
                 has_collapsed = self._has_collapsed if recent is None else recent > data.null_loss
                 self._set_prices(plan, first / n_batches, has_collapsed)
                 n = min(DRAWS_AHEAD, n_batches - first)
-                some = self.run_some(plan, data, rate, order, lent, crew, pace, first, n)
+                some, n_done = 0.0, 0
+                if not self._safeguard.knows_start:
+                    some = self.run_some(plan, data, rate, order, lent, crew, pace, first, 1)
+                    self._safeguard.note_start(some / min(buffers.batch_size, data.n_rows))
+                    n_done = 1
+                arguments = plan, data, rate, order, lent, crew, pace
+                some += self.run_some(*arguments, first + n_done, n - n_done)
                 loss, recent = loss + some, some / (DRAWS_AHEAD * buffers.batch_size)
         finally:
             crew.dismiss()
@@ -747,21 +754,20 @@ class Trainer:
             "n_forgotten": self._n_forgotten,
         }
 
-    def resume(self, plan: Plan, state: Any) -> None:
+    def resume(self, plan: Plan, fields: Fields) -> None:
         """Take up the state of a fit with the same plan: `fit` then goes on from there.
 
         Parameters
         ----------
         plan : Plan
-        state : dict
-            From `state`, of a trainer that began as this one has.
+        fields : Fields
+            Of what `state` has returned, of a trainer that began as this one has.
 
         Raises
         ------
         StateError
             If the state is not sound. The trainer is then of no further use.
         """
-        fields = Fields(state)
         widths = self._first.widths
         record = Record.restored(
             fields.fields("record"), widths, plan.activation, plan.out_activation
@@ -785,7 +791,7 @@ class Trainer:
         buffers = fields.fields("buffers")
         fields.end()
         growth = _MOST_GROWTH if plan.dynamic_batch_size else 1
-        self.buffers.restore(buffers, self._n_features, growth * plan.batch_size)
+        self.buffers.restore(buffers, self._first, growth * plan.batch_size)
         self._rng.bit_generator.state = random
         self.record, self._fit, self._steering, self._safeguard = record, fit, steering, safeguard
         self._most, self.n_draws, self._n_forgotten = most, n_draws, n_forgotten

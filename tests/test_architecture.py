@@ -61,7 +61,7 @@ MAY_IMPORT = {
     "epoch": {"jit", "kernels", "ordering", "products"},
     "estimator": ESTIMATOR,
     "fields": set(),
-    "fingerprint": set(),
+    "fingerprint": {"__version__"},
     "fitted": {"network", "record", "targets", "training"},
     "fitting": FITTING,
     "footprint": {

@@ -538,9 +538,9 @@ def sound_buffers(gates=(True, True), **changes):
     return buffers
 
 
-def restored(state, layout, n_features=13, most_rows=40):
+def restored(state, layout):
     buffers = Buffers(layout)
-    buffers.restore(Fields(state), n_features, most_rows)
+    buffers.restore(Fields(state), layout, most_rows=40)
     return buffers
 
 
@@ -629,7 +629,7 @@ def test_an_unsound_state_is_refused_and_changes_nothing(name):
     buffers = buffers_with_numbers((13, 11, 7))
     before = {name: array.copy() for name, array in buffers.arrays().items()}
     with pytest.raises(StateError):
-        buffers.restore(Fields(state), 13, 40)
+        buffers.restore(Fields(state), buffers.layout, most_rows=40)
     assert buffers.whole
     for name, array in buffers.arrays().items():
         np.testing.assert_array_equal(array, before[name])

@@ -20,6 +20,7 @@ def entries(k, n_units, **changes):
         "batch_size": 20,
         "epoch_time": 0.1 * k,
         "score": None,
+        "validation_loss": None,
         "samples_seen": 60 * (k + 1),
     } | changes
 
@@ -59,8 +60,9 @@ def test_a_restored_record_is_as_the_one_before(score):
 
 def test_scores_may_be_there_from_some_epoch_on():
     record = a_record()
-    record.epochs[-1]["score"] = 0.25
+    record.epochs[-1] |= {"score": 0.25, "validation_loss": float("inf")}
     assert restored(record.state()).column("score") == [None, None, None, 0.25]
+    assert restored(record.state()) == record
 
 
 def test_patience_and_the_best_network_come_back():
