@@ -26,11 +26,12 @@ TRAINING = KERNELS | {
 FITTING = TRAINING | {"training", "callbacks", "validation"}
 
 MAY_IMPORT = {
-    "__init__": {"classifier", "path", "selection"},
+    "__init__": {"classifier", "displays", "path", "selection"},
     "__main__": {"commands"},
     "callbacks": set(),
     "classifier": {"callbacks", "fitting", "network", "training", "validation"},
     "datasets": set(),
+    "displays": {"style"},
     "epoch": {"jit", "kernels", "ordering", "products"},
     "fitting": FITTING,
     "gates": set(),
