@@ -38,11 +38,12 @@ ESTIMATOR = {
 }
 
 MAY_IMPORT = {
-    "__init__": {"classifier", "path", "regressor", "selection"},
+    "__init__": {"classifier", "displays", "path", "regressor", "selection"},
     "__main__": {"commands"},
     "callbacks": set(),
     "classifier": {"callbacks", "estimator", "network", "targets"},
     "datasets": set(),
+    "displays": {"style"},
     "epoch": {"jit", "kernels", "ordering", "products"},
     "estimator": ESTIMATOR,
     "fitted": {"network", "targets", "training"},
@@ -59,7 +60,7 @@ MAY_IMPORT = {
     "path": {"classifier", "footprint", "planning", "rows", "validation"},
     "phases": set(),
     "planning": {"footprint", "gates", "memory", "targets", "threads", "training", "validation"},
-    "plots": set(),
+    "plots": {"style"},
     "products": {"jit"},
     "pruning": {"sizes"},
     "regressor": {"callbacks", "estimator", "targets"},
@@ -70,6 +71,7 @@ MAY_IMPORT = {
     "steering": set(),
     "stopping": set(),
     "streaming": FITTING | {"fitting", "names"},
+    "style": set(),
     "targets": {"network"},
     "threads": {"_kernels"},
     "training": TRAINING,
