@@ -17,11 +17,11 @@ import warnings
 
 import workloads
 
-from fastl0 import HardL0MLPClassifier, fitting
+from fastl0 import HardL0MLPClassifier, planning
 
 
 def seconds_of_fit(X, y, hidden, n_threads):
-    fitting.usable_threads = lambda: n_threads
+    planning.usable_threads = lambda: n_threads
     model = HardL0MLPClassifier(hidden, batch_size=128, max_iter=4, pruning="none", random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

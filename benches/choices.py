@@ -36,6 +36,7 @@ VARIANTS = {
     "no last phase": {"finetune_fraction": 0.0},
     "last phase of 0.2": {"finetune_fraction": 0.2},
     "last phase of 0.6": {"finetune_fraction": 0.6},
+    "labels not smoothed": {"label_smoothing": 0.0},
     "weight decay of 0.0001": {"alpha": 0.0001},
     "weight decay of 0.2": {"alpha": 0.2},
     "learning rate of 0.001": {"learning_rate_init": 0.001},

@@ -111,13 +111,14 @@ class Epoch:
         settings = {f.name: getattr(estimator, f.name, None) for f in fields(Plan)}
         settings |= {"dynamic_batch_size": False, "target": 0, "memory_limit": 0}
         # The learning rates are too low to move a gate over the threshold.
-        settings |= {"out_activation": "softmax", "learning_rate_init": 1e-7}
+        settings |= {"loss": "softmax", "loss_parameter": 0.0, "out_activation": "softmax"}
+        settings |= {"learning_rate_init": 1e-7}
         settings |= {"gate_learning_rate_init": 1e-7}
         self.plan = Plan(**settings)
         codes = y.reshape(-1, 1)
         none = np.zeros(0, np.int32)
         x = RowSource(X, n_threads)
-        self.data = Data(x, RowSource(codes), len(X), none, none, codes[:0])
+        self.data = Data(x, RowSource(codes), len(X), none, float(len(X)))
         rng = np.random.default_rng(0)
         gated = (pruning != "none",) * (len(WHOLE) - 1)
         layout = Layout(WHOLE, BATCH_SIZE, 1, 2, gated, n_threads)

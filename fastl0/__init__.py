@@ -3,6 +3,7 @@
 `HardL0MLPClassifier` trains with hard-concrete L0 gates on every input and hidden unit
 and deletes, at the end of each epoch, the units that stayed off. `l0_path` fits networks of
 many sizes in one run, and `HardL0MLPClassifierCV` chooses the size by cross-validation.
+`PruningDisplay`, `SupportDisplay` and `FrontierDisplay` draw what came of it.
 """
 
 import importlib
@@ -10,25 +11,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastl0.classifier import HardL0MLPClassifier
+    from fastl0.displays import FrontierDisplay, PruningDisplay, SupportDisplay
     from fastl0.path import L0Path, l0_path
     from fastl0.regressor import HardL0MLPRegressor
     from fastl0.selection import HardL0MLPClassifierCV
 
 __version__ = "0.1.0"
 __all__ = [
+    "FrontierDisplay",
     "HardL0MLPClassifier",
     "HardL0MLPClassifierCV",
     "HardL0MLPRegressor",
     "L0Path",
+    "PruningDisplay",
+    "SupportDisplay",
     "__version__",
     "l0_path",
 ]
 
 _HOMES = {
+    "FrontierDisplay": "displays",
     "HardL0MLPClassifier": "classifier",
     "HardL0MLPClassifierCV": "selection",
     "HardL0MLPRegressor": "regressor",
     "L0Path": "path",
+    "PruningDisplay": "displays",
+    "SupportDisplay": "displays",
     "l0_path": "path",
 }
 

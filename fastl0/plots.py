@@ -1,7 +1,7 @@
-"""Owns every picture: plain numbers in, a matplotlib Figure out; no global plotting state.
+"""Owns the commands' pictures: plain numbers in, a Figure out; no global plotting state.
 
 Needs matplotlib (``pip install "fastl0[plot]"``), so it is imported where a picture is drawn.
-May import NumPy and matplotlib, and nothing of fastl0.
+May import NumPy and matplotlib, and of fastl0 `style`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
-# Okabe and Ito's colours stay apart for colour-blind readers; the dashes do so in grey print.
-_LINES = {"hard": ("#0072B2", "-"), "soft": ("#D55E00", "--"), "none": ("#555555", ":")}
-_SPARE_LINE = ("#009E73", "-.")
+from fastl0.style import LINES, PLAIN_NUMBERS, grid, tick_log_axis
+
+_LINES = dict(zip(("hard", "soft", "none"), LINES, strict=False))
+_SPARE_LINE = LINES[-1]
 _RUNS, _PUBLISHED = "#0072B2", "#B04A00"
-_PLAIN_NUMBERS = FuncFormatter(lambda value, _: f"{value:,.10g}")
 
 
 class _Protocol(NamedTuple):
@@ -160,9 +159,9 @@ def frontier(
     least, greatest = ax.dataLim.intervaly
     if least > 0 and greatest > 10 * least:
         ax.set_yscale("log")
-        _tick_log_axis(ax.yaxis)
-    _tick_log_axis(ax.xaxis)
-    _grid(ax)
+        tick_log_axis(ax.yaxis)
+    tick_log_axis(ax.xaxis)
+    grid(ax)
     ax.set_xlabel("parameters")
     ax.set_ylabel("test error (%)")
     handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))  # each label once
@@ -332,26 +331,9 @@ def _label(ax: Axes, panel: Panel) -> None:
     least, greatest = ax.dataLim.intervaly
     if panel.scale == "log" or (panel.scale == "amount" and greatest > 10 * least):
         ax.set_yscale("log")
-        _tick_log_axis(ax.yaxis)
+        tick_log_axis(ax.yaxis)
     else:
-        ax.yaxis.set_major_formatter(_PLAIN_NUMBERS)
+        ax.yaxis.set_major_formatter(PLAIN_NUMBERS)
         if panel.scale == "amount":
             ax.set_ylim(0, 1.05 * greatest)
-    _grid(ax)
-
-
-def _grid(ax: Axes) -> None:
-    ax.grid(True, color="#DDDDDD", lw=0.6)
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
-
-
-def _tick_log_axis(axis: Axis) -> None:
-    """Write plain numbers: a narrow range holds no power of ten, so it is cut evenly."""
-    low, high = axis.get_view_interval()
-    if high > 10 * low:
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
-    else:
-        axis.set_major_locator(MaxNLocator(nbins=6))
-    axis.set_major_formatter(_PLAIN_NUMBERS)
-    axis.set_minor_locator(NullLocator())
+    grid(ax)

@@ -51,13 +51,14 @@ ESTIMATOR = {
 }
 
 MAY_IMPORT = {
-    "__init__": {"classifier", "path", "regressor", "selection"},
+    "__init__": {"classifier", "displays", "path", "regressor", "selection"},
     "__main__": {"commands"},
     "archive": set(),
     "callbacks": set(),
     "checkpoints": {"archive"},
     "classifier": {"callbacks", "estimator", "network", "targets"},
     "datasets": set(),
+    "displays": {"style"},
     "epoch": {"jit", "kernels", "ordering", "products"},
     "estimator": ESTIMATOR,
     "fields": set(),
@@ -88,7 +89,7 @@ MAY_IMPORT = {
     "path": {"classifier", "footprint", "planning", "rows", "validation"},
     "phases": {"fields"},
     "planning": {"footprint", "gates", "memory", "targets", "threads", "training", "validation"},
-    "plots": set(),
+    "plots": {"style"},
     "products": {"jit"},
     "pruning": {"sizes"},
     "record": {"fields", "network", "stopping"},
@@ -101,6 +102,7 @@ MAY_IMPORT = {
     "steering": {"fields"},
     "stopping": {"fields"},
     "streaming": FITTING | {"fitting", "names"},
+    "style": set(),
     "targets": {"network"},
     "threads": {"_kernels"},
     "training": TRAINING,

@@ -350,15 +350,17 @@ def plan(problem, settings, **changes):
         "gate_learning_rate_init": settings.gate_rate,
         "droprate_init": (0.2, 0.5),
         "out_activation": problem.network.loss,
+        "loss": problem.network.loss,
+        "loss_parameter": 0.0,
     }
     return Plan(**{**values, **changes})
 
 
 def data(problem, rows=()):
     """All rows of a problem as they come, or those in `rows`."""
-    rows, none = np.array(rows, np.int32), np.zeros(0, np.int32)
+    rows = np.array(rows, np.int32)
     n_rows = len(rows) or len(problem.X)
-    return Data(RowSource(problem.X), RowSource(problem.targets), n_rows, rows, none, none)
+    return Data(RowSource(problem.X), RowSource(problem.targets), n_rows, rows, float(n_rows))
 
 
 def run_epoch(trainer, planned, data, rate):

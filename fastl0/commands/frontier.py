@@ -22,6 +22,7 @@ ESTIMATOR: dict[str, Any] = {
     "hidden_layer_sizes": [300, 100],
     "batch_size": 128,
     "alpha": 0.05,
+    "label_smoothing": 0.1,
     "penalty": "size",
     "input_price": 2.0,
     "finetune_fraction": 0.4,
