@@ -381,9 +381,9 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         self,
         X: Any,
         y: Any,
-        sample_weight: Any = None,
         on_epoch: "EpochHook | None" = None,
         *,
+        sample_weight: Any = None,
         held_out: tuple[Any, Any, Any] = (None, None, None),
         keep_interrupted: bool = False,
     ) -> Self:

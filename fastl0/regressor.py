@@ -214,7 +214,9 @@ default="squared_error"
             The estimator is then as it was before the call.
         """
         held_out = (X_val, y_val, sample_weight_val)
-        return self._fit(X, y, sample_weight, held_out=held_out, keep_interrupted=True)
+        return self._fit(
+            X, y, sample_weight=sample_weight, held_out=held_out, keep_interrupted=True
+        )
 
     def partial_fit(
         self,
