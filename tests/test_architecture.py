@@ -68,7 +68,7 @@ MAY_IMPORT = {
     "products": {"jit"},
     "pruning": {"sizes"},
     "regressor": {"callbacks", "estimator", "targets"},
-    "rows": set(),
+    "rows": {"blocks"},
     "selecting": {"blocks"},
     "selection": {"blocks", "classifier", "path"},
     "sizes": set(),
