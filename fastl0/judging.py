@@ -19,8 +19,8 @@ from fastl0.network import Network
 from fastl0.targets import Targets
 from fastl0.training import Judge, Judgement
 
-#: Validation rows gathered and put through the network at a time.
-_BLOCK = 1024
+#: Validation rows gathered and put through the network at a time, and bytes that they may take.
+_BLOCK, _BLOCK_NBYTES = 1024, 2**22
 
 
 def rows_judge(
@@ -117,9 +117,11 @@ def _outputs_in_memory(
     columns = np.flatnonzero(network.support).astype(np.int32)
     reader = replace(network, support=np.ones(len(columns), dtype=bool))
     outputs = np.empty((len(rows), network.n_units[-1]), dtype=np.float32)
-    for start in range(0, len(rows), _BLOCK):
-        some = rows[start : start + _BLOCK]
-        block = np.empty((len(some), len(columns)), dtype=np.float32)
+    n_rows = max(1, min(_BLOCK, len(rows), _BLOCK_NBYTES // (4 * len(columns))))
+    room = np.empty((n_rows, len(columns)), dtype=np.float32)
+    for start in range(0, len(rows), n_rows):
+        some = rows[start : start + n_rows]
+        block = room[: len(some)]
         x.gather(some, columns, block)
         outputs[start : start + len(some)] = reader.outputs(block)
     return outputs
