@@ -2,7 +2,8 @@
 
 Checks, hands over to the training loop, and keeps what is left. Imports the training code
 inside `fit` only: a process that predicts never loads Numba or the C core. May import
-`callbacks`, `names`, `network`, `selecting` and `validation`, and, once it fits, `fitting`.
+`blocks`, `callbacks`, `names`, `network`, `selecting` and `validation`, and, once it fits,
+`fitting`.
 """
 
 from abc import ABCMeta, abstractmethod
@@ -17,6 +18,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastl0 import validation
+from fastl0.blocks import opened, reads_by_blocks
 from fastl0.callbacks import CallbackSupportMixin
 from fastl0.names import FITTED
 from fastl0.network import Network
@@ -450,6 +452,17 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
             self.coefs_, self.intercepts_, self.support_, self.activation, self.out_activation_
         )
         if not validation.is_plain(X, self):
+            if reads_by_blocks(X):
+                return self._outputs_by_blocks(network, X)
+            validation.check_columns(X)
             X = validate_data(self, X, accept_sparse="csr", reset=False)
             X = validation.readable(X)
         return network.outputs(X)
+
+    def _outputs_by_blocks(self, network: Network, X: Any) -> NDArray[np.floating]:
+        blocks = opened(self, X, reset=False)
+        dtype = np.float64 if blocks.read_dtype == np.float64 else np.float32
+        outputs = np.empty((blocks.shape[0], network.n_units[-1]), dtype)
+        for places, values in blocks:
+            outputs[places] = network.outputs(values)
+        return outputs

@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.validation import validate_data
 from tqdm import tqdm
 
 from fastl0 import fitted, footprint, validation
 from fastl0._kernels import RowSource
+from fastl0.blocks import Blocks, in_memory, in_order, opened, reads_by_blocks
 from fastl0.callbacks import EpochCallbacks
 from fastl0.judging import rows_judge, scorer_judge
 from fastl0.memory import Layout
@@ -97,7 +98,9 @@ def fit_estimator(
         weights = estimator._row_weights(y, checked_weights(sample_weight, X))
         targets = estimator._encode(y, weights, again=warm is not None)
         random_state = check_random_state(estimator.random_state)
-        rows, validation_rows = _split(estimator, targets, random_state, held_out)
+        rows, validation_rows = (
+            in_order(X, some) for some in _split(estimator, targets, random_state, held_out)
+        )
         codes, total_weight = beside(targets.codes, weights, rows)
         n_rows = len(rows) or len(codes)
         batch_size = validation.batch_size(
@@ -119,7 +122,7 @@ def fit_estimator(
         )
         trainer = _trainer(estimator, plan, layout, random_state, warm)
         trainer.size_left = footprint.size_left(estimator, targets)
-        x = RowSource(X, trainer.buffers.n_threads)
+        x = X if isinstance(X, Blocks) else RowSource(X, trainer.buffers.n_threads)
         data = Data(
             x=x,
             y=RowSource(codes),
@@ -157,6 +160,14 @@ def fit_estimator(
 
 def checked(estimator: Any, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
     """Check X and y; note the names and number of features in the estimator, or compare them."""
+    y = in_memory(y)
+    if reads_by_blocks(X):
+        X = opened(estimator, X, y, reset=reset)
+        y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
+        check_consistent_length(X, y)
+        X.check()
+        return X, y
+    validation.check_columns(X)
     X, y = validate_data(estimator, X, y, accept_sparse="csr", multi_output=True, reset=reset)
     return validation.readable(X), y
 
@@ -183,7 +194,7 @@ def _judge(
     estimator: Any,
     X: Any,
     y: Any,
-    x: RowSource,
+    x: RowSource | Blocks,
     rows: NDArray[np.int32],
     targets: Targets,
     weights: NDArray[np.float64] | None,
@@ -217,7 +228,8 @@ def given_judge(estimator: Any, targets: Targets, held_out: Validation) -> Judge
     X, y = checked(estimator, held_out.X, held_out.y, reset=False)
     weights = checked_weights(held_out.weights, X, "sample_weight_val")
     judged = targets.alike(y, "y_val")
-    judge = rows_judge(RowSource(X), np.arange(X.shape[0], dtype=np.int32), judged, weights)
+    x = X if isinstance(X, Blocks) else RowSource(X)
+    judge = rows_judge(x, np.arange(X.shape[0], dtype=np.int32), judged, weights)
     if estimator.scoring is None:
         return judge
     scorer = check_scoring(estimator, scoring=estimator.scoring)

@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 
 from fastl0 import fitted, pruning, validation
 from fastl0._kernels import RowSource
+from fastl0.blocks import Blocks
 from fastl0.epoch import train_batches
 from fastl0.fitting import Validation, checked, given_judge, undone_on_error
 from fastl0.memory import DRAWS_AHEAD
@@ -80,7 +81,7 @@ class Stream:
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_rows, n_features)
+        X : ndarray, CSR matrix or Blocks of shape (n_rows, n_features)
             Readable.
         codes : ndarray of shape (n_rows, n_codes)
             Encoded targets and weights.
@@ -107,7 +108,7 @@ class Stream:
             self._set_prices()
         if self._lent is None:
             self._lent = trainer.buffers.lend()
-        x, y = RowSource(X), RowSource(codes)
+        x, y = RowSource(X.whole() if isinstance(X, Blocks) else X), RowSource(codes)
         uniforms = trainer.buffers.draws(1)
         trainer.draw(uniforms)
         tally = np.zeros(1)
@@ -121,24 +122,25 @@ class Stream:
         trainer = self.trainer
         n_batches = -(-len(codes) // trainer.buffers.batch_size)
         n_threads = trainer.buffers.n_threads if n_batches >= _MANY else 1
-        data = self._data(RowSource(X, n_threads), RowSource(codes))
-        order = trainer.order(self.plan, data)
+        x = X if isinstance(X, Blocks) else RowSource(X, n_threads)
+        data = self._data(x, RowSource(codes))
+        visit = trainer.visit(self.plan, data)
         rate = self.plan.learning_rate_init
         pace = Pace(n_threads)
         first = 0
         with Crew(n_threads) as crew:
             while first < n_batches:
-                trainer.buffers.begin_epoch(data.x)
+                trainer.buffers.begin_epoch(visit.x)
                 if self._since_priced == 0:
                     self._set_prices()
                 n = min(n_batches - first, DRAWS_AHEAD - self._since_priced)
                 lent = trainer.buffers.lend()
-                loss = trainer.run_some(self.plan, data, rate, order, lent, crew, pace, first, n)
+                loss = trainer.run_some(self.plan, data, rate, visit, lent, crew, pace, n)
                 crew.dismiss()  # before buffers change
                 first += n
                 self._count(n, loss)
 
-    def _data(self, x: RowSource, y: RowSource) -> Data:
+    def _data(self, x: RowSource | Blocks, y: RowSource) -> Data:
         # Weights are taken as they are, as what they are relative to is not known; `lam` is the
         # price by the loss of one row, of as many as there have been.
         return Data(x, y, y.n_rows, _NO_ROWS, float(max(self.n_rows, _FEWEST_ROWS)))

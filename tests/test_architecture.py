@@ -11,6 +11,7 @@ PACKAGE = Path(fastl0.__file__).parent
 
 KERNELS = {"gates", "jit", "_kernels"}
 TRAINING = KERNELS | {
+    "blocks",
     "kernels",
     "epoch",
     "memory",
@@ -22,10 +23,12 @@ TRAINING = KERNELS | {
     "steering",
     "stopping",
     "threads",
+    "visits",
 }
 PLANNING = TRAINING | {"fitted", "footprint", "targets", "training", "validation"}
 FITTING = PLANNING | {"callbacks", "judging", "planning", "rows"}
 ESTIMATOR = {
+    "blocks",
     "callbacks",
     "fitting",
     "names",
@@ -40,6 +43,7 @@ ESTIMATOR = {
 MAY_IMPORT = {
     "__init__": {"classifier", "displays", "path", "regressor", "selection"},
     "__main__": {"commands"},
+    "blocks": {"validation"},
     "callbacks": set(),
     "classifier": {"callbacks", "estimator", "network", "targets"},
     "datasets": set(),
@@ -51,22 +55,22 @@ MAY_IMPORT = {
     "footprint": {"fitted", "memory", "network", "sizes", "targets", "training", "validation"},
     "gates": set(),
     "jit": {"_kernels"},
-    "judging": {"_kernels", "fitted", "network", "targets", "training"},
+    "judging": {"_kernels", "blocks", "fitted", "network", "targets", "training"},
     "kernels": {"gates", "jit"},
     "memory": {"_kernels", "epoch", "products", "sizes"},
     "names": set(),
     "network": {"gates"},
     "ordering": {"jit"},
-    "path": {"classifier", "footprint", "planning", "rows", "validation"},
+    "path": {"blocks", "classifier", "fitting", "footprint", "planning", "rows", "validation"},
     "phases": set(),
     "planning": {"footprint", "gates", "memory", "targets", "threads", "training", "validation"},
     "plots": {"style"},
     "products": {"jit"},
     "pruning": {"sizes"},
     "regressor": {"callbacks", "estimator", "targets"},
-    "rows": set(),
-    "selecting": set(),
-    "selection": {"classifier", "path"},
+    "rows": {"blocks"},
+    "selecting": {"blocks"},
+    "selection": {"blocks", "classifier", "path"},
     "sizes": set(),
     "steering": set(),
     "stopping": set(),
@@ -76,6 +80,7 @@ MAY_IMPORT = {
     "threads": {"_kernels"},
     "training": TRAINING,
     "validation": set(),
+    "visits": {"_kernels", "blocks", "ordering"},
 }
 
 
