@@ -64,7 +64,7 @@ def checked_weights(
         weights = _check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True
         )
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         if name in str(error):
             raise
         raise ValueError(f"`{name}`: {error}") from error
