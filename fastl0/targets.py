@@ -667,6 +667,10 @@ def encode_numbers(
         If y does not hold finite numbers within the float32 range, "poisson" gets a negative
         one or nothing else than 0, or its columns are not those of an earlier fit.
     """
+    if issparse(y):
+        raise ValueError(
+            f"`{name}` must be a dense array of numbers, got a sparse matrix. Use y.toarray()."
+        )
     one_column = y.ndim == 1 or y.shape[1] == 1
     if y.ndim == 2 and one_column:
         y = column_or_1d(y, warn=True)
