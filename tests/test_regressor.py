@@ -146,11 +146,13 @@ def test_some_losses_do_not_mind_outliers():
     spoilt = np.where(rng.random(len(Y)) < 0.1, 40.0, Y)
     errors = {}
     for loss in ("huber", "absolute_error", "squared_error"):
-        reg = HardL0MLPRegressor(**QUICK, loss=loss, delta=0.03, pruning="none").fit(X, spoilt)
+        reg = HardL0MLPRegressor(
+            **QUICK, loss=loss, delta=0.03, pruning="none", learning_rate="cosine"
+        ).fit(X, spoilt)
         errors[loss] = np.abs(reg.predict(X) - Y).mean()
-    assert errors["huber"] < 0.3
-    assert errors["absolute_error"] < 0.3
-    assert errors["squared_error"] > 2.0
+    assert errors["huber"] < 0.5
+    assert errors["absolute_error"] < 0.5
+    assert errors["squared_error"] > 4.0
 
 
 def test_a_wide_huber_is_the_squared_error():
