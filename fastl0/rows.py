@@ -68,7 +68,8 @@ def checked_weights(
         if name in str(error):
             raise
         raise ValueError(f"`{name}`: {error}") from error
-    total = float(weights.sum())
+    with np.errstate(over="ignore"):
+        total = float(weights.sum())
     if not 0.0 < total < np.inf:
         raise ValueError(
             f"`{name}` must have a sum above 0 that is finite, got {total!r}. Give some row a "

@@ -252,7 +252,7 @@ class ClassTargets:
             found = np.array(
                 [compute_class_weight(part, classes=values, y=values) for part in parts], float
             )
-        except (TypeError, ValueError) as error:
+        except (IndexError, TypeError, ValueError) as error:
             raise ValueError(
                 f"`class_weight`={class_weight!r} does not fit the classes {values!r} ({error}). "
                 f"{remedy}"
@@ -474,7 +474,7 @@ def with_class_weights(
     dense = y.toarray() if issparse(y) else y
     try:
         found = compute_sample_weight(class_weight, dense)
-    except ValueError as error:
+    except (IndexError, TypeError, ValueError) as error:
         raise ValueError(f"`class_weight`={class_weight!r} does not fit y: {error}") from error
     if not (np.isfinite(found).all() and found.min() >= 0.0 and found.any()):
         raise _bad_class_weight(class_weight)
