@@ -8,6 +8,7 @@ inside `fit` only: a process that predicts never loads Numba or the C core. May 
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -377,6 +378,16 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         """Return what the rows weigh in all."""
         return sample_weight
 
+    def _class_weights(self, targets: "Targets") -> NDArray[np.float64] | None:
+        """Return what the rows of a stream weigh by their codes; None for all the same.
+
+        Parameters
+        ----------
+        targets : Targets
+            Of no rows.
+        """
+        return None
+
     # --- fitting ---------------------------------------------------------------------
 
     def _fit(
@@ -429,8 +440,8 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
 
     def __getattr__(self, name: str) -> Any:
         # What partial_fit has trained is described when it is asked for.
-        if name in FITTED and "_stream" in vars(self) and "coefs_" not in vars(self):
-            self.__dict__.update(self._stream.attributes())
+        if name in FITTED and "_stream" in vars(self):
+            self.__dict__.update(self._stream.describe(name))
             if name in vars(self):
                 return vars(self)[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -440,7 +451,9 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
 
     def __getstate__(self) -> Any:
         if "_stream" in vars(self):
-            hasattr(self, "coefs_")  # pickled models tell of themselves, too
+            with suppress(ValueError):  # of a training that has diverged
+                hasattr(self, "coefs_")  # pickled models tell of themselves, too
+                hasattr(self, "n_iter_")
         return super().__getstate__()
 
     # --- predicting ------------------------------------------------------------------

@@ -85,7 +85,7 @@ def fit_estimator(
         If something breaks a rule, or the loss stops being finite. The estimator is then
         as it was before.
     """
-    warm = getattr(estimator, "_warm_state", None) if estimator.warm_start else None
+    warm = _earlier(estimator) if estimator.warm_start else None
     if estimator.warm_start and warm is None and hasattr(estimator, "coefs_"):
         _warn(
             "warm_start=True starts afresh: the last fit kept no training state. Set "
@@ -93,6 +93,7 @@ def fit_estimator(
             UserWarning,
         )
     validation.check_together(X_val=held_out.X, y_val=held_out.y)
+    validation.check_needed("sample_weight_val", held_out.weights, X_val=held_out.X)
     with undone_on_error(estimator, ("n_features_in_", "feature_names_in_")):
         X, y = checked(estimator, X, y, reset=warm is None)
         weights = estimator._row_weights(y, checked_weights(sample_weight, X))
@@ -111,7 +112,7 @@ def fit_estimator(
             targets.n_outputs,
             codes.shape[1],
             batch_size=batch_size,
-            warm=warm and warm.trainer,
+            warm=warm.trainer if warm else None,
         )
         plan = make_plan(
             estimator,
@@ -156,6 +157,14 @@ def fit_estimator(
         vars(estimator).pop("_warm_state", None)
     vars(estimator).pop("_stream", None)
     callbacks.end_fit(lambda: attributes)
+
+
+def _earlier(estimator: Any) -> WarmState | None:
+    """Return what an earlier fit, or calls of partial_fit, have left to go on from."""
+    stream = vars(estimator).get("_stream")
+    if stream is not None:
+        return WarmState(stream.trainer, stream.shaping)
+    return vars(estimator).get("_warm_state")
 
 
 def checked(estimator: Any, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
@@ -257,17 +266,7 @@ def _trainer(
     warm: WarmState | None,
 ) -> Trainer:
     """Build a network to train, or take up the one of the last fit."""
-    if estimator.solver != plan.solver:
-        _warn(
-            (
-                f"memory_budget={estimator.memory_budget!r} leaves no room for the second moments "
-                "of Adam"
-                if warm is None
-                else "The first fit kept no second moments of Adam, for want of memory"
-            )
-            + f': training uses solver="sgd" with learning_rate_init={plan.learning_rate_init:g}.',
-            UserWarning,
-        )
+    warn_if_without_adam(estimator, plan, again=warm is not None)
     if warm is None:
         seed = random_state.randint(0, 2**31, size=8)
         return Trainer(plan, layout, np.random.default_rng([int(part) for part in seed]))
@@ -278,6 +277,21 @@ def _trainer(
     trainer.buffers.forget_average()
     trainer.buffers.make_room(layout.batch_size, layout.n_threads, layout.n_targets)
     return trainer
+
+
+def warn_if_without_adam(estimator: Any, plan: Plan, *, again: bool = False) -> None:
+    """Warn if a memory budget has turned Adam into gradient descent, now or in an earlier fit."""
+    if estimator.solver != plan.solver:
+        _warn(
+            (
+                "The first fit kept no second moments of Adam, for want of memory"
+                if again
+                else f"memory_budget={estimator.memory_budget!r} leaves no room for the second "
+                "moments of Adam"
+            )
+            + f': training uses solver="sgd" with learning_rate_init={plan.learning_rate_init:g}.',
+            UserWarning,
+        )
 
 
 def _warn_if_not_converged(record: Record, plan: Plan) -> None:

@@ -78,7 +78,7 @@ def scorer_judge(
         By the judge, if the scorer returns no finite number.
     """
     # Checked rows have no names.
-    hidden = ("feature_names_in_", "_warm_state", "_skl_callbacks")
+    hidden = ("feature_names_in_", "_warm_state", "_stream", "_skl_callbacks")
     stand_in = copy.copy(estimator)
     for name in hidden:
         vars(stand_in).pop(name, None)

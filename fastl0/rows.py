@@ -66,11 +66,12 @@ def checked_weights(
         weights = _check_sample_weight(
             in_memory(sample_weight), X, dtype=np.float64, ensure_non_negative=True, copy=True
         )
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         if name in str(error):
             raise
         raise ValueError(f"`{name}`: {error}") from error
-    total = float(weights.sum())
+    with np.errstate(over="ignore"):
+        total = float(weights.sum())
     if not 0.0 < total < np.inf:
         raise ValueError(
             f"`{name}` must have a sum above 0 that is finite, got {total!r}. Give some row a "

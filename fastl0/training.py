@@ -602,6 +602,16 @@ class Trainer:
 
     # --- streams ---------------------------------------------------------------------
 
+    @property
+    def gated(self) -> tuple[bool, ...]:
+        """Whether the inputs and each hidden layer carry gates before these are folded."""
+        return self._gated
+
+    def forget_draws(self) -> None:
+        """Begin to count anew how often each gate is open."""
+        self.n_draws = 0
+        self.buffers.forget_tallies()
+
     def take_up(self, plan: Plan, network: Network) -> None:
         """Start from a frozen network; where it shall shrink further its gates open anew."""
         buffers = self.buffers
@@ -623,10 +633,21 @@ class Trainer:
             self._fold_gates(plan, 0)
 
     def begin_stream(self, plan: Plan) -> None:
-        """Prepare for rows that come a few at a time."""
+        """Prepare for rows that come a few at a time, or for another price or size.
+
+        A network that is finished, and has to become smaller than it is, has its gates opened
+        anew.
+        """
+        buffers = self.buffers
         self._limit_size(plan.target)
-        if plan.target and self.buffers.layout.n_gates:
-            self._steering = Steering(count_parameters(self.buffers.widths), plan.target)
+        self._steering, self._price = None, plan.lam
+        size = count_parameters(buffers.widths)
+        again = buffers.layout.gated != self._gated
+        if again and not size <= plan.target:
+            buffers.open_gates(self._gated, _OPEN)
+            self.n_draws = 0
+        if plan.target and buffers.layout.n_gates:
+            self._steering = Steering(size, plan.target, again)
 
     def price_stream(self, plan: Plan, progress: float) -> None:
         """Set the prices at a point of the way to a target size."""
@@ -649,8 +670,7 @@ class Trainer:
             self.n_draws = 0
             return False
         changed = plan.pruning == "hard" and self._shrink(self._decide(plan))
-        self.n_draws = 0
-        self.buffers.forget_tallies()
+        self.forget_draws()
         if plan.target and is_last:
             self._fold_gates(plan, 0)
             changed = True

@@ -453,6 +453,30 @@ def check_together(**given: Any) -> None:
         )
 
 
+def check_needed(name: str, value: Any, **given: Any) -> None:
+    """Check that an argument is left out where the one that it belongs to is.
+
+    Parameters
+    ----------
+    name : str
+    value : object
+        Of the argument.
+    **given : object
+        The one that it belongs to.
+
+    Raises
+    ------
+    ValueError
+        If it is given alone.
+    """
+    ((needed, other),) = given.items()
+    if value is not None and other is None:
+        raise ValueError(
+            f"`{name}` must be left out without `{needed}`, got `{name}` only. Give `{needed}` as "
+            "well."
+        )
+
+
 def check_share(name: str, value: Any) -> None:
     """Check a share of the rows.
 
