@@ -21,7 +21,7 @@ import numpy as np
 import workloads
 from joblib import Parallel, delayed
 
-from fastl0.commands.frontier import ESTIMATOR, learning_rate
+from fastl0.commands.frontier import ESTIMATOR, by_size
 
 PATH = workloads.RESULTS / "choices.csv"
 NAMES = ("variant", "epochs", "target", "seed", "error", "n_parameters", "n_units", "seconds")
@@ -57,7 +57,7 @@ def run(variant, epochs, target, seed):
     warnings.simplefilter("ignore")
     X, y = workloads.load_images()
     X = workloads.scaled(X)
-    settings = ESTIMATOR | {"learning_rate_init": learning_rate(target)} | VARIANTS[variant]
+    settings = ESTIMATOR | by_size(target) | VARIANTS[variant]
     start = time.process_time()
     model = HardL0MLPClassifier(
         **settings, target_size=target, max_iter=epochs, random_state=seed

@@ -60,7 +60,8 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weights of the classes, as in scikit-learn's classifiers: a dict from label to weight,
         "balanced" for weights in inverse proportion to the classes' shares, for multilabel
-        targets a list of dicts from 0 and 1. They multiply `sample_weight`.
+        targets a list of dicts from 0 and 1. They multiply `sample_weight`. Not "balanced" with
+        `partial_fit`, which does not know the shares.
     label_smoothing : float, default=0.0
         Share of each label, in [0, 1), that is spread evenly over all classes. Probabilities
         become less extreme, and in networks that have room to learn their training set by heart
@@ -229,7 +230,9 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
             The estimator is then as it was before the call.
         """
         held_out = (X_val, y_val, sample_weight_val)
-        return self._fit(X, y, sample_weight, held_out=held_out, keep_interrupted=True)
+        return self._fit(
+            X, y, sample_weight=sample_weight, held_out=held_out, keep_interrupted=True
+        )
 
     def partial_fit(
         self,
@@ -250,9 +253,11 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
         folded; with `lam`, which a row counts by one over the number of rows so far (over
         10,000 at first), they stay. After `fit` training goes on from the network it has left.
         The learning rate is constant. "auto" and "dynamic" mini-batches are as those of `fit`
-        for the rows of the first call, or of 8 rows where these are few. Parameters that do
-        not shape the network may change from call to call. The training state is kept, and
-        pickled, with the estimator.
+        for the rows of the first call, or of 8 rows where these are few (of 200 rows without
+        pruning). Parameters that do not shape the network may change from call to call: a new
+        `target_size` is reached as many epochs after it is set. Losses are means over rows, without
+        penalties. The training state is kept, and pickled, with the estimator; ``fit`` with
+        ``warm_start=True`` goes on from it.
 
         Parameters
         ----------
@@ -278,7 +283,8 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
         Raises
         ------
         ValueError
-            If a parameter, X or y breaks a rule, or the loss stops being finite.
+            If a parameter, X or y breaks a rule, or the loss stops being finite. Mini-batches
+            before that one have been learned; after a failed first call the estimator is as it was.
         """
         return self._partial_fit(X, y, classes, sample_weight, (X_val, y_val, sample_weight_val))
 
@@ -320,6 +326,9 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
         from fastl0 import targets
 
         return targets.with_class_weights(y, self.class_weight, sample_weight)
+
+    def _class_weights(self, targets: Any) -> NDArray[np.float64] | None:
+        return targets.class_weights(self.class_weight)
 
     # --- predicting ------------------------------------------------------------------
 

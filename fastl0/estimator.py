@@ -2,12 +2,14 @@
 
 Checks, hands over to the training loop, and keeps what is left. Imports the training code
 inside `fit` only: a process that predicts never loads Numba or the C core. May import
-`callbacks`, `names`, `network`, `selecting` and `validation`, and, once it fits, `fitting`.
+`blocks`, `callbacks`, `names`, `network`, `selecting` and `validation`, and, once it fits,
+`fitting`.
 """
 
 import os
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -18,6 +20,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastl0 import validation
+from fastl0.blocks import opened, reads_by_blocks
 from fastl0.callbacks import CallbackSupportMixin
 from fastl0.names import FITTED
 from fastl0.network import Network
@@ -404,15 +407,25 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         """Return what the rows weigh in all."""
         return sample_weight
 
+    def _class_weights(self, targets: "Targets") -> NDArray[np.float64] | None:
+        """Return what the rows of a stream weigh by their codes; None for all the same.
+
+        Parameters
+        ----------
+        targets : Targets
+            Of no rows.
+        """
+        return None
+
     # --- fitting ---------------------------------------------------------------------
 
     def _fit(
         self,
         X: Any,
         y: Any,
-        sample_weight: Any = None,
         on_epoch: "EpochHook | None" = None,
         *,
+        sample_weight: Any = None,
         held_out: tuple[Any, Any, Any] = (None, None, None),
         keep_interrupted: bool = False,
     ) -> Self:
@@ -456,8 +469,8 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
 
     def __getattr__(self, name: str) -> Any:
         # What partial_fit has trained is described when it is asked for.
-        if name in FITTED and "_stream" in vars(self) and "coefs_" not in vars(self):
-            self.__dict__.update(self._stream.attributes())
+        if name in FITTED and "_stream" in vars(self):
+            self.__dict__.update(self._stream.describe(name))
             if name in vars(self):
                 return vars(self)[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -467,7 +480,9 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
 
     def __getstate__(self) -> Any:
         if "_stream" in vars(self):
-            hasattr(self, "coefs_")  # pickled models tell of themselves, too
+            with suppress(ValueError):  # of a training that has diverged
+                hasattr(self, "coefs_")  # pickled models tell of themselves, too
+                hasattr(self, "n_iter_")
         return super().__getstate__()
 
     # --- predicting ------------------------------------------------------------------
@@ -479,6 +494,17 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
             self.coefs_, self.intercepts_, self.support_, self.activation, self.out_activation_
         )
         if not validation.is_plain(X, self):
+            if reads_by_blocks(X):
+                return self._outputs_by_blocks(network, X)
+            validation.check_columns(X)
             X = validate_data(self, X, accept_sparse="csr", reset=False)
             X = validation.readable(X)
         return network.outputs(X)
+
+    def _outputs_by_blocks(self, network: Network, X: Any) -> NDArray[np.floating]:
+        blocks = opened(self, X, reset=False)
+        dtype = np.float64 if blocks.read_dtype == np.float64 else np.float32
+        outputs = np.empty((blocks.shape[0], network.n_units[-1]), dtype)
+        for places, values in blocks:
+            outputs[places] = network.outputs(values)
+        return outputs

@@ -1,7 +1,7 @@
 """What tells one training from another: settings, data and where it starts.
 
-Two fits with the same fingerprint do the same, but for how long it takes. Imports nothing of
-fastl0 but its version.
+Two fits with the same fingerprint do the same, but for how long it takes. May import `blocks`,
+and the version of fastl0.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from fastl0 import __version__
+from fastl0.blocks import Blocks, reads_by_blocks
 
 #: Parameters on which no result depends.
 _OF_NO_ACCOUNT = ("verbose", "checkpoint_dir", "checkpoint_interval")
@@ -88,31 +89,41 @@ def _bytes_of(array: NDArray[Any]) -> Any:
 
 
 def describe_rows(X: Any) -> str:
-    """Kind, shape and dtype of X, and a digest of some of its rows, evenly spread.
+    """Kind, shape and dtype of X, and a digest of some of its rows.
 
     Parameters
     ----------
-    X : ndarray or CSR matrix of shape (n_rows, n_columns)
-        No other row of it is read.
+    X : ndarray, CSR matrix or Blocks, of shape (n_rows, n_columns)
+        No more than a few rows of it are read, evenly spread, or the first and the last block.
     """
+    kind, parts = "array", _some_rows(X)
+    if isinstance(X, Blocks):
+        kind = "blocks"
+    elif issparse(X):
+        kind = "CSR"
+    return f"{kind} {X.shape} {X.dtype} {digest_of(*parts)}"
+
+
+def _some_rows(X: Any) -> tuple[NDArray[Any], ...]:
+    if isinstance(X, Blocks):
+        sizes = X.sizes()  # which the order of the rows depends on
+        return sizes, X.read(0), X.read(len(sizes) - 1)
     n_rows = X.shape[0]
     row_nbytes = max(1, (X.data.nbytes if issparse(X) else X.nbytes) // n_rows)
     n_seen = max(2, min(_MOST_ROWS, _MOST_BYTES // row_nbytes))
-    rows = np.unique(np.linspace(0, n_rows - 1, n_seen).astype(np.intp))
-    some = X[rows]
-    parts = (some.indptr, some.indices, some.data) if issparse(X) else (np.asarray(some),)
-    kind = "CSR" if issparse(X) else "array"
-    return f"{kind} {X.shape} {X.dtype} {digest_of(*parts)}"
+    some = X[np.unique(np.linspace(0, n_rows - 1, n_seen).astype(np.intp))]
+    return (some.indptr, some.indices, some.data) if issparse(some) else (np.asarray(some),)
 
 
 def describe_validation(*given: Any) -> str | None:
     """Digest of validation rows as they are given; None where there are none.
 
-    They are read as a whole, as after every epoch.
+    Unless they are read by blocks, they are read as a whole, as after every epoch.
     """
     if all(part is None for part in given):
         return None
-    return str(joblib.hash(given, coerce_mmap=True))
+    parts = [describe_rows(Blocks(part)) if reads_by_blocks(part) else part for part in given]
+    return str(joblib.hash(parts, coerce_mmap=True))
 
 
 def describe_start(state: dict[str, Any]) -> str:

@@ -37,9 +37,10 @@ def of_network(network: Network, targets: Targets) -> dict[str, Any]:
 def of_record(record: Record, early_stopping: bool) -> dict[str, Any]:
     """Fitted attributes that tell of the training."""
     history = {name: record.column(name) for name in HISTORY}
-    # A stream may have had its first validation rows late.
-    judged = any(score is not None for score in record.column("score")[-1:])
-    scores = record.column("score") if judged else None
+    scores: list[float | None] | None = record.column("score")
+    # Epochs of a stream may have had none.
+    if all(score is None for score in scores or ()):
+        scores = None
     best_score = max((s for s in scores if s is not None), default=None) if scores else None
     # Of networks within the target size:
     if scores and early_stopping and record.best and record.patience:

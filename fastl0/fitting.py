@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
+from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
 from tqdm import tqdm
 
 from fastl0 import fingerprint, fitted, footprint, validation
 from fastl0._kernels import RowSource
+from fastl0.blocks import Blocks, in_memory, in_order, opened, reads_by_blocks
 from fastl0.callbacks import EpochCallbacks
 from fastl0.judging import rows_judge, scorer_judge
 from fastl0.keeping import Keeper
@@ -81,7 +83,7 @@ def fit_estimator(
         If something breaks a rule, or the loss stops being finite. The estimator is then
         as it was before.
     """
-    warm = getattr(estimator, "_warm_state", None) if estimator.warm_start else None
+    warm = _earlier(estimator) if estimator.warm_start else None
     if estimator.warm_start and warm is None and hasattr(estimator, "coefs_"):
         warn(
             "warm_start=True starts afresh: the last fit kept no training state. Set "
@@ -89,6 +91,7 @@ def fit_estimator(
             UserWarning,
         )
     validation.check_together(X_val=held_out.X, y_val=held_out.y)
+    validation.check_needed("sample_weight_val", held_out.weights, X_val=held_out.X)
     finished = False
     with undone_on_error(estimator, ("n_features_in_", "feature_names_in_")), ExitStack() as stack:
         X, y = checked(estimator, X, y, reset=warm is None)
@@ -102,7 +105,9 @@ def fit_estimator(
             )
         )
         random_state = keeper.random_state(estimator.random_state)
-        rows, validation_rows = _split(estimator, targets, random_state, held_out)
+        rows, validation_rows = (
+            in_order(X, some) for some in _split(estimator, targets, random_state, held_out)
+        )
         codes, total_weight = beside(targets.codes, weights, rows)
         n_rows = len(rows) or len(codes)
         batch_size = validation.batch_size(
@@ -113,7 +118,7 @@ def fit_estimator(
             targets.n_outputs,
             codes.shape[1],
             batch_size=batch_size,
-            warm=warm and warm.trainer,
+            warm=warm.trainer if warm else None,
             fallback=True,
         )
         plan = make_plan(
@@ -125,7 +130,7 @@ def fit_estimator(
         )
         trainer = _trainer(estimator, plan, layout, random_state, warm)
         trainer.size_left = footprint.size_left(estimator, targets)
-        x = RowSource(X, trainer.buffers.n_threads)
+        x = X if isinstance(X, Blocks) else RowSource(X, trainer.buffers.n_threads)
         data = Data(
             x=x,
             y=RowSource(codes),
@@ -186,8 +191,24 @@ def _identity(
     }
 
 
+def _earlier(estimator: Any) -> WarmState | None:
+    """Return what an earlier fit, or calls of partial_fit, have left to go on from."""
+    stream = vars(estimator).get("_stream")
+    if stream is not None:
+        return WarmState(stream.trainer, stream.shaping)
+    return vars(estimator).get("_warm_state")
+
+
 def checked(estimator: Any, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
     """Check X and y; note the names and number of features in the estimator, or compare them."""
+    y = in_memory(y)
+    if reads_by_blocks(X):
+        X = opened(estimator, X, y, reset=reset)
+        y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
+        check_consistent_length(X, y)
+        X.check()
+        return X, y
+    validation.check_columns(X)
     X, y = validate_data(estimator, X, y, accept_sparse="csr", multi_output=True, reset=reset)
     return validation.readable(X), y
 
@@ -214,7 +235,7 @@ def _judge(
     estimator: Any,
     X: Any,
     y: Any,
-    x: RowSource,
+    x: RowSource | Blocks,
     rows: NDArray[np.int32],
     targets: Targets,
     weights: NDArray[np.float64] | None,
@@ -248,7 +269,8 @@ def given_judge(estimator: Any, targets: Targets, held_out: Validation) -> Judge
     X, y = checked(estimator, held_out.X, held_out.y, reset=False)
     weights = checked_weights(held_out.weights, X, "sample_weight_val")
     judged = targets.alike(y, "y_val")
-    judge = rows_judge(RowSource(X), np.arange(X.shape[0], dtype=np.int32), judged, weights)
+    x = X if isinstance(X, Blocks) else RowSource(X)
+    judge = rows_judge(x, np.arange(X.shape[0], dtype=np.int32), judged, weights)
     if estimator.scoring is None:
         return judge
     scorer = check_scoring(estimator, scoring=estimator.scoring)
@@ -276,17 +298,7 @@ def _trainer(
     warm: WarmState | None,
 ) -> Trainer:
     """Build a network to train, or take up the one of the last fit."""
-    if estimator.solver != plan.solver:
-        warn(
-            (
-                f"memory_budget={estimator.memory_budget!r} leaves no room for the second moments "
-                "of Adam"
-                if warm is None
-                else "The first fit kept no second moments of Adam, for want of memory"
-            )
-            + f': training uses solver="sgd" with learning_rate_init={plan.learning_rate_init:g}.',
-            UserWarning,
-        )
+    warn_if_without_adam(estimator, plan, again=warm is not None)
     if warm is None:
         seed = random_state.randint(0, 2**31, size=8)
         return Trainer(plan, layout, np.random.default_rng([int(part) for part in seed]))
@@ -298,6 +310,21 @@ def _trainer(
     trainer.buffers.make_room(layout.batch_size, layout.n_threads, layout.n_targets)
     trainer.buffers.have_fallback(layout.fallback)
     return trainer
+
+
+def warn_if_without_adam(estimator: Any, plan: Plan, *, again: bool = False) -> None:
+    """Warn if a memory budget has turned Adam into gradient descent, now or in an earlier fit."""
+    if estimator.solver != plan.solver:
+        warn(
+            (
+                "The first fit kept no second moments of Adam, for want of memory"
+                if again
+                else f"memory_budget={estimator.memory_budget!r} leaves no room for the second "
+                "moments of Adam"
+            )
+            + f': training uses solver="sgd" with learning_rate_init={plan.learning_rate_init:g}.',
+            UserWarning,
+        )
 
 
 def _warn_if_not_converged(record: Record, plan: Plan) -> None:

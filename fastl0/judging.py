@@ -1,7 +1,7 @@
 """Scores a network in training by validation rows.
 
 May import `network`, `targets`, `fitted` and `training` (the forms a judgement takes), and
-`_kernels` (the reader of rows).
+`_kernels` and `blocks` (the readers of rows).
 """
 
 import copy
@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 
 from fastl0 import fitted
 from fastl0._kernels import RowSource
+from fastl0.blocks import Blocks
 from fastl0.network import Network
 from fastl0.targets import Targets
 from fastl0.training import Judge, Judgement
 
-#: Validation rows gathered and put through the network at a time.
-_BLOCK = 1024
+#: Validation rows gathered and put through the network at a time, and bytes that they may take.
+_BLOCK, _BLOCK_NBYTES = 1024, 2**22
 
 
 def rows_judge(
-    x: RowSource,
+    x: RowSource | Blocks,
     rows: NDArray[np.int32],
     targets: Targets,
     weights: NDArray[np.floating] | None,
@@ -32,9 +33,9 @@ def rows_judge(
 
     Parameters
     ----------
-    x : RowSource
+    x : RowSource or Blocks
     rows : int32 array of shape (n_rows,)
-        Which rows of it to judge by.
+        Which rows of it to judge by; ascending for blocks.
     targets : Targets
         Of these rows.
     weights : ndarray of shape (n_rows,) or None
@@ -66,7 +67,7 @@ def scorer_judge(
         ``scorer(estimator, X, y)`` or, where there are weights, with ``sample_weight``.
     estimator : estimator
         Whose class and settings the scorer sees; not changed.
-    X, y : ndarray or CSR matrix, ndarray
+    X, y : ndarray, CSR matrix or Blocks, ndarray
         Validation rows.
     targets : Targets
     weights : ndarray of shape (n_rows,) or None
@@ -77,7 +78,7 @@ def scorer_judge(
         By the judge, if the scorer returns no finite number.
     """
     # Checked rows have no names.
-    hidden = ("feature_names_in_", "_warm_state", "_skl_callbacks")
+    hidden = ("feature_names_in_", "_warm_state", "_stream", "_skl_callbacks")
     stand_in = copy.copy(estimator)
     for name in hidden:
         vars(stand_in).pop(name, None)
@@ -96,14 +97,31 @@ def scorer_judge(
     return judge_by_scorer
 
 
-def _outputs(network: Network, x: RowSource, rows: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Outputs of a network for some rows, of which it reads no more columns than it needs."""
+def _outputs(
+    network: Network, x: RowSource | Blocks, rows: NDArray[np.int32]
+) -> NDArray[np.float32]:
+    """Outputs of a network for some rows."""
+    if not isinstance(x, Blocks):
+        return _outputs_in_memory(network, x, rows)
+    outputs = np.empty((len(rows), network.n_units[-1]), dtype=np.float32)
+    for places, values in x[rows]:
+        some = np.arange(len(values), dtype=np.int32)
+        outputs[places] = _outputs_in_memory(network, RowSource(values), some)
+    return outputs
+
+
+def _outputs_in_memory(
+    network: Network, x: RowSource, rows: NDArray[np.int32]
+) -> NDArray[np.float32]:
+    """As `_outputs`; reads no more columns than it needs."""
     columns = np.flatnonzero(network.support).astype(np.int32)
     reader = replace(network, support=np.ones(len(columns), dtype=bool))
     outputs = np.empty((len(rows), network.n_units[-1]), dtype=np.float32)
-    for start in range(0, len(rows), _BLOCK):
-        some = rows[start : start + _BLOCK]
-        block = np.empty((len(some), len(columns)), dtype=np.float32)
+    n_rows = max(1, min(_BLOCK, len(rows), _BLOCK_NBYTES // (4 * len(columns))))
+    room = np.empty((n_rows, len(columns)), dtype=np.float32)
+    for start in range(0, len(rows), n_rows):
+        some = rows[start : start + n_rows]
+        block = room[: len(some)]
         x.gather(some, columns, block)
         outputs[start : start + len(some)] = reader.outputs(block)
     return outputs

@@ -257,6 +257,18 @@ class Buffers:
         self._small["widths"][:] = self.widths
         self._small["gate_start"][:] = self.gate_starts()
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up what was pickled; arrays that cannot be resized or written to are copied.
+
+        Those are views of the pickle, or mapped from a file.
+        """
+        vars(self).update(state)
+        for arrays in (self._flat, self._gates, self._batch, self._small):
+            for name, array in arrays.items():
+                own = array.flags.owndata and array.flags.writeable and array.flags.aligned
+                if type(array) is not np.ndarray or not own:
+                    arrays[name] = np.array(array)
+
     # --- sizes -----------------------------------------------------------------------
 
     @property

@@ -1,7 +1,22 @@
 """Names of the fitted attributes. Imports nothing of fastl0."""
 
+#: What tells of the training.
+OF_TRAINING = frozenset(
+    (
+        "n_iter_",
+        "loss_",
+        "best_loss_",
+        "loss_curve_",
+        "validation_scores_",
+        "validation_loss_curve_",
+        "best_validation_score_",
+        "t_",
+        "history_",
+    )
+)
+
 #: All there are, of one kind of targets or another, but for what tells of X.
-FITTED = frozenset(
+FITTED = OF_TRAINING | frozenset(
     (
         "coefs_",
         "intercepts_",
@@ -14,15 +29,6 @@ FITTED = frozenset(
         "n_outputs_",
         "center_",
         "scale_",
-        "n_iter_",
-        "loss_",
-        "best_loss_",
-        "loss_curve_",
-        "validation_scores_",
-        "validation_loss_curve_",
-        "best_validation_score_",
-        "t_",
-        "history_",
         "_multilabel",
         "_sparse_labels",
         "_one_column",

@@ -17,9 +17,9 @@ from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
 
 from fastl0 import validation
+from fastl0.blocks import in_order
 from fastl0.classifier import HardL0MLPClassifier
 
 #: Sizes where none are given: shares of the parameters at the start.
@@ -141,18 +141,19 @@ def l0_path(
         from fastl0.rows import set_aside
 
         validation.check_share("validation_fraction", validation_fraction)
-        train, judge = set_aside(
+        parts = set_aside(
             X.shape[0],
             validation_fraction,
             model.random_state,
             targets.strata,
             "or X_val and y_val",
         )
+        train, judge = (in_order(X, rows) for rows in parts)
         X, X_val, y, y_val = X[train], X[judge], y[train], y[judge]
     else:
-        X_val, y_val = validate_data(
-            model, X_val, y_val, accept_sparse="csr", multi_output=True, reset=False
-        )
+        from fastl0 import fitting
+
+        X_val, y_val = fitting.checked(model, X_val, y_val, reset=False)
     return trace(model, X, y, sizes, X_val, y_val, scorer)
 
 
@@ -168,12 +169,14 @@ def checked(
     sizes : list of (size, n_parameters)
         Large to small.
     """
-    X, y = validate_data(model, X, y, accept_sparse="csr", multi_output=True)
+    from fastl0 import fitting
+
+    X, y = fitting.checked(model, X, y, reset=True)
     targets = model._encode(y, None)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y.toarray().ravel() if issparse(y) else y.ravel()
     sizes = _resolve(model, targets, validation.listed_sizes(target_sizes), SHARES)
-    return validation.readable(X), y, targets, sizes
+    return X, y, targets, sizes
 
 
 def _resolve(model: Any, targets: Any, *sizes: Any) -> list[tuple[Any, int]]:

@@ -113,6 +113,7 @@ def make_plan(
     *,
     before: Sequence[dict[str, Any]] = (),
     judged: bool = False,
+    target: int | None = None,
 ) -> Plan:
     """Turn the parameters of an estimator into a checked plan.
 
@@ -127,6 +128,8 @@ def make_plan(
         Entries of the epochs of earlier fits.
     judged : bool
         Whether there are validation rows.
+    target : int, default=None
+        Parameters to end with, where this is settled.
 
     Raises
     ------
@@ -149,6 +152,11 @@ def make_plan(
     if target_size is not None:
         limits = gates.on_probability([-gates.LOG_ODDS_LIMIT, gates.LOG_ODDS_LIMIT])
         validation.check_threshold(estimator.prune_threshold, *map(float, limits))
+    if target is None:
+        hidden = validation.hidden_widths(estimator.hidden_layer_sizes)
+        target = footprint.wanted(
+            estimator, targets, layout, target_size, hidden, before, judged=judged
+        )
     budget = estimator.memory_budget
     settings |= {
         "batch_size": layout.batch_size,
@@ -160,15 +168,7 @@ def make_plan(
         "center": None if targets.center is None else tuple(map(float, targets.center)),
         "scale": None if targets.scale is None else tuple(map(float, targets.scale)),
         "lam": lam,
-        "target": footprint.wanted(
-            estimator,
-            targets,
-            layout,
-            target_size,
-            validation.hidden_widths(estimator.hidden_layer_sizes),
-            before,
-            judged=judged,
-        ),
+        "target": target,
         "memory_limit": 0 if budget is None else validation.n_bytes("memory_budget", budget),
     }
     if estimator.pruning != "hard" or (estimator.warm_start and target_size is None):
@@ -186,6 +186,29 @@ def shaping(estimator: Any) -> dict[str, Any]:
     settings = {name: getattr(estimator, name) for name in _SHAPING}
     settings["hidden_layer_sizes"] = validation.hidden_widths(estimator.hidden_layer_sizes)
     return settings
+
+
+def check_widths(estimator: Any, n_units: Sequence[int]) -> None:
+    """Check that a network that was fitted has room in the layers of an estimator.
+
+    Parameters
+    ----------
+    estimator : estimator
+    n_units : sequence of int
+        Units of every layer that a fit has left, inputs and outputs included.
+
+    Raises
+    ------
+    ValueError
+        If it has not, as the parameters are those of another one.
+    """
+    hidden, found = validation.hidden_widths(estimator.hidden_layer_sizes), n_units[1:-1]
+    if len(hidden) != len(found) or any(n > most for n, most in zip(found, hidden, strict=True)):
+        raise ValueError(
+            "`hidden_layer_sizes` must not change between fit and partial_fit, got "
+            f"{estimator.hidden_layer_sizes!r} for a network with {tuple(found)!r} hidden units. "
+            "Start afresh: clone the estimator."
+        )
 
 
 def check_shaping(estimator: Any, before: dict[str, Any]) -> None:

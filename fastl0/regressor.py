@@ -219,7 +219,9 @@ default="squared_error"
             The estimator is then as it was before the call.
         """
         held_out = (X_val, y_val, sample_weight_val)
-        return self._fit(X, y, sample_weight, held_out=held_out, keep_interrupted=True)
+        return self._fit(
+            X, y, sample_weight=sample_weight, held_out=held_out, keep_interrupted=True
+        )
 
     def partial_fit(
         self,
@@ -240,9 +242,11 @@ default="squared_error"
         folded; with `lam`, which a row counts by one over the number of rows so far (over
         10,000 at first), they stay. After `fit` training goes on from the network it has left.
         The learning rate is constant. "auto" and "dynamic" mini-batches are as those of `fit`
-        for the rows of the first call, or of 8 rows where these are few. Parameters that do
-        not shape the network may change from call to call. The training state is kept, and
-        pickled, with the estimator.
+        for the rows of the first call, or of 8 rows where these are few (of 200 rows without
+        pruning). Parameters that do not shape the network may change from call to call: a new
+        `target_size` is reached as many epochs after it is set. Losses are means over rows, without
+        penalties. The training state is kept, and pickled, with the estimator; ``fit`` with
+        ``warm_start=True`` goes on from it.
 
         Parameters
         ----------
@@ -265,7 +269,8 @@ default="squared_error"
         Raises
         ------
         ValueError
-            If a parameter, X or y breaks a rule, or the loss stops being finite.
+            If a parameter, X or y breaks a rule, or the loss stops being finite. Mini-batches
+            before that one have been learned; after a failed first call the estimator is as it was.
         """
         return self._partial_fit(X, y, None, sample_weight, (X_val, y_val, sample_weight_val))
 
@@ -280,6 +285,8 @@ default="squared_error"
     ) -> Any:
         from fastl0 import targets
 
+        if again:
+            targets.check_same_link(self.loss, self.out_activation_)
         return targets.encode_numbers(
             y,
             self.loss,
@@ -297,6 +304,7 @@ default="squared_error"
     def _encoding(self) -> Any:
         from fastl0 import targets
 
+        targets.check_same_link(self.loss, self.out_activation_)
         return targets.RealTargets(
             np.zeros((0, self.n_outputs_), np.float32),
             self.loss,

@@ -1,4 +1,4 @@
-"""Which rows train and which judge, and what they weigh. Imports nothing of fastl0."""
+"""Which rows train and which judge, and what they weigh. May import `blocks`."""
 
 from typing import Any
 
@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import _check_sample_weight
+
+from fastl0.blocks import in_memory
 
 
 def set_aside(
@@ -62,13 +64,14 @@ def checked_weights(
         return None
     try:
         weights = _check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True
+            in_memory(sample_weight), X, dtype=np.float64, ensure_non_negative=True, copy=True
         )
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         if name in str(error):
             raise
         raise ValueError(f"`{name}`: {error}") from error
-    total = float(weights.sum())
+    with np.errstate(over="ignore"):
+        total = float(weights.sum())
     if not 0.0 < total < np.inf:
         raise ValueError(
             f"`{name}` must have a sum above 0 that is finite, got {total!r}. Give some row a "

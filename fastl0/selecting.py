@@ -1,4 +1,4 @@
-"""Feature selection by the inputs that a network has kept. May import nothing of fastl0."""
+"""Feature selection by the inputs that a network has kept. May import `blocks`."""
 
 from typing import Any
 
@@ -12,6 +12,8 @@ from sklearn.utils.validation import (
     check_is_fitted,
     validate_data,
 )
+
+from fastl0.blocks import opened, reads_by_blocks
 
 
 class InputSelectorMixin(TransformerMixin):
@@ -43,6 +45,7 @@ class InputSelectorMixin(TransformerMixin):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            As in `predict`, and arrays of other dtypes.
 
         Returns
         -------
@@ -50,8 +53,18 @@ class InputSelectorMixin(TransformerMixin):
             Of the dtype of X; sparse where X is.
         """
         check_is_fitted(self)
+        if reads_by_blocks(X):
+            return self._transform_by_blocks(X)
         X = validate_data(self, X, dtype=None, accept_sparse=("csr", "csc"), reset=False)
         return X[:, np.flatnonzero(self.support_)]
+
+    def _transform_by_blocks(self, X: Any) -> NDArray[Any]:
+        blocks = opened(self, X, reset=False)
+        kept = np.flatnonzero(self.support_)
+        out = np.empty((blocks.shape[0], len(kept)), blocks.dtype)
+        for places, values in blocks:
+            out[places] = values[:, kept]
+        return out
 
     def inverse_transform(self, X: Any) -> Any:
         """Put zeros where `transform` has left features out.

@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
+from fastl0.blocks import in_order
 from fastl0.classifier import HardL0MLPClassifier
 
 #: Fitted attributes of the network that are attributes of the search, too.
@@ -246,6 +247,7 @@ def _score_fold(
     """Go down one path; return the scores and sizes of its networks."""
     from fastl0.path import trace
 
+    train, test = in_order(X, train), in_order(X, test)
     path = trace(model, X[train], y[train], sizes, X[test], y[test], scorer)
     return path.scores, path.n_parameters
 

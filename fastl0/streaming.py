@@ -15,13 +15,20 @@ from sklearn.utils import check_random_state
 
 from fastl0 import fitted, pruning, validation
 from fastl0._kernels import RowSource
+from fastl0.blocks import Blocks
 from fastl0.epoch import train_batches
-from fastl0.fitting import Validation, checked, given_judge, undone_on_error
-from fastl0.memory import DRAWS_AHEAD
-from fastl0.names import FITTED
+from fastl0.fitting import (
+    Validation,
+    checked,
+    given_judge,
+    undone_on_error,
+    warn_if_without_adam,
+)
+from fastl0.memory import DRAWS_AHEAD, Layout
+from fastl0.names import FITTED, OF_TRAINING
 from fastl0.network import Network
 from fastl0.ordering import Order
-from fastl0.planning import check_shaping, first_layout, make_plan, shaping
+from fastl0.planning import check_shaping, check_widths, first_layout, make_plan, shaping
 from fastl0.rows import checked_weights
 from fastl0.targets import Targets
 from fastl0.threads import Crew, Pace
@@ -54,6 +61,8 @@ class Stream:
         Parameters of the estimator that the plan was made from.
     shaping : dict
         Those that cannot change.
+    class_weights : float64 array of shape (n_codes, n_values), or None
+        What a row weighs by each of its codes.
     """
 
     trainer: Trainer
@@ -61,13 +70,16 @@ class Stream:
     targets: Targets
     settings: tuple[Any, ...]
     shaping: dict[str, Any]
+    class_weights: NDArray[np.float64] | None
     n_rows: int = 0
     loss: float = 0.0  # of the epoch under way, summed up
     rows_since: int = 0
     seconds: float = 0.0
     judgement: Judgement | None = None
     best_score: float = -math.inf
+    _n_before: int = 0  # epochs before the way to the present target size began
     _since_priced: int = 0
+    _clock: float = 0.0  # when seconds were last counted
     _lent: Any = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -80,7 +92,7 @@ class Stream:
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_rows, n_features)
+        X : ndarray, CSR matrix or Blocks of shape (n_rows, n_features)
             Readable.
         codes : ndarray of shape (n_rows, n_codes)
             Encoded targets and weights.
@@ -90,15 +102,29 @@ class Stream:
         DivergedError
             If the loss or a parameter is not finite.
         """
-        start = time.perf_counter()
+        self._check_whole()
         n_rows = len(codes)
         self.n_rows += n_rows
-        if n_rows <= self.trainer.buffers.batch_size:
-            self._learn_one_batch(X, codes)
-        else:
-            self._learn_many(X, codes)
-        self.rows_since += n_rows
-        self.seconds += time.perf_counter() - start
+        self._clock = time.perf_counter()
+        try:
+            if n_rows <= self.trainer.buffers.batch_size:
+                self._learn_one_batch(X, codes)
+            else:
+                self._learn_many(X, codes)
+        except BaseException:
+            # The gates of the mini-batch that failed are counted already.
+            if self.trainer.buffers.whole:
+                self.trainer.forget_draws()
+                self._since_priced = 0
+            raise
+        self._count_seconds()
+
+    def _check_whole(self) -> None:
+        if not self.trainer.buffers.whole:
+            raise ValueError(
+                "X cannot be learned from: an earlier call was interrupted while it deleted units, "
+                "and half a network is left. Start afresh: clone the estimator."
+            )
 
     def _learn_one_batch(self, X: Any, codes: NDArray[Any]) -> None:
         """As `_learn_many`, for what costs less than its preparations."""
@@ -107,7 +133,7 @@ class Stream:
             self._set_prices()
         if self._lent is None:
             self._lent = trainer.buffers.lend()
-        x, y = RowSource(X), RowSource(codes)
+        x, y = RowSource(X.whole() if isinstance(X, Blocks) else X), RowSource(codes)
         uniforms = trainer.buffers.draws(1)
         trainer.draw(uniforms)
         tally = np.zeros(1)
@@ -115,30 +141,36 @@ class Stream:
         sources = x.address, y.address, Order(len(codes), _NO_ROWS, _NO_KEYS)
         if not train_batches(*self._lent, rule, *sources, 0, uniforms, tally, 0, 0):
             raise trainer.diverged(self.plan)
-        self._count(1, float(tally[0]))
+        self._count(1, len(codes), float(tally[0]))
 
     def _learn_many(self, X: Any, codes: NDArray[Any]) -> None:
         trainer = self.trainer
         n_batches = -(-len(codes) // trainer.buffers.batch_size)
         n_threads = trainer.buffers.n_threads if n_batches >= _MANY else 1
-        data = self._data(RowSource(X, n_threads), RowSource(codes))
-        order = trainer.order(self.plan, data)
+        x = X if isinstance(X, Blocks) else RowSource(X, n_threads)
+        data = self._data(x, RowSource(codes))
+        visit = trainer.visit(self.plan, data)
         rate = self.plan.learning_rate_init
         pace = Pace(n_threads)
-        first = 0
+        first, batch_size = 0, trainer.buffers.batch_size
         with Crew(n_threads) as crew:
             while first < n_batches:
-                trainer.buffers.begin_epoch(data.x)
+                trainer.buffers.begin_epoch(visit.x)
                 if self._since_priced == 0:
                     self._set_prices()
-                n = min(n_batches - first, DRAWS_AHEAD - self._since_priced)
+                # Prices are set, and units deleted, after as many mini-batches as in short calls.
+                n = min(DRAWS_AHEAD - self._since_priced, EPOCH - trainer.n_draws)
+                n = min(n, n_batches - first)
                 lent = trainer.buffers.lend()
-                loss = trainer.run_some(self.plan, data, rate, order, lent, crew, pace, first, n)
-                crew.dismiss()  # before buffers change
+                try:
+                    loss = trainer.run_some(self.plan, data, rate, visit, lent, crew, pace, n)
+                finally:
+                    crew.dismiss()  # before buffers change
+                n_rows = min(len(codes), (first + n) * batch_size) - first * batch_size
                 first += n
-                self._count(n, loss)
+                self._count(n, n_rows, loss)
 
-    def _data(self, x: RowSource, y: RowSource) -> Data:
+    def _data(self, x: RowSource | Blocks, y: RowSource) -> Data:
         # Weights are taken as they are, as what they are relative to is not known; `lam` is the
         # price by the loss of one row, of as many as there have been.
         return Data(x, y, y.n_rows, _NO_ROWS, float(max(self.n_rows, _FEWEST_ROWS)))
@@ -148,28 +180,38 @@ class Stream:
         self.trainer.price_stream(self.plan, self._progress)
 
     @property
+    def _n_epochs(self) -> int:
+        """Epochs since the way to the present target size began."""
+        return self.trainer.record.n_epochs - self._n_before
+
+    @property
     def _progress(self) -> float:
         """Share of the way to a target size that is over."""
-        n_epochs = self.trainer.record.n_epochs + self.trainer.n_draws / EPOCH
-        return min(1.0, n_epochs / self._n_pruning)
+        return min(1.0, (self._n_epochs + self.trainer.n_draws / EPOCH) / self._n_pruning)
 
     @property
     def _n_pruning(self) -> int:
         """Epochs of a stream that prune on the way to a target size."""
         return max(1, round((1.0 - self.plan.finetune_fraction) * self.plan.max_iter))
 
-    def _count(self, n_batches: int, loss: float) -> None:
+    def _count(self, n_batches: int, n_rows: int, loss: float) -> None:
         self.loss += loss
+        self.rows_since += n_rows
         self._since_priced = (self._since_priced + n_batches) % DRAWS_AHEAD
         self.trainer.n_draws += n_batches
         if self.trainer.n_draws >= EPOCH:
             self.end_epoch()
 
+    def _count_seconds(self) -> None:
+        before, self._clock = self._clock, time.perf_counter()
+        self.seconds += self._clock - before
+
     def end_epoch(self) -> None:
         """Delete what has stayed off, and note the epoch."""
+        self._count_seconds()
         self.trainer.record.epochs.append(self.entries())
         self.loss, self.rows_since, self.seconds, self.judgement = 0.0, 0, 0.0, None
-        done = self.trainer.record.n_epochs >= self._n_pruning
+        done = self._n_epochs >= self._n_pruning
         if self.trainer.end_stream_epoch(self.plan, done):
             self._lent = None
         self._since_priced = 0
@@ -184,65 +226,129 @@ class Stream:
 
     # --- describing ------------------------------------------------------------------
 
-    def attributes(self) -> dict[str, Any]:
-        """Return the fitted attributes of the estimator."""
-        record = self.trainer.record
-        network = self.trainer.freeze(self.plan)
-        if self.plan.early_stopping and record.best is not None:
-            network = record.best
-        whole = replace(record, epochs=[*record.epochs])
-        if self.rows_since or not record.epochs:
-            whole.epochs.append(self.entries())
-        return fitted.of_network(network, self.targets) | fitted.of_record(
-            whole, self.plan.early_stopping
-        )
+    def describe(self, name: str) -> dict[str, Any]:
+        """Return the fitted attributes of the estimator that go with the one of this name.
 
-    def note(self, judgement: Judgement, network: Network) -> None:
-        """Note what validation rows say; keep the network if it is the best so far."""
-        self.judgement = judgement
-        record = self.trainer.record
-        if self.plan.early_stopping and judgement.score >= self.best_score:
-            self.best_score = judgement.score
-            record.best = network
-
-    def change_plan(self, estimator: Any) -> None:
-        """Go on with other parameters.
+        Those that tell of the training take the longer, the more epochs there have been:
+        predicting does not ask for them.
 
         Raises
         ------
         ValueError
-            If one of them shapes the network.
+            If training has come to a parameter that is not finite, or was interrupted within a
+            deletion.
         """
-        check_shaping(estimator, self.shaping)
-        layout = self.trainer.buffers.layout
-        self.plan = replace(
-            make_plan(estimator, self.targets, layout), batch_size=self.plan.batch_size
-        )
-        self.settings = settings_of(estimator)
+        return self._of_training() if name in OF_TRAINING else self._of_network()
+
+    def _of_network(self) -> dict[str, Any]:
+        self._check_whole()
+        if not self.trainer.buffers.all_finite():
+            raise self.trainer.diverged(self.plan)
+        network = self.trainer.freeze(self.plan)
+        if self.plan.early_stopping and self.trainer.record.best is not None:
+            network = self.trainer.record.best
+        return fitted.of_network(network, self.targets)
+
+    def _of_training(self) -> dict[str, Any]:
+        record = self.trainer.record
+        whole = replace(record, epochs=[*record.epochs])
+        if self.rows_since or not record.epochs:
+            whole.epochs.append(self.entries())
+        found = fitted.of_record(whole, self.plan.early_stopping)
+        if record.best is not None:
+            found["best_validation_score_"] = self.best_score
+        return found
+
+    def note(self, judgement: Judgement, network: Network) -> None:
+        """Note what validation rows say; keep the network if it is the best so far."""
+        record = self.trainer.record
+        if self.rows_since or not record.epochs:
+            self.judgement = judgement
+        else:  # the call has ended an epoch
+            record.epochs[-1]["score"], record.epochs[-1]["validation_loss"] = judgement
+        if not self.plan.early_stopping or not self._may_be_best(network):
+            return
+        if record.best is None or judgement.score >= self.best_score:
+            self.best_score = judgement.score
+            record.best = network
+
+    def _may_be_best(self, network: Network) -> bool:
+        """Whether a network has come to the target size, if there is one."""
+        target, n_gates = self.plan.target, self.trainer.buffers.layout.n_gates
+        return not target or (not n_gates and network.n_parameters <= target)
 
     # --- from the estimator ----------------------------------------------------------
+
+    def change_plan(self, estimator: Any, n_rows: int) -> None:
+        """Go on with other parameters.
+
+        Parameters
+        ----------
+        estimator : estimator
+        n_rows : int
+            Of the next call.
+
+        Raises
+        ------
+        ValueError
+            If one of them shapes the network or breaks a rule; nothing has changed then.
+        """
+        check_shaping(estimator, self.shaping)
+        trainer, before = self.trainer, dict(zip(estimator._names(), self.settings, strict=True))
+        targets = estimator._encoding()
+        class_weights = estimator._class_weights(targets)
+        layout = trainer.buffers.layout
+        if is_changed(estimator, before, "batch_size", "memory_budget"):
+            layout = _layout(estimator, targets, n_rows, trainer)
+        # Bytes of a model would be another number of parameters by now.
+        target = None if is_changed(estimator, before, "target_size", "lam") else self.plan.target
+        gated = replace(layout, gated=trainer.gated)
+        plan = make_plan(estimator, targets, gated, target=target)
+        if layout != trainer.buffers.layout:
+            trainer.buffers.make_room(layout.batch_size, layout.n_threads)
+            self._lent = None
+        is_new_way = (plan.target, plan.lam) != (self.plan.target, self.plan.lam)
+        self.plan, self.targets, self.class_weights = plan, targets, class_weights
+        self.settings = settings_of(estimator)
+        if is_new_way:
+            trainer.begin_stream(plan)
+            self._n_before, self._since_priced, self._lent = trainer.record.n_epochs, 0, None
 
     def take_few(self, estimator: Any, X: Any, y: Any) -> bool:
         """Learn from rows so plain that they need no preparation; say whether they were.
 
         scikit-learn's checks of one row take longer than to learn from it.
         """
-        if settings_of(estimator) != self.settings or not validation.is_plain(X, estimator):
+        if not same_settings(settings_of(estimator), self.settings):
+            return False
+        if not validation.is_plain(X, estimator):
             return False
         codes = self.targets.encode_few(y)
         if codes is None or len(codes) != len(X):
             return False
+        if self.class_weights is not None:
+            codes[:, -1] = self._row_weights(codes)
         self.learn(X, codes)
         return True
 
-    def take(self, estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
-        """Learn from checked rows."""
-        weights = estimator._row_weights(y, checked_weights(sample_weight, X))
+    def encode(self, y: Any, sample_weight: NDArray[np.float64] | None) -> NDArray[np.float32]:
+        """Check y, and put it and the weights of rows into one array."""
         codes = self.targets.alike(y, "y").codes
-        both = np.empty((len(codes), codes.shape[1] + 1), np.float32)
+        both = np.ones((len(codes), codes.shape[1] + 1), np.float32)
         both[:, :-1] = codes
-        both[:, -1] = 1.0 if weights is None else weights
-        self.learn(X, both)
+        if self.class_weights is not None:
+            both[:, -1] = self._row_weights(codes)
+        if sample_weight is not None:
+            both[:, -1] *= sample_weight
+        return both
+
+    def _row_weights(self, codes: NDArray[Any]) -> NDArray[np.float64]:
+        """What rows weigh by their classes."""
+        assert self.class_weights is not None
+        weights = np.ones(len(codes))
+        for column, of_code in enumerate(self.class_weights):
+            weights *= of_code[codes[:, column].astype(np.intp)]
+        return weights
 
 
 def partial_fit(
@@ -255,37 +361,49 @@ def partial_fit(
 ) -> None:
     """Train `estimator` on some rows once; see `HardL0MLPClassifier.partial_fit`.
 
-    Where it fails, the estimator is as it was before the first call.
+    Where it fails, the rows from the mini-batch that has failed on are not learned; after a
+    failed first call the estimator is as it was.
     """
-    stream: Stream | None = vars(estimator).get("_stream")
-    plain = sample_weight is None and classes is None and held_out.X is None
-    if plain and stream is not None and stream.take_few(estimator, X, y):
-        forget_attributes(estimator)
-        return
+    own = vars(estimator)
+    stream: Stream | None = own.get("_stream")
+    is_plain = sample_weight is None and classes is None
+    if stream is not None and is_plain and all(part is None for part in held_out):
+        try:
+            if stream.take_few(estimator, X, y):
+                return
+        finally:
+            _forget_attributes(estimator)
     estimator._validate_params()
     validation.check_together(X_val=held_out.X, y_val=held_out.y)
-    is_first = stream is None and "coefs_" not in vars(estimator)
+    validation.check_needed("sample_weight_val", held_out.weights, X_val=held_out.X)
+    is_first = stream is None and "coefs_" not in own
     with undone_on_error(estimator, ("n_features_in_", "feature_names_in_")):
         X, y = checked(estimator, X, y, reset=is_first)
+        weights = checked_weights(sample_weight, X)
         if stream is None:
             stream = _begin(estimator, X, y, classes)
-        elif settings_of(estimator) != stream.settings:
-            stream.change_plan(estimator)
+        elif not same_settings(settings_of(estimator), stream.settings):
+            stream.change_plan(estimator, X.shape[0])
+            _forget_attributes(estimator)
         if classes is not None:
             stream.targets.check_classes(classes)
-        stream.take(estimator, X, y, sample_weight)
-        if held_out.X is not None:
-            network = stream.trainer.freeze(stream.plan)
-            judge = given_judge(estimator, stream.targets, held_out)
-            stream.note(judge(network), network)
-    estimator._stream = stream
-    forget_attributes(estimator)
+        codes = stream.encode(y, weights)
+        judge = None if held_out.X is None else given_judge(estimator, stream.targets, held_out)
+        try:
+            stream.learn(X, codes)
+            if judge is not None:
+                network = stream.trainer.freeze(stream.plan)
+                stream.note(judge(network), network)
+            own["_stream"] = stream
+        finally:
+            _forget_attributes(estimator)
+    own.pop("_warm_state", None)  # of the time before
 
 
-def forget_attributes(estimator: Any) -> None:
-    """Take away fitted attributes that are of the time before; they come when asked for."""
+def _forget_attributes(estimator: Any) -> None:
+    """Take away what tells of a stream as it was; it comes anew when it is asked for."""
     own = vars(estimator)
-    if "coefs_" in own:
+    if "_stream" in own and ("coefs_" in own or "n_iter_" in own):
         for name in FITTED:
             own.pop(name, None)
 
@@ -298,19 +416,29 @@ def _begin(estimator: Any, X: Any, y: Any, classes: Any) -> Stream:
     else:
         targets = estimator._encoding()
     targets = targets.take(_NO_ROWS)
-    batch_size = validation.stream_batch_size(
-        estimator.batch_size, X.shape[0], estimator.pruning != "none"
-    )
-    # With room for weights, which may come later.
-    n_codes = targets.codes.shape[1] + 1
-    layout = first_layout(estimator, targets.n_outputs, n_codes, batch_size=batch_size)
+    class_weights = estimator._class_weights(targets)
+    layout = _layout(estimator, targets, X.shape[0])
+    if network is not None:
+        check_widths(estimator, network.n_units)
     plan = make_plan(estimator, targets, layout)
+    warn_if_without_adam(estimator, plan)
     seed = check_random_state(estimator.random_state).randint(0, 2**31, size=8)
     trainer = Trainer(plan, layout, np.random.default_rng([int(part) for part in seed]))
     if network is not None:
         trainer.take_up(plan, network)
     trainer.begin_stream(plan)
-    return Stream(trainer, plan, targets, settings_of(estimator), shaping(estimator))
+    return Stream(trainer, plan, targets, settings_of(estimator), shaping(estimator), class_weights)
+
+
+def _layout(
+    estimator: Any, targets: Targets, n_rows: int, trainer: Trainer | None = None
+) -> Layout:
+    """Lay out the buffers, with room for weights of rows, which may come later."""
+    batch_size = validation.stream_batch_size(
+        estimator.batch_size, n_rows, estimator.pruning != "none"
+    )
+    n_codes = targets.codes.shape[1] + 1
+    return first_layout(estimator, targets.n_outputs, n_codes, batch_size=batch_size, warm=trainer)
 
 
 def _network(estimator: Any) -> Network | None:
@@ -330,3 +458,16 @@ def settings_of(estimator: Any) -> tuple[Any, ...]:
     """Parameters of an estimator, to see whether they have changed."""
     own = vars(estimator)
     return tuple([own[name] for name in estimator._names()])
+
+
+def same_settings(some: tuple[Any, ...], others: tuple[Any, ...]) -> bool:
+    """Whether parameters are the same; arrays among them are never taken to be."""
+    try:
+        return some == others
+    except ValueError:  # an array has no truth value
+        return False
+
+
+def is_changed(estimator: Any, before: dict[str, Any], *names: str) -> bool:
+    """Whether one of the named parameters, which are numbers or text, is another one."""
+    return any(getattr(estimator, name) != before[name] for name in names)

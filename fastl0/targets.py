@@ -13,7 +13,7 @@ from scipy.sparse import issparse
 from scipy.special import xlogy
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import column_or_1d
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from fastl0.network import codes_of
@@ -191,7 +191,10 @@ class ClassTargets:
             return replace(self, codes=np.ascontiguousarray(dense, dtype=np.uint8))
         if y.ndim != 1:
             y = column_or_1d(y.toarray() if issparse(y) else y, warn=True)
-        unseen = np.setdiff1d(y, self.classes)
+        try:
+            unseen = np.setdiff1d(y, self.classes)
+        except TypeError:  # labels that cannot be compared
+            unseen = y
         if len(unseen):
             raise ValueError(
                 f"`{name}` must hold labels out of {self.classes!r} only, got {unseen!r} as well. "
@@ -211,6 +214,53 @@ class ClassTargets:
         places[places == len(self.classes)] = 0
         return codes if (self.classes[places] == y).all() else None
 
+    def class_weights(self, class_weight: Any) -> NDArray[np.float64] | None:
+        """Return what codes weigh, whatever their shares; None for all the same.
+
+        Parameters
+        ----------
+        class_weight : dict, list of dict, "balanced" or None
+
+        Returns
+        -------
+        ndarray of shape (n_codes, n_values) or None
+            By the column of `codes` and the code in it.
+
+        Raises
+        ------
+        ValueError
+            If the weights are "balanced", negative or of other labels.
+        """
+        if class_weight is None:
+            return None
+        values = np.array([0, 1]) if self.multilabel else self.classes
+        parts = class_weight if self.multilabel else [class_weight]
+        remedy = "Give a dict from label to weight."
+        if self.multilabel:
+            remedy = "Give a list of dicts from 0 and 1 to weights."
+        if not isinstance(parts, list) or len(parts) != self.codes.shape[1]:
+            raise ValueError(
+                f"`class_weight` must hold a dict for each of {self.codes.shape[1]} labels, got "
+                f"{class_weight!r}. {remedy}"
+            )
+        if any(isinstance(part, str) for part in parts):
+            raise ValueError(
+                '`class_weight` must not be "balanced" for partial_fit, which does not know the '
+                f"shares of the classes, got {class_weight!r}. {remedy}"
+            )
+        try:
+            found = np.array(
+                [compute_class_weight(part, classes=values, y=values) for part in parts], float
+            )
+        except (IndexError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"`class_weight`={class_weight!r} does not fit the classes {values!r} ({error}). "
+                f"{remedy}"
+            ) from error
+        if not (np.isfinite(found).all() and found.min() >= 0.0 and found.any()):
+            raise _bad_class_weight(class_weight)
+        return found
+
     def check_classes(self, classes: Any) -> None:
         """Check that the classes named in a later call are the same.
 
@@ -219,7 +269,7 @@ class ClassTargets:
         ValueError
             If they are not.
         """
-        if not np.array_equal(np.unique(np.asarray(classes)), self.classes):
+        if not np.array_equal(_named(classes), self.classes):
             raise ValueError(
                 f"`classes` must be those of the first call, {self.classes!r}, got {classes!r}. "
                 "Leave it out, or start afresh."
@@ -284,7 +334,7 @@ def encode_first_classes(y: Any, classes: Any, smoothing: float = 0.0) -> ClassT
     ValueError
         If y or `classes` breaks a rule.
     """
-    if issparse(y) or (y.ndim == 2 and y.shape[1] > 1):
+    if y.ndim == 2 and y.shape[1] > 1:
         encoded = encode_classes(y, smoothing)
         if classes is not None:
             encoded.check_classes(classes)
@@ -294,13 +344,24 @@ def encode_first_classes(y: Any, classes: Any, smoothing: float = 0.0) -> ClassT
             "`classes` must be passed on the first call to partial_fit, as later rows may hold "
             "other labels than the first, got None. Give all labels there will be."
         )
-    labels = np.unique(column_or_1d(classes))
+    labels = _named(classes)
     if len(labels) < 2:
         raise ValueError(
             f"`classes` must hold at least 2 labels, got {classes!r}. Name all there will be."
         )
     codes = np.zeros((0, 1), np.uint8 if len(labels) <= 256 else np.int32)
     return _of_classes(codes, labels, smoothing).alike(y, "y")
+
+
+def _named(classes: Any) -> NDArray[Any]:
+    """Return the labels named by a user, sorted."""
+    try:
+        return np.unique(column_or_1d(classes))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`classes` must be a list of labels that can be sorted, got {classes!r} ({error}). "
+            "Write for instance np.unique(y)."
+        ) from error
 
 
 def _of_classes(
@@ -413,14 +474,18 @@ def with_class_weights(
     dense = y.toarray() if issparse(y) else y
     try:
         found = compute_sample_weight(class_weight, dense)
-    except ValueError as error:
+    except (IndexError, TypeError, ValueError) as error:
         raise ValueError(f"`class_weight`={class_weight!r} does not fit y: {error}") from error
     if not (np.isfinite(found).all() and found.min() >= 0.0 and found.any()):
-        raise ValueError(
-            "`class_weight` must hold finite numbers >= 0, and one above 0 for some label of y, "
-            f'got {class_weight!r}. Use "balanced" or None.'
-        )
+        raise _bad_class_weight(class_weight)
     return found if weights is None else weights * found
+
+
+def _bad_class_weight(class_weight: Any) -> ValueError:
+    return ValueError(
+        "`class_weight` must hold finite numbers >= 0, and one above 0 for some label of y, "
+        f'got {class_weight!r}. Use "balanced" or None.'
+    )
 
 
 # --- numbers -------------------------------------------------------------------------
@@ -452,7 +517,7 @@ class RealTargets:
     @property
     def out_activation(self) -> str:
         """The inverse of the link."""
-        return "exp" if self.loss == "poisson" else "identity"
+        return _inverse_link(self.loss)
 
     @property
     def strata(self) -> None:
@@ -514,7 +579,7 @@ class RealTargets:
 
     def encode_few(self, y: Any) -> NDArray[np.float32] | None:
         """Encode numbers of a few rows, with weights of 1; None where they need to be checked."""
-        if type(y) is not np.ndarray or y.ndim != 1 or y.dtype.char not in "fd":
+        if type(y) is not np.ndarray or y.ndim != 1 or not len(y) or y.dtype.char not in "fd":
             return None
         if not self.one_column or not bool(np.abs(y).max() <= _LARGEST):
             return None
@@ -544,6 +609,25 @@ class RealTargets:
         else:
             losses = np.exp(raw) - y * raw
         return losses.sum(axis=1)
+
+
+def _inverse_link(loss: str) -> str:
+    return "exp" if loss == "poisson" else "identity"
+
+
+def check_same_link(loss: str, out_activation: str) -> None:
+    """Check that a network has outputs that mean the same with the loss as it is now.
+
+    Raises
+    ------
+    ValueError
+        If it has not.
+    """
+    if _inverse_link(loss) != out_activation:
+        raise ValueError(
+            f'`loss` must not change from or to "poisson", as its outputs are logarithms, got '
+            f"{loss!r} for a fitted network. Start afresh: clone the estimator."
+        )
 
 
 def encode_numbers(
@@ -583,6 +667,10 @@ def encode_numbers(
         If y does not hold finite numbers within the float32 range, "poisson" gets a negative
         one or nothing else than 0, or its columns are not those of an earlier fit.
     """
+    if issparse(y):
+        raise ValueError(
+            f"`{name}` must be a dense array of numbers, got a sparse matrix. Use y.toarray()."
+        )
     one_column = y.ndim == 1 or y.shape[1] == 1
     if y.ndim == 2 and one_column:
         y = column_or_1d(y, warn=True)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fastl0 import gates, generator, pruning
 from fastl0._kernels import RowSource
+from fastl0.blocks import Blocks
 from fastl0.epoch import Rule, train_batches
 from fastl0.fields import Fields, StateError
 from fastl0.kernels import ACTIVATIONS, LOSSES, SOLVERS
@@ -30,6 +31,7 @@ from fastl0.sizes import count_parameters
 from fastl0.steering import Steering
 from fastl0.stopping import Patience, RateSchedule, epochs_to_wait
 from fastl0.threads import Crew, Pace
+from fastl0.visits import ArrayVisit, BlockVisit, Stretch, Visit
 
 #: Log-odds of gates that are opened anew: the lowest whose deterministic gate is 1.
 _OPEN = 2.4
@@ -137,14 +139,15 @@ class Data:
     """Rows to learn from and rows to judge by. Borrows the user's X.
 
     `y` holds encoded targets and, where rows have weights, these divided by their mean.
-    `rows` are the numbers of the rows to learn from; empty for all `n_rows` of them.
+    `rows` are the numbers of the rows to learn from; empty for all `n_rows` of them. Where X is
+    read by blocks they ascend.
     `total_weight` is what all rows weigh, and `mean_weight` what one does, before they were
     divided by it.
     `null_loss` is the mean loss of the best prediction that looks at no input: a network that
     does worse has collapsed. `judge` scores a network.
     """
 
-    x: RowSource
+    x: RowSource | Blocks
     y: RowSource
     n_rows: int
     rows: NDArray[np.int32]
@@ -334,8 +337,8 @@ class Trainer:
     def _run_batches(self, plan: Plan, data: Data, rate: float, crew: Crew, pace: Pace) -> float:
         """Train on all mini-batches; return the sum of the losses of the rows."""
         buffers = self.buffers
-        buffers.begin_epoch(data.x)
-        order, lent = self.order(plan, data), buffers.lend()
+        visit, lent = self.visit(plan, data), buffers.lend()
+        buffers.begin_epoch(visit.x)
         n_batches = -(-data.n_rows // buffers.batch_size)
         loss, recent = 0.0, None
         try:
@@ -345,34 +348,35 @@ class Trainer:
                 n = min(DRAWS_AHEAD, n_batches - first)
                 some, n_done = 0.0, 0
                 if not self._safeguard.knows_start:
-                    some = self.run_some(plan, data, rate, order, lent, crew, pace, first, 1)
+                    some = self.run_some(plan, data, rate, visit, lent, crew, pace, 1)
                     self._safeguard.note_start(some / min(buffers.batch_size, data.n_rows))
                     n_done = 1
-                arguments = plan, data, rate, order, lent, crew, pace
-                some += self.run_some(*arguments, first + n_done, n - n_done)
+                some += self.run_some(plan, data, rate, visit, lent, crew, pace, n - n_done)
                 loss, recent = loss + some, some / (DRAWS_AHEAD * buffers.batch_size)
         finally:
             crew.dismiss()
         return loss
 
-    def order(self, plan: Plan, data: Data) -> Order:
-        """Draw the order of an epoch's rows."""
-        no_keys = np.zeros(0, np.uint64)
-        return Order(data.n_rows, data.rows, draw_keys(self._rng) if plan.shuffle else no_keys)
+    def visit(self, plan: Plan, data: Data) -> Visit:
+        """Begin to visit the rows, in an order that is drawn."""
+        rng = self._rng if plan.shuffle else None
+        if isinstance(data.x, Blocks):
+            return BlockVisit(data.x, data.y, data.rows, self.buffers.batch_size, rng)
+        keys = np.zeros(0, np.uint64) if rng is None else draw_keys(rng)
+        return ArrayVisit(data.x, data.y, Order(data.n_rows, data.rows, keys))
 
     def run_some(
         self,
         plan: Plan,
         data: Data,
         rate: float,
-        order: Order,
+        visit: Visit,
         lent: tuple[Any, ...],
         crew: Crew,
         pace: Pace,
-        first: int,
         n_batches: int,
     ) -> float:
-        """Train on up to `DRAWS_AHEAD` mini-batches at the present prices.
+        """Train on the next mini-batches, up to `DRAWS_AHEAD`, at the present prices.
 
         Returns
         -------
@@ -384,27 +388,46 @@ class Trainer:
         DivergedError
             If the loss is not finite.
         """
-        buffers = self.buffers
         tally = np.zeros(1)
         rule = self.rule(plan, data, rate)
-        sources = data.x.address, data.y.address, order
+        while n_batches:
+            if visit.is_used_up:
+                crew.dismiss()  # nobody holds rows then
+                visit.read_on()
+            stretch = visit.next(n_batches)
+            self._run_stretch(plan, rule, stretch, lent, crew, pace, tally)
+            n_batches -= stretch.n_batches
+        return float(tally[0])
+
+    def _run_stretch(
+        self,
+        plan: Plan,
+        rule: Rule,
+        stretch: Stretch,
+        lent: tuple[Any, ...],
+        crew: Crew,
+        pace: Pace,
+        tally_: NDArray[np.float64],
+    ) -> None:
+        """Train on rows that lie in memory; add the losses to `tally_`."""
+        buffers = self.buffers
+        sources = stretch.x.address, stretch.y.address, stretch.order
 
         def help_out(seat: int) -> None:
-            train_batches(*lent, rule, *sources, 0, buffers.draws(0), tally, crew.address, seat)
+            train_batches(*lent, rule, *sources, 0, buffers.draws(0), tally_, crew.address, seat)
 
-        end = first + n_batches
+        first, end = stretch.first, stretch.first + stretch.n_batches
         while first < end:
             n_threads, n = pace.next(end - first)
             start = time.perf_counter()
             crew.recruit(n_threads, help_out)
             uniforms = buffers.draws(n)
             self.draw(uniforms)
-            done = train_batches(*lent, rule, *sources, first, uniforms, tally, crew.address, 0)
+            done = train_batches(*lent, rule, *sources, first, uniforms, tally_, crew.address, 0)
             pace.note(n_threads, done, time.perf_counter() - start, crew.was_late)
             if done < n:
                 raise self.diverged(plan)
             first += n
-        return float(tally[0])
 
     def draw(self, uniforms: NDArray[np.float32]) -> None:
         """Fill with uniform numbers in [0, 1)."""
@@ -636,6 +659,16 @@ class Trainer:
 
     # --- streams ---------------------------------------------------------------------
 
+    @property
+    def gated(self) -> tuple[bool, ...]:
+        """Whether the inputs and each hidden layer carry gates before these are folded."""
+        return self._gated
+
+    def forget_draws(self) -> None:
+        """Begin to count anew how often each gate is open."""
+        self.n_draws = 0
+        self.buffers.forget_tallies()
+
     def take_up(self, plan: Plan, network: Network) -> None:
         """Start from a frozen network; where it shall shrink further its gates open anew."""
         buffers = self.buffers
@@ -657,10 +690,21 @@ class Trainer:
             self._fold_gates(plan, 0)
 
     def begin_stream(self, plan: Plan) -> None:
-        """Prepare for rows that come a few at a time."""
+        """Prepare for rows that come a few at a time, or for another price or size.
+
+        A network that is finished, and has to become smaller than it is, has its gates opened
+        anew.
+        """
+        buffers = self.buffers
         self._limit_size(plan.target)
-        if plan.target and self.buffers.layout.n_gates:
-            self._steering = Steering(count_parameters(self.buffers.widths), plan.target)
+        self._steering, self._price = None, plan.lam
+        size = count_parameters(buffers.widths)
+        again = buffers.layout.gated != self._gated
+        if again and not size <= plan.target:
+            buffers.open_gates(self._gated, _OPEN)
+            self.n_draws = 0
+        if plan.target and buffers.layout.n_gates:
+            self._steering = Steering(size, plan.target, again)
 
     def price_stream(self, plan: Plan, progress: float) -> None:
         """Set the prices at a point of the way to a target size."""
@@ -683,8 +727,7 @@ class Trainer:
             self.n_draws = 0
             return False
         changed = plan.pruning == "hard" and self._shrink(self._decide(plan))
-        self.n_draws = 0
-        self.buffers.forget_tallies()
+        self.forget_draws()
         if plan.target and is_last:
             self._fold_gates(plan, 0)
             changed = True

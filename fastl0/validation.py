@@ -6,12 +6,13 @@ nothing of fastl0.
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.utils import assert_all_finite
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _FLOAT32_TINY = float(np.finfo(np.float32).tiny)
@@ -49,6 +50,123 @@ def readable(X: Any) -> Any:
                 f"{largest:.3g}. Scale the inputs, for instance with StandardScaler."
             )
     return X
+
+
+def check_form(shape: Sequence[Any]) -> None:
+    """Check the shape of an X that is read by blocks.
+
+    Raises
+    ------
+    ValueError
+        If it has not two dimensions, is empty or not known.
+    """
+    if len(shape) != 2:
+        raise ValueError(
+            f"X must have 2 dimensions, got shape {tuple(shape)}. Reshape it to (n_samples, "
+            "n_features)."
+        )
+    if not all(isinstance(n, Integral) for n in shape):
+        raise ValueError(
+            f"X must know its shape, got {tuple(shape)}. Call `compute_chunk_sizes()` on a dask "
+            "array first."
+        )
+    if not all(shape):
+        raise ValueError(
+            f"X must hold one row and one feature or more, got shape {tuple(shape)}. Give more."
+        )
+
+
+def checked_block(
+    block: Any, start: int, shape: tuple[int, int], dtype: np.dtype[Any]
+) -> np.ndarray[Any, Any]:
+    """Check some rows of an X that is read by blocks; return them as a readable array.
+
+    Parameters
+    ----------
+    block : array-like
+        What a slice of X is.
+    start : int
+        Number of its first row.
+    shape : tuple of two ints
+        That it should have.
+    dtype : dtype
+        That X says it has.
+
+    Raises
+    ------
+    ValueError
+        If it is of another shape or kind, or has values that are missing, not finite or too
+        large for float32.
+    """
+    where = f"rows {start} to {start + shape[0] - 1} of X"
+    if issparse(block):
+        raise ValueError(
+            f"X must give dense rows when it is sliced, got a sparse {type(block).__name__} for "
+            f"{where}. Convert its blocks, or pass them to partial_fit one by one."
+        )
+    if np.ma.is_masked(block):
+        raise ValueError(f"X must have no missing values, got some in {where}. Fill them.")
+    values = np.asarray(block)
+    if values.shape != shape:
+        raise ValueError(
+            f"X must give the rows that its shape promises, got an array of shape {values.shape} "
+            f"for {where}. Open it anew, or mend what makes it."
+        )
+    are_floats = values.dtype.kind == dtype.kind == "f"
+    if not (are_floats or np.can_cast(values.dtype, dtype)):
+        raise ValueError(
+            f"X must give rows of its dtype {dtype}, got {values.dtype} for {where}. Convert it "
+            "with astype."
+        )
+    with np.errstate(over="ignore"):
+        values = values.astype(dtype, copy=False)
+    try:
+        assert_all_finite(values, input_name="X")
+        return readable(values)
+    except ValueError as error:
+        raise ValueError(f"{error} This is in {where}.") from error
+
+
+def check_columns(X: Any) -> None:
+    """Check that the columns of a data frame of pandas or polars hold numbers.
+
+    Raises
+    ------
+    ValueError
+        If one is of categories, strings, dates or the like.
+    """
+    if hasattr(X, "iloc") and hasattr(X, "dtypes") and hasattr(X, "columns"):
+        found = [
+            (X.columns[place], dtype)
+            for place, dtype in enumerate(X.dtypes)
+            if not _holds_numbers(X, place, dtype)
+        ]
+    elif hasattr(X, "to_numpy") and isinstance(getattr(X, "schema", None), Mapping):
+        found = [
+            (name, dtype)
+            for name, dtype in X.schema.items()
+            if not (dtype.is_numeric() or str(dtype) == "Boolean")
+        ]
+    else:
+        return
+    if found:
+        named = ", ".join(f"{name!r} ({dtype})" for name, dtype in found[:5])
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        raise ValueError(
+            f"X must hold numbers in every column, got {named}{more}. Encode them, for instance "
+            "with OneHotEncoder in a ColumnTransformer, or leave them out."
+        )
+
+
+def _holds_numbers(X: Any, place: int, dtype: Any) -> bool:
+    """Whether a column of a pandas data frame holds numbers; objects are looked at."""
+    if dtype.kind != "O" or not isinstance(dtype, np.dtype):
+        return dtype.kind in "biuf"
+    try:
+        np.asarray(X.iloc[:, place], dtype=np.float64)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def is_plain(X: Any, estimator: Any) -> bool:
@@ -332,6 +450,30 @@ def check_together(**given: Any) -> None:
         raise ValueError(
             f"`{first}` and `{second}` must be given together, got `{there}` only. Give "
             f"`{missing}` as well, or neither."
+        )
+
+
+def check_needed(name: str, value: Any, **given: Any) -> None:
+    """Check that an argument is left out where the one that it belongs to is.
+
+    Parameters
+    ----------
+    name : str
+    value : object
+        Of the argument.
+    **given : object
+        The one that it belongs to.
+
+    Raises
+    ------
+    ValueError
+        If it is given alone.
+    """
+    ((needed, other),) = given.items()
+    if value is not None and other is None:
+        raise ValueError(
+            f"`{name}` must be left out without `{needed}`, got `{name}` only. Give `{needed}` as "
+            "well."
         )
 
 

@@ -11,6 +11,7 @@ PACKAGE = Path(fastl0.__file__).parent
 
 KERNELS = {"gates", "jit", "_kernels"}
 TRAINING = KERNELS | {
+    "blocks",
     "kernels",
     "epoch",
     "fields",
@@ -27,6 +28,7 @@ TRAINING = KERNELS | {
     "steering",
     "stopping",
     "threads",
+    "visits",
 }
 PLANNING = TRAINING | {
     "checkpoints",
@@ -39,6 +41,7 @@ PLANNING = TRAINING | {
 }
 FITTING = PLANNING | {"callbacks", "judging", "keeping", "planning", "rows"}
 ESTIMATOR = {
+    "blocks",
     "callbacks",
     "fitting",
     "names",
@@ -54,6 +57,7 @@ MAY_IMPORT = {
     "__init__": {"classifier", "displays", "path", "regressor", "selection"},
     "__main__": {"commands"},
     "archive": set(),
+    "blocks": {"validation"},
     "callbacks": set(),
     "checkpoints": {"archive"},
     "classifier": {"callbacks", "estimator", "network", "targets"},
@@ -62,7 +66,7 @@ MAY_IMPORT = {
     "epoch": {"jit", "kernels", "ordering", "products"},
     "estimator": ESTIMATOR,
     "fields": set(),
-    "fingerprint": {"__version__"},
+    "fingerprint": {"__version__", "blocks"},
     "fitted": {"network", "record", "targets", "training"},
     "fitting": FITTING,
     "footprint": {
@@ -78,7 +82,7 @@ MAY_IMPORT = {
     "gates": set(),
     "generator": {"fields"},
     "jit": {"_kernels"},
-    "judging": {"_kernels", "fitted", "network", "targets", "training"},
+    "judging": {"_kernels", "blocks", "fitted", "network", "targets", "training"},
     "keeping": {"checkpoints", "fields", "notices", "training"},
     "kernels": {"gates", "jit"},
     "memory": {"_kernels", "epoch", "fields", "gates", "products", "sizes"},
@@ -86,7 +90,7 @@ MAY_IMPORT = {
     "network": {"gates"},
     "notices": set(),
     "ordering": {"jit"},
-    "path": {"classifier", "footprint", "planning", "rows", "validation"},
+    "path": {"blocks", "classifier", "fitting", "footprint", "planning", "rows", "validation"},
     "phases": {"fields"},
     "planning": {"footprint", "gates", "memory", "targets", "threads", "training", "validation"},
     "plots": {"style"},
@@ -94,10 +98,10 @@ MAY_IMPORT = {
     "pruning": {"sizes"},
     "record": {"fields", "network", "stopping"},
     "regressor": {"callbacks", "estimator", "targets"},
-    "rows": set(),
+    "rows": {"blocks"},
     "safeguard": {"fields"},
-    "selecting": set(),
-    "selection": {"classifier", "path"},
+    "selecting": {"blocks"},
+    "selection": {"blocks", "classifier", "path"},
     "sizes": set(),
     "steering": {"fields"},
     "stopping": {"fields"},
@@ -107,6 +111,7 @@ MAY_IMPORT = {
     "threads": {"_kernels"},
     "training": TRAINING,
     "validation": set(),
+    "visits": {"_kernels", "blocks", "ordering"},
 }
 
 

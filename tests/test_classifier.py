@@ -69,8 +69,10 @@ def same_network(a, b):
 def test_scikit_learn_checks(estimator, check):
     if "sample_weight_equivalence" in str(check):
         # In mini-batches neither is MLPClassifier; these are scikit-learn's own settings for
-        # MLPRegressor, and all rows are one mini-batch.
-        estimator.set_params(pruning="none", solver="sgd", tol=1e-2, random_state=42)
+        # MLPRegressor, and all rows are one mini-batch. (Other checks share the estimator.)
+        estimator = clone(estimator).set_params(
+            pruning="none", solver="sgd", tol=1e-2, random_state=42
+        )
     check(estimator)
 
 

@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from sklearn.metrics import accuracy_score, make_scorer
 
 from fastl0 import HardL0MLPClassifier, fingerprint
+from fastl0.blocks import Blocks
 
 
 def settings(**changes):
@@ -95,6 +96,41 @@ def test_few_rows_of_a_large_file_are_read(tmp_path):
     assert shown.startswith("array (1000000, 1000) float32")
     X[-1, -1] = 1
     assert fingerprint.describe_rows(X) != shown
+
+
+class Lazy:
+    """An array that is in no memory, and notes which rows it is asked for."""
+
+    def __init__(self, X, chunks=None):
+        self.X, self.shape, self.dtype, self.read = X, X.shape, X.dtype, []
+        if chunks:
+            self.chunks = (chunks, X.shape[1])
+
+    def __getitem__(self, rows):
+        self.read.append(rows)
+        return self.X[rows]
+
+
+def test_of_an_x_that_is_read_by_blocks_two_blocks_are_read():
+    values = np.random.default_rng(0).normal(size=(2_000_000, 2)).astype(np.float32)
+    lazy = Lazy(values)
+    shown = fingerprint.describe_rows(Blocks(lazy))
+    assert [(rows.start, rows.stop) for rows in lazy.read] == [(0, 131072), (1966080, 2000000)]
+    assert shown == fingerprint.describe_rows(Blocks(Lazy(values)))
+    # Where blocks end decides about the order of the rows.
+    assert shown != fingerprint.describe_rows(Blocks(Lazy(values, chunks=300_000)))
+    values[-1] += 1
+    assert shown != fingerprint.describe_rows(Blocks(Lazy(values)))
+
+
+def test_validation_rows_are_told_apart_as_they_are_given():
+    X, y = np.arange(12.0).reshape(6, 2), np.arange(6)
+    describe = fingerprint.describe_validation
+    assert describe(None, None, None) is None
+    assert describe(X, y, None) == describe(X.copy(), y.copy(), None)
+    shown = {describe(*given) for given in ((X, y, None), (X, y, y), (-X, y, None), (Lazy(X), y))}
+    assert len(shown) == 4
+    assert describe(Lazy(X), y) == describe(Lazy(X.copy()), y)
 
 
 def test_a_digest_is_of_dtype_and_shape_as_well():

@@ -134,11 +134,21 @@ def test_picture_is_written(whole):
 
 
 @pytest.mark.parametrize(
-    ("size", "rate"),
-    [(70_000, 0.001), (27_000, 0.001948), (0.5, 0.000637), ("68.36KiB", 0.002639), (9_700, 0.003)],
+    ("size", "rate", "smoothing"),
+    [
+        (70_000, 0.001, 0.1),
+        (27_000, 0.001948, 0.1),
+        (0.5, 0.000637, 0.1),
+        ("68.36KiB", 0.002639, 0.0),
+        (9_700, 0.003, 0.0),
+    ],
 )
-def test_smaller_networks_learn_at_higher_rates(size, rate):
-    assert frontier.learning_rate(size) == pytest.approx(rate, rel=1e-3)
+def test_smaller_networks_learn_at_higher_rates_and_large_ones_smoothed_labels(
+    size, rate, smoothing
+):
+    settings = frontier.by_size(size)
+    assert settings.pop("learning_rate_init") == pytest.approx(rate, rel=1e-3)
+    assert settings == {"label_smoothing": smoothing}
 
 
 # --- one run ---------------------------------------------------------------------------
@@ -151,7 +161,7 @@ def test_a_run_hands_over_its_settings(classifier, tmp_path, size):
     assert stand_in.n_parameters((784, *frontier.ESTIMATOR["hidden_layer_sizes"], 10)) == 266_610
     assert parameters == {
         **frontier.ESTIMATOR,
-        "learning_rate_init": frontier.learning_rate(size),
+        **frontier.by_size(size),
         "max_iter": 3,
         "n_iter_no_change": 3,
         "target_size": size,
@@ -259,7 +269,7 @@ def test_real_estimator_from_files_to_csv(tmp_path):
 
     for size, most, cells in zip((70_000, 0.1), (70_000, 26_661), rows, strict=True):
         parameters = {**frontier.ESTIMATOR, "max_iter": 4, "n_iter_no_change": 4}
-        parameters["learning_rate_init"] = frontier.learning_rate(size)
+        parameters |= frontier.by_size(size)
         direct = classifier.HardL0MLPClassifier(**parameters, target_size=size, random_state=0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)

@@ -16,7 +16,14 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
-from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, archive, l0_path
+from fastl0 import (
+    HardL0MLPClassifier,
+    HardL0MLPRegressor,
+    archive,
+    blocks,
+    l0_path,
+    visits,
+)
 from fastl0.checkpoints import CheckpointError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -153,8 +160,20 @@ def memory_mapped(X, folder):
     return np.load(folder / "X.npy", mmap_mode="r")
 
 
-@pytest.mark.parametrize("form", [lambda X, folder: sp.csr_matrix(X), memory_mapped])
-def test_a_killed_fit_to_sparse_and_to_memory_mapped_rows(form, digits, tmp_path):
+class Lazy:
+    """Rows that are read by blocks."""
+
+    def __init__(self, X, folder):
+        self.X, self.shape, self.dtype = X, X.shape, X.dtype
+
+    def __getitem__(self, rows):
+        return self.X[rows]
+
+
+@pytest.mark.parametrize("form", [lambda X, folder: sp.csr_matrix(X), memory_mapped, Lazy])
+def test_a_killed_fit_to_rows_of_any_form(form, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(blocks, "AT_ONCE", 2**14)
+    monkeypatch.setattr(visits, "WINDOW", 2**16)
     X, y = form(digits[0], tmp_path), digits[1]
     whole = model(max_iter=5)._fit(X, y)
     resumed, n_fits = fit_killed(model(max_iter=5, checkpoint_dir=tmp_path), X, y, 1, 3)

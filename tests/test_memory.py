@@ -2,10 +2,12 @@
 
 import copy
 import gc
+import pickle
 import tracemalloc
 import types
 from dataclasses import replace
 
+import joblib
 import naive
 import numpy as np
 import pytest
@@ -49,6 +51,32 @@ def random_keep(widths, seed=0, share=0.6):
     for stays in keep:
         stays[rng.integers(len(stays))] = True
     return keep
+
+
+# --- out of a pickle -----------------------------------------------------------------
+
+
+def stored(buffers, folder, way):
+    if way.startswith("joblib"):
+        joblib.dump(buffers, folder / "buffers")
+        return joblib.load(folder / "buffers", mmap_mode="r" if way.endswith("mapped") else None)
+    return pickle.loads(pickle.dumps(buffers, int(way[-1])))
+
+
+@pytest.mark.parametrize("way", ["pickle 2", "pickle 4", "pickle 5", "joblib", "joblib, mapped"])
+def test_stored_buffers_can_be_written_to_and_resized(way, tmp_path):
+    buffers = buffers_with_numbers((13, 11, 7))
+    twin = stored(buffers, tmp_path, way)
+    for name, array in twin.arrays().items():
+        np.testing.assert_array_equal(array, buffers.arrays()[name])
+        array[...] += 0
+    keep = random_keep((13, 11, 7))
+    for each in (buffers, twin):
+        each.shrink(keep)
+        each.make_room(9, 2)
+    for name, array in twin.arrays().items():
+        assert array.flags.owndata
+        np.testing.assert_array_equal(array, buffers.arrays()[name])
 
 
 # --- sizes ---------------------------------------------------------------------------

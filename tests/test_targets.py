@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.metrics import mean_poisson_deviance
 
 from fastl0 import targets
 
@@ -57,3 +58,171 @@ def test_many_labels_are_encoded_as_few_are():
         np.testing.assert_array_equal(found.codes[:, 0], codes)
     with pytest.raises(ValueError, match="continuous"):
         targets.encode_classes(rng.random(70_000))
+
+
+# --- numbers -----------------------------------------------------------------------------
+
+
+def test_numbers_are_brought_to_a_mean_of_0_and_a_spread_of_1():
+    y = np.array([[1.0, 1e6], [3.0, 3e6], [5.0, 2e6]])
+    found = targets.encode_numbers(y, "squared_error", 0.0, normalize=True)
+    np.testing.assert_allclose(found.center, y.mean(axis=0))
+    np.testing.assert_allclose(found.scale, y.std(axis=0))
+    np.testing.assert_allclose(found.codes * found.scale + found.center, y, rtol=1e-6)
+    assert found.codes.dtype == np.float32
+    assert not found.one_column
+
+
+def test_means_are_weighted():
+    y = np.array([0.0, 10.0, 99.0])
+    found = targets.encode_numbers(
+        y, "squared_error", 0.0, normalize=True, weights=np.array([3.0, 1.0, 0.0])
+    )
+    np.testing.assert_allclose(found.center, [2.5])
+    np.testing.assert_allclose(found.scale, [np.sqrt((3 * 2.5**2 + 7.5**2) / 4)])
+
+
+@pytest.mark.parametrize("factor", [1e-290, 1e-30, 1.0, 1e29])
+def test_the_scale_of_numbers_neither_overflows_nor_vanishes(factor):
+    y = factor * np.random.default_rng(0).normal(size=1000)
+    found = targets.encode_numbers(y, "huber", 1.0, normalize=True)
+    np.testing.assert_allclose(found.codes.std(), 1.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.0, 3.7, -1e20, 0.1])
+def test_a_constant_has_a_scale_of_1(value):
+    found = targets.encode_numbers(np.full(7, value), "squared_error", 0.0, normalize=True)
+    assert (found.scale, found.center) == (1.0, pytest.approx(value))
+    np.testing.assert_allclose(found.codes, 0.0, atol=1e-4 * abs(value))
+
+
+def test_counts_are_divided_by_their_mean():
+    y = np.array([[0.0, 4.0], [2.0, 0.0]])
+    found = targets.encode_numbers(y, "poisson", 0.0, normalize=True)
+    assert (found.center.tolist(), found.scale.tolist()) == ([0.0, 0.0], [1.0, 2.0])
+    assert found.out_activation == "exp"
+    zeros = targets.encode_numbers(np.zeros(3), "poisson", 0.0, normalize=True, few=True)
+    assert zeros.scale == 1.0
+
+
+def test_numbers_as_they_are():
+    y = np.array([5.0, 7.0])
+    found = targets.encode_numbers(y, "squared_error", 0.0, normalize=False)
+    assert (found.center, found.scale) == (0.0, 1.0)
+    assert found.codes.tolist() == [[5.0], [7.0]]
+
+
+@pytest.mark.parametrize(
+    ("y", "loss", "message"),
+    [
+        (np.array(["a", "b"]), "huber", "`y` must hold numbers, got dtype <U1.*Classifier"),
+        (np.array([1, "a"], object), "huber", "`y` must hold numbers, got dtype object"),
+        (np.array([1.0, np.nan]), "huber", "`y` must hold finite values up to 1e.30.*got nan"),
+        (np.array([1.0, -1e31]), "huber", "`y` must hold finite values up to 1e.30.*got 1e.31"),
+        (np.array([1.0, -1.0]), "poisson", "`y` must be >= 0.*got values from -1 to 1.*squared"),
+        (np.array([[1.0, 0.0]]), "poisson", "`y` must be >= 0, and in each column somewhere > 0"),
+    ],
+)
+def test_bad_numbers_are_refused(y, loss, message):
+    with pytest.raises(ValueError, match=message):
+        targets.encode_numbers(y, loss, 0.5, normalize=True)
+
+
+def test_numbers_of_later_rows_are_encoded_as_the_first():
+    first = targets.encode_numbers(np.array([1.0, 3.0]), "squared_error", 0.0, normalize=True)
+    again = first.alike(np.array([5.0, 2.0]), "y")
+    assert again.codes[:, 0].tolist() == [3.0, 0.0]
+    few = first.encode_few(np.array([5.0, 2.0]))
+    assert few.tolist() == [[3.0, 1.0], [0.0, 1.0]]
+    with pytest.raises(ValueError, match="`y_val` must have 1 columns, as in the first fit, got 2"):
+        first.alike(np.ones((2, 2)), "y_val")
+
+
+@pytest.mark.parametrize(
+    "y", [[1.0], np.array([1]), np.zeros(0), np.ones((2, 1)), np.array([np.nan]), np.array([1e31])]
+)
+def test_few_numbers_that_need_a_check(y):
+    first = targets.encode_numbers(np.array([1.0, 3.0]), "squared_error", 0.0, normalize=True)
+    assert first.encode_few(y) is None
+
+
+def test_few_labels():
+    first = targets.encode_classes(np.array([3, 5, 9]))
+    assert first.encode_few(np.array([9, 3])).tolist() == [[2.0, 1.0], [0.0, 1.0]]
+    for y in ([9], np.array([4]), np.array([10]), np.array([9.0]), np.array([[9]])):
+        assert first.encode_few(y) is None
+    words = targets.encode_classes(np.array(["no", "yes"]))
+    assert words.encode_few(np.array(["yes", "no"])).tolist() == [[1.0, 1.0], [0.0, 1.0]]
+    assert words.encode_few(np.array(["no"])) is None  # of another width
+
+
+# --- losses of validation rows -----------------------------------------------------------
+
+PARAMETERS = {"squared_error": 0.0, "absolute_error": 0.0, "huber": 0.7, "quantile": 0.3}
+
+
+@pytest.mark.parametrize("loss", [*PARAMETERS, "poisson"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_best_constant_loses_no_more_than_others(loss, weighted):
+    rng = np.random.default_rng(0)
+    y = rng.gamma(2.0, size=(50, 2))
+    weights = rng.random(50) if weighted else None
+    encoded = targets.encode_numbers(
+        y, loss, PARAMETERS.get(loss, 0.0), normalize=True, weights=weights
+    )
+    best = encoded.null_loss(weights)
+    tried = [
+        encoded.mean_loss(np.tile(np.quantile(y, q, axis=0), (50, 1)), weights)
+        for q in np.linspace(0.02, 0.98, 49)
+    ]
+    # Where rows weigh, a quantile is near enough.
+    assert best < min(tried) * (1.1 if weighted else 1.02) + 0.02
+
+
+@pytest.mark.parametrize("loss", PARAMETERS)
+def test_losses_are_those_of_the_formulas(loss):
+    rng = np.random.default_rng(1)
+    y, outputs = rng.normal(3, 2, (20, 2)), rng.normal(3, 2, (20, 2))
+    encoded = targets.encode_numbers(y, loss, PARAMETERS[loss], normalize=True)
+    r = (outputs - y) / encoded.scale
+    expected = {
+        "squared_error": r**2 / 2,
+        "absolute_error": abs(r),
+        "huber": np.where(abs(r) <= 0.7, r**2 / 2, 0.7 * abs(r) - 0.7**2 / 2),
+        "quantile": np.maximum(0.3 * -r, 0.7 * r),
+    }[loss]
+    found = encoded.mean_loss(outputs, None)
+    np.testing.assert_allclose(found, expected.sum(axis=1).mean(), rtol=1e-5)
+
+
+def test_the_loss_of_counts_is_half_the_deviance_up_to_a_constant():
+    rng = np.random.default_rng(1)
+    y, means = rng.poisson(3.0, 40).astype(float), rng.gamma(3.0, size=(2, 40, 1))
+    encoded = targets.encode_numbers(y, "poisson", 0.0, normalize=True)
+    a, b = (encoded.mean_loss(mean, None) for mean in means)
+    deviances = [mean_poisson_deviance(y, mean[:, 0]) for mean in means]
+    np.testing.assert_allclose(
+        (a - b) * encoded.scale, (deviances[0] - deviances[1]) / 2, rtol=1e-5
+    )
+
+
+# --- weights by class --------------------------------------------------------------------
+
+
+def test_weights_by_code():
+    labels = targets.encode_classes(np.array([3, 5, 3]))
+    assert labels.class_weights(None) is None
+    assert labels.class_weights({5: 2.0}).tolist() == [[1.0, 2.0]]
+    assert labels.class_weights({5: 2.0, 3: 0.0}).tolist() == [[0.0, 2.0]]
+    with pytest.raises(ValueError, match=r"`class_weight`=\{7: 2.0\} does not fit the classes"):
+        labels.class_weights({7: 2.0})
+    several = targets.encode_classes(np.array([[0, 1], [1, 1]]))
+    assert several.class_weights([{0: 2.0}, {1: 3.0}]).tolist() == [[2.0, 1.0], [1.0, 3.0]]
+
+
+def test_links():
+    targets.check_same_link("huber", "identity")
+    targets.check_same_link("poisson", "exp")
+    for loss, out_activation in (("poisson", "identity"), ("huber", "exp")):
+        with pytest.raises(ValueError, match=f"`loss` must not change.*got '{loss}'.*afresh"):
+            targets.check_same_link(loss, out_activation)

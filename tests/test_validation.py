@@ -315,3 +315,23 @@ def test_a_budget_that_is_too_small_names_what_is_needed():
         r".*, got '1kB'\. Give as much, or fewer units in hidden_layer_sizes"
     )
     assert re.search(message, str(validation.budget_too_small("1kB", 1234)))
+
+
+def test_arguments_that_belong_together():
+    validation.check_together(X_val=1, y_val=2)
+    validation.check_together(X_val=None, y_val=None)
+    with pytest.raises(ValueError, match=r"`X_val` and `y_val` must be given.*`X_val` only"):
+        validation.check_together(X_val=1, y_val=None)
+    validation.check_needed("sample_weight_val", 3, X_val=1)
+    validation.check_needed("sample_weight_val", None, X_val=None)
+    with pytest.raises(ValueError, match="`sample_weight_val` must be left out without `X_val`"):
+        validation.check_needed("sample_weight_val", 3, X_val=None)
+
+
+def test_mini_batches_of_a_stream():
+    assert validation.stream_batch_size(7, 1, True) == 7
+    for kind in ("auto", "dynamic"):
+        assert validation.stream_batch_size(kind, 1, True) == 8
+        assert validation.stream_batch_size(kind, 5000, True) == 100
+        assert validation.stream_batch_size(kind, 10**6, True) == 200
+        assert validation.stream_batch_size(kind, 1, False) == 200

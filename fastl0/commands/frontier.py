@@ -22,7 +22,6 @@ ESTIMATOR: dict[str, Any] = {
     "hidden_layer_sizes": [300, 100],
     "batch_size": 128,
     "alpha": 0.05,
-    "label_smoothing": 0.1,
     "penalty": "size",
     "input_price": 2.0,
     "finetune_fraction": 0.4,
@@ -33,6 +32,9 @@ SIZES = (70_000, 27_000, 9_700, 6_800)
 #: Small networks learn better at higher rates: at 0.001 with 70,000 parameters, and at this power
 #: of how much fewer they have, up to the highest rate. Found in the same way.
 LEARNING_RATE, AT_SIZE, POWER, HIGHEST_RATE = 0.001, 70_000, 0.7, 0.003
+#: Networks of as many parameters or more have room to learn the training set by heart; smoothed
+#: labels help them, and smaller ones not. Found in the same way.
+LABEL_SMOOTHING, SMOOTHED_FROM = 0.1, 20_000
 DENSE_PARAMETERS = 266_610
 
 
@@ -107,13 +109,13 @@ def settings(plan: Plan, mnist: MNIST) -> dict[str, Any]:
         "seeds": plan.seeds,
         "target_size": list(plan.sizes),
         "estimator": ESTIMATOR,
-        "learning_rate": [LEARNING_RATE, AT_SIZE, POWER, HIGHEST_RATE],
+        "by_size": [by_size(size) for size in plan.sizes],
     }
     return experiment.settings(mnist, own)
 
 
-def learning_rate(target_size: results.Kind) -> float:
-    """Return the learning rate for networks of a size."""
+def by_size(target_size: results.Kind) -> dict[str, float]:
+    """Return the settings that depend on the size of the network."""
     if isinstance(target_size, str):
         from fastl0.validation import n_bytes
 
@@ -123,7 +125,10 @@ def learning_rate(target_size: results.Kind) -> float:
     else:
         n_parameters = float(target_size)
     rate = LEARNING_RATE * (AT_SIZE / max(1.0, n_parameters)) ** POWER
-    return round(min(rate, HIGHEST_RATE), 6)
+    return {
+        "learning_rate_init": round(min(rate, HIGHEST_RATE), 6),
+        "label_smoothing": LABEL_SMOOTHING if n_parameters >= SMOOTHED_FROM else 0.0,
+    }
 
 
 def _size(text: str) -> results.Kind:
@@ -149,7 +154,7 @@ def _check_sizes(plan: Plan, mnist: MNIST) -> None:
 def _parameters(plan: Plan, seed: int, target_size: results.Kind) -> dict[str, Any]:
     return {
         **ESTIMATOR,
-        "learning_rate_init": learning_rate(target_size),
+        **by_size(target_size),
         "max_iter": plan.epochs,
         "target_size": target_size,
         "random_state": seed,
