@@ -92,8 +92,10 @@ class Keeper:
             return
         try:
             fields = Fields(self._found)
-            if not fields.is_none("seed"):
-                fields.integer("seed", 0, 2**31)
+            if self._seed is None and not fields.is_none("seed"):
+                raise StateError("`seed` must be none where there is a random_state")
+            if self._seed is not None:
+                fields.integer("seed", self._seed, self._seed)
             trainer.resume(plan, fields.fields("trainer"))
             fields.end()
         except StateError as error:

@@ -92,8 +92,7 @@ class Record:
             If the state is not sound.
         """
         record = cls(_epochs(fields.fields("epochs"), widths))
-        if not fields.is_none("patience"):
-            record.patience = Patience.restored(fields.fields("patience"))
+        record.patience = Patience.restored(fields.fields("patience"))
         if not fields.is_none("best"):
             arrays = _network_arrays(fields.fields("best"), widths)
             record.best = Network(*arrays, activation, out_activation)

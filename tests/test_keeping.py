@@ -494,6 +494,7 @@ UNSOUND = {
     "no state": ((), another(3)),
     "no trainer": (("trainer",), another(None)),
     "a seed that is none": (("seed",), another("a")),
+    "a seed where there was none": (("seed",), another(3)),
     "more": ((), lambda state: state | {"more": 1}),
     "no number": (("trainer", "number"), another(0)),
     "too late": (("trainer", "number"), another(12)),

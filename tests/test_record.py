@@ -39,7 +39,7 @@ def network(n_inputs=2, n_hidden=3):
 def a_record(**changes):
     same = (4, 4, 3)
     epochs = [entries(0, WIDTHS), entries(1, same), entries(2, same), entries(3, (4, 2, 3))]
-    return Record([epoch | changes for epoch in epochs])
+    return Record([epoch | changes for epoch in epochs], Patience(0.0, 0, best_loss=0.5))
 
 
 def restored(state):
@@ -103,6 +103,7 @@ UNSOUND = {
     "no rows": epochs_with("batch_size", np.zeros(4, int)),
     "no flags": epochs_with("has_score", np.zeros(4)),
     "patience": lambda state: state.update(patience=3),
+    "no patience": lambda state: state.update(patience=None),
     "no such network": best_with(support=np.ones(5, bool)),
     "a support of six": best_with(support=np.ones(6, bool)),
     "other outputs": best_with(coef_1=np.ones((3, 2), "f4")),
