@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from fastl0 import fitted, pruning, validation
+from fastl0 import fitted, progress, pruning, validation
 from fastl0._kernels import RowSource
 from fastl0.epoch import train_batches
 from fastl0.fitting import Validation, checked, given_judge, undone_on_error
@@ -54,6 +54,8 @@ class Stream:
         Parameters of the estimator that the plan was made from.
     shaping : dict
         Those that cannot change.
+    verbose : bool or int
+        Whether to log every epoch.
     """
 
     trainer: Trainer
@@ -61,6 +63,7 @@ class Stream:
     targets: Targets
     settings: tuple[Any, ...]
     shaping: dict[str, Any]
+    verbose: bool | int = False
     n_rows: int = 0
     loss: float = 0.0  # of the epoch under way, summed up
     rows_since: int = 0
@@ -168,6 +171,8 @@ class Stream:
     def end_epoch(self) -> None:
         """Delete what has stayed off, and note the epoch."""
         self.trainer.record.epochs.append(self.entries())
+        if self.verbose:
+            progress.log(str(self.trainer.record.n_epochs), self.trainer.record.epochs[-1])
         self.loss, self.rows_since, self.seconds, self.judgement = 0.0, 0, 0.0, None
         done = self.trainer.record.n_epochs >= self._n_pruning
         if self.trainer.end_stream_epoch(self.plan, done):
@@ -219,6 +224,7 @@ class Stream:
             make_plan(estimator, self.targets, layout), batch_size=self.plan.batch_size
         )
         self.settings = settings_of(estimator)
+        self.verbose = estimator.verbose
 
     # --- from the estimator ----------------------------------------------------------
 
@@ -258,12 +264,13 @@ def partial_fit(
     Where it fails, the estimator is as it was before the first call.
     """
     stream: Stream | None = vars(estimator).get("_stream")
-    plain = sample_weight is None and classes is None and held_out.X is None
+    others = (sample_weight, classes, *held_out)
+    plain = all(value is None for value in others)
     if plain and stream is not None and stream.take_few(estimator, X, y):
         forget_attributes(estimator)
         return
     estimator._validate_params()
-    validation.check_together(X_val=held_out.X, y_val=held_out.y)
+    validation.check_held_out(*held_out)
     is_first = stream is None and "coefs_" not in vars(estimator)
     with undone_on_error(estimator, ("n_features_in_", "feature_names_in_")):
         X, y = checked(estimator, X, y, reset=is_first)
@@ -310,7 +317,14 @@ def _begin(estimator: Any, X: Any, y: Any, classes: Any) -> Stream:
     if network is not None:
         trainer.take_up(plan, network)
     trainer.begin_stream(plan)
-    return Stream(trainer, plan, targets, settings_of(estimator), shaping(estimator))
+    return Stream(
+        trainer,
+        plan,
+        targets,
+        settings_of(estimator),
+        shaping(estimator),
+        verbose=estimator.verbose,
+    )
 
 
 def _network(estimator: Any) -> Network | None:
