@@ -1,4 +1,4 @@
-"""`HardL0MLPClassifier`. May import `estimator`, `network`, `callbacks` and, to fit, `targets`."""
+"""`HardL0MLPClassifier`. May import `estimator`, `network` and, to fit, `targets`."""
 
 from collections.abc import Callable, Mapping
 from numbers import Real
@@ -10,7 +10,6 @@ from scipy.sparse import csr_matrix
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastl0.callbacks import with_callbacks
 from fastl0.estimator import HardL0MLP, documented
 from fastl0.network import codes_of
 
@@ -108,7 +107,7 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
         shuffle: bool = True,
         random_state: int | np.random.RandomState | None = None,
         tol: float = 1e-4,
-        verbose: bool = False,
+        verbose: bool | int = False,
         warm_start: bool = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
@@ -181,7 +180,6 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
 
     # --- fitting ---------------------------------------------------------------------
 
-    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,

@@ -3,7 +3,7 @@
 Checks, hands over to the training loop, and keeps what is left. Imports the training code
 inside `fit` only: a process that predicts never loads Numba or the C core. May import
 `blocks`, `callbacks`, `names`, `network`, `selecting` and `validation`, and, once it fits,
-`fitting`.
+`fitting`, or, once it is shown, `diagram`.
 """
 
 from abc import ABCMeta, abstractmethod
@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastl0 import validation
 from fastl0.blocks import opened, reads_by_blocks
-from fastl0.callbacks import CallbackSupportMixin
+from fastl0.callbacks import CallbackSupportMixin, with_callbacks
 from fastl0.names import FITTED
 from fastl0.network import Network
 from fastl0.selecting import InputSelectorMixin
@@ -68,8 +68,11 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
     tol : float, default=1e-4
         Least improvement of the loss (or the validation score) that counts as progress.
         An epoch that deletes units counts as progress, too. Of no account with a target size.
-    verbose : bool, default=False
-        Whether to show a progress bar on standard error.
+    verbose : bool or int, default=False
+        True or 1 shows a progress bar on standard error where that is a terminal or a notebook;
+        elsewhere, with 2 and more everywhere, and in partial_fit each epoch becomes a record of
+        level INFO of the logger "fastl0": its number, loss, units, parameters and validation
+        score. ``logging.basicConfig(level=logging.INFO)`` shows them.
     warm_start : bool, default=False
         Whether the next fit goes on from where this one stopped: weights, gates, moments,
         random numbers and the reduced network, whose gates open anew if they were folded. To
@@ -103,7 +106,8 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
     target_size : int, float, str or None, default=None
         Size to end with, which the fitted network does not exceed: a number of parameters, a
         share in (0, 1] of those at the start, or the bytes of the pickled estimator (without
-        the training state that ``warm_start=True`` keeps), as "64KiB" or "20 kB". Needs
+        callbacks and the training state that ``warm_start=True`` keeps), as "64KiB" or
+        "20 kB". Needs
         ``pruning="hard"``, and excludes `lam`. A controller sets the price of a parameter in
         the course of the training (Gallego-Posada et al. 2022, arXiv 2208.04425) and the last
         units that are too many go when gates are folded: the network is then within 5 % of its
@@ -277,7 +281,7 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         shuffle: bool = True,
         random_state: int | np.random.RandomState | None = None,
         tol: float = 1e-4,
-        verbose: bool = False,
+        verbose: bool | int = False,
         warm_start: bool = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
@@ -388,8 +392,15 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         """
         return None
 
+    def _sk_visual_block_(self) -> Any:
+        """Describe the estimator in scikit-learn's diagrams."""
+        from fastl0.diagram import visual_block
+
+        return visual_block(self)
+
     # --- fitting ---------------------------------------------------------------------
 
+    @with_callbacks
     def _fit(
         self,
         X: Any,

@@ -18,7 +18,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.validation import validate_data
-from tqdm import tqdm
 
 from fastl0 import fitted, footprint, validation
 from fastl0._kernels import RowSource
@@ -27,6 +26,7 @@ from fastl0.callbacks import EpochCallbacks
 from fastl0.judging import rows_judge, scorer_judge
 from fastl0.memory import Layout
 from fastl0.planning import check_shaping, first_layout, make_plan, shaping
+from fastl0.progress import Progress
 from fastl0.rows import beside, checked_weights, set_aside
 from fastl0.targets import Targets
 from fastl0.training import Data, EpochHook, Judge, Plan, Record, Trainer
@@ -92,8 +92,8 @@ def fit_estimator(
             "warm_start=True before the first fit.",
             UserWarning,
         )
-    validation.check_together(X_val=held_out.X, y_val=held_out.y)
-    validation.check_needed("sample_weight_val", held_out.weights, X_val=held_out.X)
+    validation.check_held_out(*held_out)
+    given = X, y, sample_weight
     with undone_on_error(estimator, ("n_features_in_", "feature_names_in_")):
         X, y = checked(estimator, X, y, reset=warm is None)
         weights = estimator._row_weights(y, checked_weights(sample_weight, X))
@@ -134,7 +134,7 @@ def fit_estimator(
             null_loss=targets.null_loss(weights),
             judge=_judge(estimator, X, y, x, validation_rows, targets, weights, held_out),
         )
-        callbacks = EpochCallbacks(estimator, X, y, plan.max_iter)
+        callbacks = EpochCallbacks(estimator, *given, plan.max_iter)
         n_before = trainer.record.n_epochs
         try:
             with _Watcher(estimator, plan, targets, trainer, callbacks, on_epoch) as watcher:
@@ -312,7 +312,7 @@ def _warn(message: str, category: type[Warning]) -> None:
 
 
 class _Watcher:
-    """What happens around every epoch: the progress bar, callbacks, the caller's hook."""
+    """What happens around every epoch: what is shown of it, callbacks, the caller's hook."""
 
     def __init__(
         self,
@@ -328,23 +328,19 @@ class _Watcher:
         self._trainer = trainer
         self._callbacks = callbacks
         self._on_epoch = on_epoch
-        self._bar = tqdm(total=plan.max_iter, unit="epoch") if estimator.verbose else None
+        self._progress = Progress(estimator.verbose, plan.max_iter)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._progress.close()
 
     def begin_epoch(self) -> None:
         self._callbacks.begin_epoch()
 
     def end_epoch(self, epoch: int, freeze: Any, entries: dict[str, Any]) -> bool:
-        if self._bar is not None:
-            units = "-".join(map(str, entries["n_units"]))
-            self._bar.set_postfix(loss=f"{entries['loss']:.4f}", units=units, refresh=False)
-            self._bar.update()
+        self._progress.note(self._trainer.record.epochs[-1])
         stop = self._callbacks.end_epoch(
             lambda: fitted.attributes(self._plan, self._targets, self._trainer)
         )

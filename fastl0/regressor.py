@@ -1,4 +1,4 @@
-"""`HardL0MLPRegressor`. May import `estimator`, `callbacks` and, to fit, `targets`."""
+"""`HardL0MLPRegressor`. May import `estimator` and, to fit, `targets`."""
 
 from collections.abc import Callable
 from numbers import Real
@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastl0.callbacks import with_callbacks
 from fastl0.estimator import HardL0MLP, documented
 
 _OWN = """
@@ -98,7 +97,7 @@ default="squared_error"
         shuffle: bool = True,
         random_state: int | np.random.RandomState | None = None,
         tol: float = 1e-4,
-        verbose: bool = False,
+        verbose: bool | int = False,
         warm_start: bool = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
@@ -170,7 +169,6 @@ default="squared_error"
 
     # --- fitting ---------------------------------------------------------------------
 
-    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
