@@ -288,7 +288,7 @@ def trace(
             runner.set_params(**_in_less_time(model, rows.X.shape[0], shrinkage))
             runner._warm_state.forget_record()
         # Not `fit`, which takes Ctrl-C for the end of this one training.
-        runner.set_params(target_size=n_parameters)._fit(*rows)
+        runner.set_params(target_size=n_parameters)._fit(rows.X, rows.y, sample_weight=rows.weights)
         n_before = runner.n_parameters_
         member = clone(model).set_params(target_size=size)
         fitted = set(vars(runner)) - set(runner.get_params(deep=False)) - _TRAINING

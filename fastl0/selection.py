@@ -179,7 +179,7 @@ class _SizeSearch(BaseEstimator, metaclass=ABCMeta):
         chosen = _smallest_of_the_best(scores)
         best = clone(model).set_params(target_size=sizes[chosen][0])
         # Not `fit`, which would take Ctrl-C for the end of the training.
-        best._fit(*rows)
+        best._fit(rows.X, rows.y, sample_weight=rows.weights)
         names = {name: value for name, value in vars(model).items() if name.endswith("_in_")}
         vars(best).update(names)
         # One step, so that Ctrl-C cannot leave half of the attributes behind.

@@ -208,7 +208,7 @@ def test_given_rows_take_the_place_of_those_set_aside():
     [
         ({"X_val": np.zeros((2, 3))}, "`X_val` and `y_val` must be given together.*Give `y_val`"),
         ({"y_val": [0, 1]}, "`X_val` and `y_val` must be given together.*Give `X_val`"),
-        ({"sample_weight_val": [1.0]}, "`sample_weight_val` must be left out without `X_val`"),
+        ({"sample_weight_val": [1.0]}, "`sample_weight_val` must be given together .* no `X_val`"),
         ({"X_val": np.zeros((2, 4)), "y_val": [0, 1]}, "X has 4 features"),
         ({"X_val": np.full((2, 3), np.nan), "y_val": [0, 1]}, "NaN"),
         ({"X_val": np.zeros((2, 3)), "y_val": [0, 7]}, "`y_val` must hold labels out of"),
