@@ -137,7 +137,8 @@ n_iter_, out_activation_
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training rows; each fold takes a copy of its own.
+            Training rows; each fold takes a copy of its own, unless X is read by blocks (see
+            HardL0MLPClassifier).
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Class labels, or a multilabel indicator of 0 and 1.
 
