@@ -69,6 +69,10 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
     ----------
     {shared attributes}
 
+    Notes
+    -----
+    {shared notes}
+
     References
     ----------
     .. [LWK] Louizos, Welling and Kingma, "Learning Sparse Neural Networks through L0
@@ -198,7 +202,10 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training rows. Integer, bool, float32 and float64 arrays of any memory layout,
             read-only and memory-mapped ones and CSR matrices are read in mini-batches and
-            never copied or converted as a whole; other dtypes and formats are converted.
+            never copied or converted as a whole. Other sparse formats are converted to CSR,
+            other dtypes to float, and data frames, whose columns must hold numbers, to one
+            array. dask and zarr arrays, HDF5 data sets and the like are read by blocks of rows
+            (see Notes of the class).
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Class labels, or a multilabel indicator of 0 and 1.
         sample_weight : array-like of shape (n_samples,), default=None

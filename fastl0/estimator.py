@@ -61,7 +61,7 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
         Most epochs, >= 1. With a target size (the default) all of them are run: the way down
         is spread over them.
     shuffle : bool, default=True
-        Whether to shuffle the rows in each epoch.
+        Whether to shuffle the rows in each epoch (see Notes where X is not in memory).
     random_state : int, RandomState instance or None, default=None
         Seeds the initial weights, the shuffling, the gates and the validation split. The
         same int gives the same model, bit for bit, on the same machine.
@@ -199,8 +199,27 @@ coefs_ : list of ndarray of shape (fan_in, fan_out), float32
         some kilobytes a usable thread) occupied; ``batch_size``; ``epoch_time`` in seconds."""
 
 
+#: On X that is not in memory, for the docstrings of both estimators.
+_NOTES = """\
+An X that is no array but has a `shape`, a `dtype` and slices of rows, as dask and zarr arrays
+    and HDF5 data sets have, is never read as a whole. It comes by blocks: a block is one chunk
+    of rows, several neighbouring ones up to 1 MiB, or a part of one that is larger than 4 MiB (of
+    which a reader may decode all for each part: chunks of 1 to 4 MiB are best). `fit` reads
+    all blocks once to check them and then once an epoch, in random order. As many as a window of
+    8 MiB has room for are mixed, so that a mini-batch has rows of these blocks only: rows that
+    are sorted, for instance by class, should be shuffled before they are stored. The same
+    `random_state` and chunks give the same network; with other chunks it is another one,
+    unless all rows find room in the window or ``shuffle=False``: then it is the one that the
+    array itself would give (validation rows that are set aside are an exception). y and
+    weights are read into memory. To judge by rows that are set aside, X is read once more after
+    every epoch; `X_val`, which may be of this kind as well, takes as much reading as it has
+    rows. `predict`, `score` and `transform` go by block, too, and return arrays. The window, or
+    the rows of a mini-batch and a block if they are larger, and what reading a block takes come on
+    top of `memory_budget` and of ``history_["buffer_nbytes"]``."""
+
+
 def documented(score: str, attributes: str) -> Callable[[type], type]:
-    """Put the shared parameters and attributes into the docstring of an estimator.
+    """Put the shared parameters, attributes and notes into the docstring of an estimator.
 
     Parameters
     ----------
@@ -216,7 +235,7 @@ def documented(score: str, attributes: str) -> Callable[[type], type]:
         text = text.replace(
             "{shared attributes}", _ATTRIBUTES.replace("{own attributes}", attributes.strip("\n"))
         )
-        estimator.__doc__ = text
+        estimator.__doc__ = text.replace("{shared notes}", _NOTES)
         return estimator
 
     return fill

@@ -130,7 +130,7 @@ def l0_path(
     validation_fraction : float, default=0.1
         Without `X_val`: share of the rows, in (0, 1), to score on instead of training on them,
         drawn with the `random_state` of the estimator and with the same share of each class
-        (multilabel targets aside). This copies the rows.
+        (multilabel targets aside). This copies the rows, unless X is read by blocks.
     scoring : str or callable, default=None
         Name of a scikit-learn scorer, or ``scorer(estimator, X, y)``, with `sample_weight` as a
         keyword where there are weights; larger is better. None is the accuracy, or R^2.

@@ -56,6 +56,10 @@ default="squared_error"
     ----------
     {shared attributes}
 
+    Notes
+    -----
+    {shared notes}
+
     References
     ----------
     .. [LWK] Louizos, Welling and Kingma, "Learning Sparse Neural Networks through L0
@@ -187,7 +191,10 @@ default="squared_error"
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training rows. Integer, bool, float32 and float64 arrays of any memory layout,
             read-only and memory-mapped ones and CSR matrices are read in mini-batches and
-            never copied or converted as a whole; other dtypes and formats are converted.
+            never copied or converted as a whole. Other sparse formats are converted to CSR,
+            other dtypes to float, and data frames, whose columns must hold numbers, to one
+            array. dask and zarr arrays, HDF5 data sets and the like are read by blocks of rows
+            (see Notes of the class).
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Numbers to predict.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -145,7 +145,8 @@ class _SizeSearch(BaseEstimator, metaclass=ABCMeta):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training rows; each fold takes a copy of its own.
+            Training rows; each fold takes a copy of its own, unless X is read by blocks (see
+            `HardL0MLPClassifier.fit`).
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             What to predict, as the estimator takes it.
         sample_weight : array-like of shape (n_samples,), default=None
