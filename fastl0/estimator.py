@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastl0 import validation
@@ -97,9 +97,9 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
     epsilon : float, default=1e-8
         Adam's guard against division by zero, > 0.
     n_iter_no_change : int, default=10
-        Epochs without progress after which training stops, >= 1. With gates the loss is
-        noisy: it is averaged over as many epochs, and epochs of fewer than 20 mini-batches
-        count for a part of one only. Of no account with a target size.
+        Epochs without progress after which training stops, >= 1; np.inf for never. With gates
+        the loss is noisy: it is averaged over as many epochs, and epochs of fewer than 20
+        mini-batches count for a part of one only. Of no account with a target size.
     lam : float or None, default=None
         The price of one parameter, >= 0, in units of the loss of one training row. Larger
         values leave smaller networks. None leaves it to `target_size` (for "soft" it is 0.1).
@@ -269,7 +269,10 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
         "lam": [None, Interval(Real, 0, None, closed="left")],
         "target_size": [None, Real, str],
         "memory_budget": [None, Integral, str],

@@ -218,6 +218,7 @@ def _judge(
     weights = None if weights is None or not weights[rows].any() else weights[rows]
     judge = rows_judge(x, rows, judged, weights)
     if estimator.scoring is None:
+        judged.check_scored()
         return judge
     scorer = check_scoring(estimator, scoring=estimator.scoring)
     return scorer_judge(judge, scorer, estimator, X[rows], y[rows], judged, weights)
@@ -240,6 +241,7 @@ def given_judge(estimator: Any, targets: Targets, held_out: Validation) -> Judge
     x = X if isinstance(X, Blocks) else RowSource(X)
     judge = rows_judge(x, np.arange(X.shape[0], dtype=np.int32), judged, weights)
     if estimator.scoring is None:
+        judged.check_scored()
         return judge
     scorer = check_scoring(estimator, scoring=estimator.scoring)
     return scorer_judge(judge, scorer, estimator, X, y, judged, weights)
