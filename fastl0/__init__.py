@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fastl0.displays import FrontierDisplay, PruningDisplay, SupportDisplay
     from fastl0.path import L0Path, l0_path
     from fastl0.regressor import HardL0MLPRegressor
-    from fastl0.selection import HardL0MLPClassifierCV
+    from fastl0.selection import HardL0MLPClassifierCV, HardL0MLPRegressorCV
 
 __version__ = "0.1.0"
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "HardL0MLPClassifier",
     "HardL0MLPClassifierCV",
     "HardL0MLPRegressor",
+    "HardL0MLPRegressorCV",
     "L0Path",
     "PruningDisplay",
     "SupportDisplay",
@@ -34,6 +35,7 @@ _HOMES = {
     "HardL0MLPClassifier": "classifier",
     "HardL0MLPClassifierCV": "selection",
     "HardL0MLPRegressor": "regressor",
+    "HardL0MLPRegressorCV": "selection",
     "L0Path": "path",
     "PruningDisplay": "displays",
     "SupportDisplay": "displays",

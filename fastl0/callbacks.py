@@ -1,6 +1,6 @@
-"""scikit-learn's callback protocol (1.9 and newer) around the epochs of a fit.
+"""scikit-learn's callback protocol around the epochs of a fit.
 
-Below 1.9 the mixin is empty and nothing is called. May import nothing of fastl0.
+May import `callback_shim`, which stands in for `sklearn.callback` below scikit-learn 1.9.
 """
 
 from collections.abc import Callable
@@ -8,15 +8,8 @@ from typing import Any
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
-except ImportError:  # scikit-learn < 1.9
-
-    class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Stand-in: this scikit-learn has no callbacks."""
-
-    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `method` as it is."""
-        return method
-
+except ImportError:
+    from fastl0.callback_shim import CallbackSupportMixin, with_callbacks
 
 __all__ = ["CallbackSupportMixin", "EpochCallbacks", "with_callbacks"]
 
@@ -31,14 +24,17 @@ class EpochCallbacks:
     estimator : estimator
         Being fitted.
     X, y : array-like
-        The training data.
+        The training data as given to fit: with the names that the fitted estimator looks for.
+    sample_weight : array-like or None
+        The weights of the rows as given to fit.
     max_iter : int
         Most epochs there can be.
     """
 
-    def __init__(self, estimator: Any, X: Any, y: Any, max_iter: int) -> None:
+    def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any, max_iter: int) -> None:
         self._estimator = estimator
-        self._data = {"X": X, "y": y}
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        self._data = {"X": X, "y": y, "metadata": metadata}
         self._epoch: Any = None
         self._fit: Any = None
         if getattr(estimator, "_skl_callbacks", None):

@@ -1,4 +1,4 @@
-"""`HardL0MLPClassifier`. May import `estimator`, `network`, `callbacks` and, to fit, `targets`."""
+"""`HardL0MLPClassifier`. May import `estimator`, `network` and, to fit, `targets`."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -11,7 +11,6 @@ from scipy.sparse import csr_matrix
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastl0.callbacks import with_callbacks
 from fastl0.estimator import HardL0MLP, documented
 from fastl0.network import codes_of
 
@@ -71,6 +70,10 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
     ----------
     {shared attributes}
 
+    Notes
+    -----
+    {shared notes}
+
     References
     ----------
     .. [LWK] Louizos, Welling and Kingma, "Learning Sparse Neural Networks through L0
@@ -109,7 +112,7 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
         shuffle: bool = True,
         random_state: int | np.random.RandomState | None = None,
         tol: float = 1e-4,
-        verbose: bool = False,
+        verbose: bool | int = False,
         warm_start: bool = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
@@ -186,7 +189,6 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
 
     # --- fitting ---------------------------------------------------------------------
 
-    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
@@ -205,7 +207,10 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training rows. Integer, bool, float32 and float64 arrays of any memory layout,
             read-only and memory-mapped ones and CSR matrices are read in mini-batches and
-            never copied or converted as a whole; other dtypes and formats are converted.
+            never copied or converted as a whole. Other sparse formats are converted to CSR,
+            other dtypes to float, and data frames, whose columns must hold numbers, to one
+            array. dask and zarr arrays, HDF5 data sets and the like are read by blocks of rows
+            (see Notes of the class).
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Class labels, or a multilabel indicator of 0 and 1.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -3,7 +3,7 @@
 Checks, hands over to the training loop, and keeps what is left. Imports the training code
 inside `fit` only: a process that predicts never loads Numba or the C core. May import
 `blocks`, `callbacks`, `names`, `network`, `selecting` and `validation`, and, once it fits,
-`fitting`.
+`fitting`, or, once it is shown, `diagram`.
 """
 
 import os
@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastl0 import validation
 from fastl0.blocks import opened, reads_by_blocks
-from fastl0.callbacks import CallbackSupportMixin
+from fastl0.callbacks import CallbackSupportMixin, with_callbacks
 from fastl0.names import FITTED
 from fastl0.network import Network
 from fastl0.selecting import InputSelectorMixin
@@ -68,15 +68,18 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
         Most epochs, >= 1. With a target size (the default) all of them are run: the way down
         is spread over them.
     shuffle : bool, default=True
-        Whether to shuffle the rows in each epoch.
+        Whether to shuffle the rows in each epoch (see Notes where X is not in memory).
     random_state : int, RandomState instance or None, default=None
         Seeds the initial weights, the shuffling, the gates and the validation split. The
         same int gives the same model, bit for bit, on the same machine.
     tol : float, default=1e-4
         Least improvement of the loss (or the validation score) that counts as progress.
         An epoch that deletes units counts as progress, too. Of no account with a target size.
-    verbose : bool, default=False
-        Whether to show a progress bar on standard error.
+    verbose : bool or int, default=False
+        True or 1 shows a progress bar on standard error where that is a terminal or a notebook;
+        elsewhere, with 2 and more everywhere, and in partial_fit each epoch becomes a record of
+        level INFO of the logger "fastl0": its number, loss, units, parameters and validation
+        score. ``logging.basicConfig(level=logging.INFO)`` shows them.
     warm_start : bool, default=False
         Whether the next fit goes on from where this one stopped: weights, gates, moments,
         random numbers and the reduced network, whose gates open anew if they were folded. To
@@ -101,16 +104,17 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
     epsilon : float, default=1e-8
         Adam's guard against division by zero, > 0.
     n_iter_no_change : int, default=10
-        Epochs without progress after which training stops, >= 1. With gates the loss is
-        noisy: it is averaged over as many epochs, and epochs of fewer than 20 mini-batches
-        count for a part of one only. Of no account with a target size.
+        Epochs without progress after which training stops, >= 1; np.inf for never. With gates
+        the loss is noisy: it is averaged over as many epochs, and epochs of fewer than 20
+        mini-batches count for a part of one only. Of no account with a target size.
     lam : float or None, default=None
         The price of one parameter, >= 0, in units of the loss of one training row. Larger
         values leave smaller networks. None leaves it to `target_size` (for "soft" it is 0.1).
     target_size : int, float, str or None, default=None
         Size to end with, which the fitted network does not exceed: a number of parameters, a
         share in (0, 1] of those at the start, or the bytes of the pickled estimator (without
-        the training state that ``warm_start=True`` keeps), as "64KiB" or "20 kB". Needs
+        callbacks and the training state that ``warm_start=True`` keeps), as "64KiB" or
+        "20 kB". Needs
         ``pruning="hard"``, and excludes `lam`. A controller sets the price of a parameter in
         the course of the training (Gallego-Posada et al. 2022, arXiv 2208.04425) and the last
         units that are too many go when gates are folded: the network is then within 5 % of its
@@ -218,8 +222,27 @@ coefs_ : list of ndarray of shape (fan_in, fan_out), float32
         some kilobytes a usable thread) occupied; ``batch_size``; ``epoch_time`` in seconds."""
 
 
+#: On X that is not in memory, for the docstrings of both estimators.
+_NOTES = """\
+An X that is no array but has a `shape`, a `dtype` and slices of rows, as dask and zarr arrays
+    and HDF5 data sets have, is never read as a whole. It comes by blocks: a block is one chunk
+    of rows, several neighbouring ones up to 1 MiB, or a part of one that is larger than 4 MiB (of
+    which a reader may decode all for each part: chunks of 1 to 4 MiB are best). `fit` reads
+    all blocks once to check them and then once an epoch, in random order. As many as a window of
+    8 MiB has room for are mixed, so that a mini-batch has rows of these blocks only: rows that
+    are sorted, for instance by class, should be shuffled before they are stored. The same
+    `random_state` and chunks give the same network; with other chunks it is another one,
+    unless all rows find room in the window or ``shuffle=False``: then it is the one that the
+    array itself would give (validation rows that are set aside are an exception). y and
+    weights are read into memory. To judge by rows that are set aside, X is read once more after
+    every epoch; `X_val`, which may be of this kind as well, takes as much reading as it has
+    rows. `predict`, `score` and `transform` go by block, too, and return arrays. The window, or
+    the rows of a mini-batch and a block if they are larger, and what reading a block takes come on
+    top of `memory_budget` and of ``history_["buffer_nbytes"]``."""
+
+
 def documented(score: str, attributes: str) -> Callable[[type], type]:
-    """Put the shared parameters and attributes into the docstring of an estimator.
+    """Put the shared parameters, attributes and notes into the docstring of an estimator.
 
     Parameters
     ----------
@@ -235,7 +258,7 @@ def documented(score: str, attributes: str) -> Callable[[type], type]:
         text = text.replace(
             "{shared attributes}", _ATTRIBUTES.replace("{own attributes}", attributes.strip("\n"))
         )
-        estimator.__doc__ = text
+        estimator.__doc__ = text.replace("{shared notes}", _NOTES)
         return estimator
 
     return fill
@@ -269,7 +292,10 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
         "lam": [None, Interval(Real, 0, None, closed="left")],
         "target_size": [None, Real, str],
         "memory_budget": [None, Integral, str],
@@ -302,7 +328,7 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         shuffle: bool = True,
         random_state: int | np.random.RandomState | None = None,
         tol: float = 1e-4,
-        verbose: bool = False,
+        verbose: bool | int = False,
         warm_start: bool = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
@@ -417,8 +443,15 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         """
         return None
 
+    def _sk_visual_block_(self) -> Any:
+        """Describe the estimator in scikit-learn's diagrams."""
+        from fastl0.diagram import visual_block
+
+        return visual_block(self)
+
     # --- fitting ---------------------------------------------------------------------
 
+    @with_callbacks
     def _fit(
         self,
         X: Any,

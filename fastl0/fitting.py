@@ -16,7 +16,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
-from tqdm import tqdm
 
 from fastl0 import fingerprint, fitted, footprint, validation
 from fastl0._kernels import RowSource
@@ -27,6 +26,7 @@ from fastl0.keeping import Keeper
 from fastl0.memory import Layout
 from fastl0.notices import warn
 from fastl0.planning import check_shaping, first_layout, make_plan, shaping
+from fastl0.progress import Progress
 from fastl0.record import Record
 from fastl0.rows import beside, checked_weights, set_aside
 from fastl0.targets import Targets
@@ -90,8 +90,8 @@ def fit_estimator(
             "warm_start=True before the first fit.",
             UserWarning,
         )
-    validation.check_together(X_val=held_out.X, y_val=held_out.y)
-    validation.check_needed("sample_weight_val", held_out.weights, X_val=held_out.X)
+    validation.check_held_out(*held_out)
+    given = X, y, sample_weight
     finished = False
     with undone_on_error(estimator, ("n_features_in_", "feature_names_in_")), ExitStack() as stack:
         X, y = checked(estimator, X, y, reset=warm is None)
@@ -141,7 +141,7 @@ def fit_estimator(
             null_loss=targets.null_loss(weights),
             judge=_judge(estimator, X, y, x, validation_rows, targets, weights, held_out),
         )
-        callbacks = EpochCallbacks(estimator, X, y, plan.max_iter)
+        callbacks = EpochCallbacks(estimator, *given, plan.max_iter)
         n_before = trainer.record.n_epochs
         keeper.resume(trainer, plan)
         try:
@@ -250,6 +250,7 @@ def _judge(
     weights = None if weights is None or not weights[rows].any() else weights[rows]
     judge = rows_judge(x, rows, judged, weights)
     if estimator.scoring is None:
+        judged.check_scored()
         return judge
     scorer = check_scoring(estimator, scoring=estimator.scoring)
     return scorer_judge(judge, scorer, estimator, X[rows], y[rows], judged, weights)
@@ -272,6 +273,7 @@ def given_judge(estimator: Any, targets: Targets, held_out: Validation) -> Judge
     x = X if isinstance(X, Blocks) else RowSource(X)
     judge = rows_judge(x, np.arange(X.shape[0], dtype=np.int32), judged, weights)
     if estimator.scoring is None:
+        judged.check_scored()
         return judge
     scorer = check_scoring(estimator, scoring=estimator.scoring)
     return scorer_judge(judge, scorer, estimator, X, y, judged, weights)
@@ -337,7 +339,7 @@ def _warn_if_not_converged(record: Record, plan: Plan) -> None:
 
 
 class _Watcher:
-    """What happens around every epoch: the progress bar, callbacks, the caller's hook."""
+    """What happens around every epoch: what is shown of it, callbacks, the caller's hook."""
 
     def __init__(
         self,
@@ -355,25 +357,19 @@ class _Watcher:
         self._callbacks = callbacks
         self._on_epoch = on_epoch
         self.keep = keeper.keep
-        self._bar = None
-        if estimator.verbose:
-            self._bar = tqdm(total=plan.max_iter, initial=trainer.n_done, unit="epoch")
+        self._progress = Progress(estimator.verbose, plan.max_iter, trainer.n_done)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._progress.close()
 
     def begin_epoch(self) -> None:
         self._callbacks.begin_epoch()
 
     def end_epoch(self, epoch: int, freeze: Any, entries: dict[str, Any]) -> bool:
-        if self._bar is not None:
-            units = "-".join(map(str, entries["n_units"]))
-            self._bar.set_postfix(loss=f"{entries['loss']:.4f}", units=units, refresh=False)
-            self._bar.update()
+        self._progress.note(self._trainer.record.epochs[-1])
         stop = self._callbacks.end_epoch(
             lambda: fitted.attributes(self._plan, self._targets, self._trainer)
         )

@@ -22,6 +22,16 @@ from fastl0.training import SizeLeft
 #: Bytes from which on pickle writes several frames, each with a head of nine bytes.
 _FRAME = 2**16
 
+#: Attributes that do not count: training state and, with all they refer to, callbacks.
+_NO_PART = (
+    "_warm_state",
+    "_stream",
+    "_skl_callbacks",
+    "_skl_callbacks_to_teardown",
+    "_callback_fit_ctx",
+    "_parent_callback_ctx",
+)
+
 #: Entries of an epoch that are floats, where they are there.
 _FLOATS = ("loss", "epoch_time", "score", "validation_loss")
 
@@ -177,7 +187,8 @@ def _overhead(
     model = copy.copy(estimator)
     vars(model).update(fitted.of_network(network, targets))
     vars(model).update(fitted.of_record(record, bool(estimator.early_stopping)))
-    vars(model).pop("_warm_state", None)
+    for name in _NO_PART:
+        vars(model).pop(name, None)
     # Lengths of arrays may take three bytes more than here: shapes, and those of the numbers.
     most_more = 3 * (3 * n_layers + 2 * n_layers + 8)
     if validation.n_bytes("target_size", estimator.target_size) > _FRAME:

@@ -1,7 +1,8 @@
 """`l0_path`: the whole frontier of size and score from one run, large to small.
 
 Fits one estimator again and again with `warm_start=True`, each time to a smaller size. May
-import `classifier`, `validation` and, once it fits, `fitting`.
+import `classifier`, `estimator`, `regressor`, `validation` and, once it fits, `footprint`,
+`planning` and `rows`.
 """
 
 import math
@@ -9,7 +10,7 @@ import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +22,8 @@ from sklearn.utils import check_random_state
 from fastl0 import validation
 from fastl0.blocks import in_order
 from fastl0.classifier import HardL0MLPClassifier
+from fastl0.estimator import HardL0MLP
+from fastl0.regressor import HardL0MLPRegressor
 
 #: Sizes where none are given: shares of the parameters at the start.
 SHARES = (0.5, 0.32, 0.21, 0.14, 0.09, 0.06, 0.04, 0.025, 0.015, 0.01)
@@ -55,7 +58,7 @@ class L0Path:
         Bytes of each pickled estimator.
     scores : ndarray of shape (n_sizes,), float
         Score of each network on the validation rows.
-    estimators : list of HardL0MLPClassifier
+    estimators : list of HardL0MLPClassifier or HardL0MLPRegressor
         The networks as fitted estimators. Each predicts by itself, holds no training state,
         and has the parameters that fit a network of its size anew. Its history is that of the
         epochs from the size before to its own.
@@ -64,7 +67,21 @@ class L0Path:
     n_parameters: NDArray[np.intp]
     n_bytes: NDArray[np.intp]
     scores: NDArray[np.float64]
-    estimators: list[HardL0MLPClassifier]
+    estimators: list[Any]
+
+
+class Rows(NamedTuple):
+    """Checked rows to learn from or to score on; `weights` is None where they have none."""
+
+    X: Any
+    y: Any
+    weights: NDArray[np.float64] | None
+
+    def take(self, numbers: NDArray[np.integer]) -> Self:
+        """Return copies of some of them."""
+        numbers = in_order(self.X, numbers)
+        weights = None if self.weights is None else self.weights[numbers]
+        return type(self)(self.X[numbers], self.y[numbers], weights)
 
 
 def l0_path(
@@ -72,15 +89,17 @@ def l0_path(
     y: Any,
     *,
     target_sizes: Sequence[int | float | str] | None = None,
-    estimator: HardL0MLPClassifier | None = None,
+    estimator: HardL0MLPClassifier | HardL0MLPRegressor | None = None,
+    sample_weight: ArrayLike | None = None,
     X_val: ArrayLike | None = None,
     y_val: ArrayLike | None = None,
+    sample_weight_val: ArrayLike | None = None,
     validation_fraction: float = 0.1,
     scoring: str | Callable[..., float] | None = None,
 ) -> L0Path:
     """Fit networks of many sizes in one run, large to small.
 
-    The first size is reached as by `HardL0MLPClassifier`. From each network that is finished
+    The first size is reached as by a fit of the estimator. From each network that is finished
     pruning goes on to the next size: its gates open anew, units are deleted, and what is left
     is finished again. As the networks have learnt already, this takes a fraction of the
     epochs, in proportion to the logarithm of the factor by which they shrink.
@@ -89,28 +108,32 @@ def l0_path(
     ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Training rows, as `HardL0MLPClassifier.fit` takes them.
-    y : array-like of shape (n_samples,) or (n_samples, n_labels)
-        Class labels, or a multilabel indicator of 0 and 1.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Class labels, or a multilabel indicator of 0 and 1; numbers for a regressor.
     target_sizes : sequence of int, float or str, default=None
         Sizes as `HardL0MLPClassifier` takes them: numbers of parameters, shares in (0, 1] of
         those at the start, or bytes of the pickled estimator, as "64KiB"; in any order. Bytes
         leave room for the history of `max_iter` epochs, which is shorter from the second size
         on. None is ten shares from 0.5 to 0.01, without those too small for the network.
-    estimator : HardL0MLPClassifier, default=None
+    estimator : HardL0MLPClassifier or HardL0MLPRegressor, default=None
         Settings of the networks, with ``pruning="hard"`` and ``lam=None``; None is
         ``HardL0MLPClassifier()``. Its `target_size` and `warm_start` are of no account, its
         `max_iter` is that of the first size. It is not changed.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, >= 0, in training and, for rows that are set aside, in the score.
     X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
         Rows to score the networks on, not used for training.
-    y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
-        Their labels.
+    y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+        Their targets.
+    sample_weight_val : array-like of shape (n_val,), default=None
+        Their weights, >= 0, in the score.
     validation_fraction : float, default=0.1
         Without `X_val`: share of the rows, in (0, 1), to score on instead of training on them,
         drawn with the `random_state` of the estimator and with the same share of each class
-        (multilabel targets aside). This copies the rows.
+        (multilabel targets aside). This copies the rows, unless X is read by blocks.
     scoring : str or callable, default=None
-        Name of a scikit-learn scorer, or ``scorer(estimator, X, y)``; larger is better. None
-        is the accuracy.
+        Name of a scikit-learn scorer, or ``scorer(estimator, X, y)``, with `sample_weight` as a
+        keyword where there are weights; larger is better. None is the accuracy, or R^2.
 
     Returns
     -------
@@ -119,8 +142,8 @@ def l0_path(
     Raises
     ------
     ValueError
-        If a parameter, X or y breaks a rule, two sizes are the same, or the training loss
-        stops being finite.
+        If a parameter, X or y breaks a rule, two sizes are the same, a score is no number, or
+        the training loss stops being finite.
 
     Examples
     --------
@@ -135,48 +158,51 @@ def l0_path(
     """
     model = fresh_model(estimator)
     scorer = check_scoring(model, scoring=scoring)
-    validation.check_together(X_val=X_val, y_val=y_val)
-    X, y, targets, sizes = checked(model, X, y, target_sizes)
-    if X_val is None:
-        from fastl0.rows import set_aside
+    validation.check_held_out(X_val, y_val, sample_weight_val)
+    rows, targets, sizes = checked(model, X, y, sample_weight, target_sizes)
+    from fastl0.rows import checked_weights, set_aside
 
+    if X_val is None:
         validation.check_share("validation_fraction", validation_fraction)
-        parts = set_aside(
-            X.shape[0],
+        train, judge = set_aside(
+            rows.X.shape[0],
             validation_fraction,
             model.random_state,
             targets.strata,
             "or X_val and y_val",
         )
-        train, judge = (in_order(X, rows) for rows in parts)
-        X, X_val, y, y_val = X[train], X[judge], y[train], y[judge]
+        rows, held_out = rows.take(train), rows.take(judge)
     else:
         from fastl0 import fitting
 
         X_val, y_val = fitting.checked(model, X_val, y_val, reset=False)
-    return trace(model, X, y, sizes, X_val, y_val, scorer)
+        weights = checked_weights(sample_weight_val, X_val, "sample_weight_val")
+        held_out = Rows(X_val, y_val, weights)
+    return trace(model, rows, sizes, held_out, scorer)
 
 
 def checked(
-    model: HardL0MLPClassifier, X: Any, y: Any, target_sizes: Any
-) -> tuple[Any, Any, Any, list[tuple[Any, int]]]:
+    model: HardL0MLP, X: Any, y: Any, sample_weight: Any, target_sizes: Any
+) -> tuple[Rows, Any, list[tuple[Any, int]]]:
     """Check what a path is to learn from, and note it in `model`.
 
     Returns
     -------
-    X, y : ndarray or CSR matrix
+    rows : Rows
     targets : Targets
     sizes : list of (size, n_parameters)
         Large to small.
     """
     from fastl0 import fitting
+    from fastl0.rows import checked_weights
 
     X, y = fitting.checked(model, X, y, reset=True)
-    targets = model._encode(y, None)
+    weights = checked_weights(sample_weight, X)
+    targets = model._encode(y, weights)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y.toarray().ravel() if issparse(y) else y.ravel()
     sizes = _resolve(model, targets, validation.listed_sizes(target_sizes), SHARES)
-    return X, y, targets, sizes
+    return Rows(X, y, weights), targets, sizes
 
 
 def _resolve(model: Any, targets: Any, *sizes: Any) -> list[tuple[Any, int]]:
@@ -189,8 +215,17 @@ def _resolve(model: Any, targets: Any, *sizes: Any) -> list[tuple[Any, int]]:
     return resolve_sizes(model, targets, layout, *sizes)
 
 
-def fresh_model(estimator: HardL0MLPClassifier | None) -> HardL0MLPClassifier:
+def fresh_model(
+    estimator: Any, kinds: tuple[type[HardL0MLP], ...] = (HardL0MLPClassifier, HardL0MLPRegressor)
+) -> Any:
     """Copy an estimator for a path, unfitted and with an int as its `random_state`.
+
+    Parameters
+    ----------
+    estimator : estimator or None
+        None for one of the first kind.
+    kinds : tuple of type
+        What it may be.
 
     Raises
     ------
@@ -198,11 +233,12 @@ def fresh_model(estimator: HardL0MLPClassifier | None) -> HardL0MLPClassifier:
         If it is of another kind, or its settings leave no size to a path.
     """
     if estimator is None:
-        estimator = HardL0MLPClassifier()
-    if not isinstance(estimator, HardL0MLPClassifier):
+        estimator = kinds[0]()
+    if not isinstance(estimator, kinds):
+        names = " or ".join(f"a {kind.__name__}" for kind in kinds)
         raise TypeError(
-            f"`estimator` must be a HardL0MLPClassifier, got {estimator!r}. Where it is a step of "
-            "a pipeline, transform X before."
+            f"`estimator` must be {names}, got {estimator!r}. Where it is a step of a pipeline, "
+            "transform X before."
         )
     model = clone(estimator).set_params(warm_start=False, target_size=None)
     model._validate_params()
@@ -215,46 +251,49 @@ def fresh_model(estimator: HardL0MLPClassifier | None) -> HardL0MLPClassifier:
 
 
 def trace(
-    model: HardL0MLPClassifier,
-    X: Any,
-    y: Any,
+    model: HardL0MLP,
+    rows: Rows,
     sizes: Sequence[tuple[Any, int]],
-    X_val: Any,
-    y_val: Any,
+    held_out: Rows,
     scorer: Callable[..., float],
 ) -> L0Path:
     """Fit and score the networks of a path.
 
     Parameters
     ----------
-    model : HardL0MLPClassifier
+    model : HardL0MLPClassifier or HardL0MLPRegressor
         From `fresh_model`; those of the path share its settings and feature names.
-    X, y : ndarray or CSR matrix, ndarray
-        Checked training rows.
+    rows : Rows
+        To learn from.
     sizes : sequence of (size, n_parameters)
         Large to small, from `footprint.resolve_sizes`.
-    X_val, y_val : ndarray or CSR matrix, ndarray
-        Rows to score on.
+    held_out : Rows
+        To score on.
     scorer : callable
+
+    Raises
+    ------
+    ValueError
+        If it returns no number.
     """
     runner = clone(model).set_params(warm_start=True)
-    estimators: list[HardL0MLPClassifier] = []
+    estimators: list[HardL0MLP] = []
     scores = []
-    ((_, n_before),) = _resolve(model, model._encode(y, None), [1.0])
+    ((_, n_before),) = _resolve(model, model._encode(rows.y, rows.weights), [1.0])
     for size, wanted in sizes:
         # Pruning may have gone a little further than it had to.
         n_parameters = min(wanted, n_before)
         if estimators:
             shrinkage = math.log(n_before / n_parameters)
-            runner.set_params(**_in_less_time(model, X.shape[0], shrinkage))
+            runner.set_params(**_in_less_time(model, rows.X.shape[0], shrinkage))
             runner._warm_state.forget_record()
         # Not `fit`, which takes Ctrl-C for the end of this one training.
-        runner.set_params(target_size=n_parameters)._fit(X, y)
+        runner.set_params(target_size=n_parameters)._fit(rows.X, rows.y, sample_weight=rows.weights)
         n_before = runner.n_parameters_
         member = clone(model).set_params(target_size=size)
         fitted = set(vars(runner)) - set(runner.get_params(deep=False)) - _TRAINING
         vars(member).update({name: getattr(runner, name) for name in fitted})
-        scores.append(float(scorer(member, X_val, y_val)))
+        scores.append(_score(member, held_out, scorer))
         # Not before: checked rows have no names.
         if hasattr(model, "feature_names_in_"):
             member.feature_names_in_ = model.feature_names_in_
@@ -267,7 +306,14 @@ def trace(
     )
 
 
-def _in_less_time(model: HardL0MLPClassifier, n_rows: int, shrinkage: float) -> dict[str, Any]:
+def _score(member: HardL0MLP, rows: Rows, scorer: Callable[..., float]) -> float:
+    # Of rows set aside none may have a weight.
+    is_weighted = rows.weights is not None and rows.weights.any()
+    extra = {"sample_weight": rows.weights} if is_weighted else {}
+    return validation.score(scorer(member, rows.X, rows.y, **extra), scorer)
+
+
+def _in_less_time(model: HardL0MLP, n_rows: int, shrinkage: float) -> dict[str, Any]:
     """Settings that do in fewer epochs what those of `model` do in all of them.
 
     Gates have as far to go in fewer steps. Those of Adam are larger, too; those of gradient
@@ -276,7 +322,7 @@ def _in_less_time(model: HardL0MLPClassifier, n_rows: int, shrinkage: float) -> 
 
     Parameters
     ----------
-    model : HardL0MLPClassifier
+    model : HardL0MLPClassifier or HardL0MLPRegressor
     n_rows : int
         Training rows.
     shrinkage : float

@@ -4,6 +4,8 @@ May import `footprint`, `gates`, `memory` (the layout), `targets`, `threads` (ho
 may be), `training` (the plan) and `validation`.
 """
 
+import math
+import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -136,7 +138,7 @@ def make_plan(
     ValueError
         If parameters break a rule.
     """
-    plain: dict[Any, Any] = {float: float, int: int, bool: bool}
+    plain: dict[Any, Any] = {float: float, int: _whole, bool: bool}
     settings: dict[str, Any] = {}
     for field in fields(Plan):
         value = getattr(estimator, field.name, None)
@@ -179,6 +181,11 @@ def make_plan(
             settings["learning_rate"] = "constant"  # the others have no effect on Adam
         settings["learning_rate_init"] *= _RATE_WITHOUT_ADAM
     return Plan(**settings)
+
+
+def _whole(value: Any) -> int:
+    """Return an int; for infinity one that is as good."""
+    return sys.maxsize if value == math.inf else int(value)
 
 
 def shaping(estimator: Any) -> dict[str, Any]:

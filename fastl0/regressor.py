@@ -1,4 +1,4 @@
-"""`HardL0MLPRegressor`. May import `estimator`, `callbacks` and, to fit, `targets`."""
+"""`HardL0MLPRegressor`. May import `estimator` and, to fit, `targets`."""
 
 import os
 from collections.abc import Callable
@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastl0.callbacks import with_callbacks
 from fastl0.estimator import HardL0MLP, documented
 
 _OWN = """
@@ -58,6 +57,10 @@ default="squared_error"
     ----------
     {shared attributes}
 
+    Notes
+    -----
+    {shared notes}
+
     References
     ----------
     .. [LWK] Louizos, Welling and Kingma, "Learning Sparse Neural Networks through L0
@@ -99,7 +102,7 @@ default="squared_error"
         shuffle: bool = True,
         random_state: int | np.random.RandomState | None = None,
         tol: float = 1e-4,
-        verbose: bool = False,
+        verbose: bool | int = False,
         warm_start: bool = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
@@ -175,7 +178,6 @@ default="squared_error"
 
     # --- fitting ---------------------------------------------------------------------
 
-    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
@@ -194,7 +196,10 @@ default="squared_error"
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training rows. Integer, bool, float32 and float64 arrays of any memory layout,
             read-only and memory-mapped ones and CSR matrices are read in mini-batches and
-            never copied or converted as a whole; other dtypes and formats are converted.
+            never copied or converted as a whole. Other sparse formats are converted to CSR,
+            other dtypes to float, and data frames, whose columns must hold numbers, to one
+            array. dask and zarr arrays, HDF5 data sets and the like are read by blocks of rows
+            (see Notes of the class).
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Numbers to predict.
         sample_weight : array-like of shape (n_samples,), default=None

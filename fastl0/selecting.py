@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csc_array, issparse
 from sklearn.base import TransformerMixin
+from sklearn.utils import _safe_indexing
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import (
     _check_feature_names_in,
     check_array,
@@ -50,13 +52,18 @@ class InputSelectorMixin(TransformerMixin):
         Returns
         -------
         {ndarray, sparse matrix} of shape (n_samples, n_kept)
-            Of the dtype of X; sparse where X is.
+            Of the dtype of X; sparse where X is. With `set_output`, the frame that it asks for,
+            whose columns keep their dtypes where X is of the same kind.
         """
         check_is_fitted(self)
         if reads_by_blocks(X):
             return self._transform_by_blocks(X)
-        X = validate_data(self, X, dtype=None, accept_sparse=("csr", "csc"), reset=False)
-        return X[:, np.flatnonzero(self.support_)]
+        kept = np.flatnonzero(self.support_)
+        checked = validate_data(self, X, dtype=None, accept_sparse=("csr", "csc"), reset=False)
+        wanted = _get_output_config("transform", self)["dense"]
+        if type(X).__module__.partition(".")[0] == wanted:
+            return _safe_indexing(X, kept, axis=1)  # as an array its columns have one dtype
+        return checked[:, kept]
 
     def _transform_by_blocks(self, X: Any) -> NDArray[Any]:
         blocks = opened(self, X, reset=False)

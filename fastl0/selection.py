@@ -1,28 +1,42 @@
-"""`HardL0MLPClassifierCV`: the size of the network by cross-validation.
+"""The size of a network by cross-validation: `HardL0MLPClassifierCV`, `HardL0MLPRegressorCV`.
 
-May import `classifier` and, once it fits, `path`.
+May import `classifier`, `estimator`, `regressor` and, once it fits, `path`.
 """
 
+from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Sequence
 from numbers import Integral
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    RegressorMixin,
+    _fit_context,
+    clone,
+    is_classifier,
+)
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from fastl0.blocks import in_order
 from fastl0.classifier import HardL0MLPClassifier
+from fastl0.estimator import HardL0MLP
+from fastl0.regressor import HardL0MLPRegressor
 
-#: Fitted attributes of the network that are attributes of the search, too.
+if TYPE_CHECKING:
+    from fastl0.path import Rows
+
+#: Fitted attributes of the network that are attributes of the search, too, where it has them.
 _SHARED = (
     "classes_",
+    "center_",
+    "scale_",
     "coefs_",
     "intercepts_",
     "support_",
@@ -34,34 +48,24 @@ _SHARED = (
     "out_activation_",
 )
 
-
-class HardL0MLPClassifierCV(ClassifierMixin, BaseEstimator):
-    """Multilayer perceptron classifier whose size is chosen by cross-validation.
-
-    Every fold goes down one `l0_path`. Of all sizes the smallest is taken whose mean score is
-    within one standard error of the best mean ([BFOS]_ section 3.4.3), and a network of that
-    size is trained on all rows.
-
-    Parameters
-    ----------
-    estimator : HardL0MLPClassifier, default=None
+_PARAMETERS = """\
+estimator : {network}, default=None
         Settings of the networks, with ``pruning="hard"`` and ``lam=None``; None is
-        ``HardL0MLPClassifier()``. Its `target_size` and `warm_start` are of no account.
+        ``{network}()``. Its `target_size` and `warm_start` are of no account.
     target_sizes : sequence of int, float or str, default=None
         Sizes to choose from, as `l0_path` takes them.
     cv : int, cross-validation generator or iterable, default=None
-        Folds as scikit-learn takes them; None is 5 of them, stratified.
+        Folds as scikit-learn takes them; None is {folds}.
     scoring : str or callable, default=None
-        Name of a scikit-learn scorer, or ``scorer(estimator, X, y)``; larger is better. None
-        is the accuracy.
+        Name of a scikit-learn scorer, or ``scorer(estimator, X, y)``, with `sample_weight` as a
+        keyword where fit was given one; larger is better. None is {score}.
     n_jobs : int, default=None
         Folds at a time, as in joblib. None is 1.
     verbose : int, default=0
-        Verbosity of joblib.
+        Verbosity of joblib."""
 
-    Attributes
-    ----------
-    best_estimator_ : HardL0MLPClassifier
+_ATTRIBUTES = """\
+best_estimator_ : {network}
         The network that was trained on all rows.
     target_size_ : int, float or str
         The size that was chosen, as it was given.
@@ -70,34 +74,40 @@ class HardL0MLPClassifierCV(ClassifierMixin, BaseEstimator):
     scores_ : ndarray of shape (n_sizes, n_folds), float
         Scores on the rows that the fold was not trained on.
     n_parameters_path_ : ndarray of shape (n_sizes, n_folds), int
-        Weights and biases of the networks that were scored.
-    classes_, coefs_, intercepts_, support_, n_units_, n_parameters_, n_layers_, n_outputs_, \
-n_iter_, out_activation_
-        Those of `best_estimator_`.
-    n_features_in_ : int
+        Weights and biases of the networks that were scored."""
+
+_INPUTS = """\
+n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features seen in fit, where all are strings.
 
     References
     ----------
-    .. [BFOS] Breiman, Friedman, Olshen and Stone, "Classification and Regression Trees", 1984.
+    .. [BFOS] Breiman, Friedman, Olshen and Stone, "Classification and Regression Trees", 1984."""
 
-    Examples
-    --------
-    >>> from sklearn.datasets import load_digits
-    >>> from fastl0 import HardL0MLPClassifier, HardL0MLPClassifierCV
-    >>> X, y = load_digits(return_X_y=True)
-    >>> clf = HardL0MLPClassifier(max_iter=50, random_state=0)
-    >>> search = HardL0MLPClassifierCV(clf, target_sizes=[0.3, 0.1, 0.03], cv=3).fit(X / 16, y)
-    >>> search.target_size_ in search.target_sizes_
-    True
-    >>> search.scores_.shape
-    (3, 3)
-    """
 
-    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 (scikit-learn's name)
-        "estimator": [None, HardL0MLPClassifier],
+def _documented(**words: str) -> Callable[[type], type]:
+    """Put what the two have in common into the docstring of one."""
+
+    def fill(search: type) -> type:
+        text = search.__doc__ or ""
+        parts = {"parameters": _PARAMETERS, "attributes": _ATTRIBUTES, "inputs": _INPUTS}
+        for name, value in {**parts, **words}.items():
+            text = text.replace("{" + name + "}", value)
+        search.__doc__ = text
+        return search
+
+    return fill
+
+
+class _SizeSearch(BaseEstimator, metaclass=ABCMeta):
+    """Cross-validation of the size; see the two public classes."""
+
+    #: The kind of network.
+    _kind: ClassVar[type[HardL0MLP]]
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "target_sizes": [None, "array-like"],
         "cv": ["cv_object"],
         "scoring": [None, StrOptions(set(get_scorer_names())), callable],
@@ -105,9 +115,10 @@ n_iter_, out_activation_
         "verbose": ["verbose"],
     }
 
+    @abstractmethod
     def __init__(
         self,
-        estimator: HardL0MLPClassifier | None = None,
+        estimator: Any = None,
         *,
         target_sizes: Sequence[int | float | str] | None = None,
         cv: Any = None,
@@ -125,25 +136,25 @@ n_iter_, out_activation_
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.classifier_tags.multi_label = True
         return tags
 
-    # --- fitting ---------------------------------------------------------------------
-
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Choose the size by cross-validation and train a network of that size on all rows.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training rows; each fold takes a copy of its own.
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Class labels, or a multilabel indicator of 0 and 1.
+            Training rows; each fold takes a copy of its own, unless X is read by blocks (see
+            `HardL0MLPClassifier.fit`).
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            What to predict, as the estimator takes it.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, >= 0, in training and in scores.
 
         Returns
         -------
-        self : HardL0MLPClassifierCV
+        self : estimator
 
         Raises
         ------
@@ -152,29 +163,30 @@ n_iter_, out_activation_
         """
         from fastl0.path import checked, fresh_model
 
-        model = fresh_model(self.estimator)
+        model = fresh_model(self.estimator, (self._kind,))
         scorer = check_scoring(model, scoring=self.scoring)
-        X, y, _, sizes = checked(model, X, y, self.target_sizes)
-        folds = list(check_cv(self.cv, y, classifier=True).split(X, y))
+        rows, _, sizes = checked(model, X, y, sample_weight, self.target_sizes)
+        splitter = check_cv(self.cv, rows.y, classifier=is_classifier(self))
+        folds = list(splitter.split(rows.X, rows.y))
         if not folds:
             raise ValueError(
                 f"`cv` must give one fold or more, got none from {self.cv!r}. An iterator can be "
                 "used once only; a list of folds, or a number of them, can be used again."
             )
         paths = Parallel(n_jobs=self.n_jobs, verbose=self.verbose)(
-            delayed(_score_fold)(model, X, y, sizes, *fold, scorer) for fold in folds
+            delayed(_score_fold)(model, rows, sizes, *fold, scorer) for fold in folds
         )
         scores, n_parameters = (np.stack(parts, axis=1) for parts in zip(*paths, strict=True))
         chosen = _smallest_of_the_best(scores)
         best = clone(model).set_params(target_size=sizes[chosen][0])
         # Not `fit`, which would take Ctrl-C for the end of the training.
-        best._fit(X, y)
+        best._fit(rows.X, rows.y, sample_weight=rows.weights)
         names = {name: value for name, value in vars(model).items() if name.endswith("_in_")}
         vars(best).update(names)
         # One step, so that Ctrl-C cannot leave half of the attributes behind.
         self.__dict__.pop("feature_names_in_", None)
         self.__dict__.update(
-            {name: getattr(best, name) for name in _SHARED}
+            {name: getattr(best, name) for name in _SHARED if hasattr(best, name)}
             | names
             | {
                 "best_estimator_": best,
@@ -185,6 +197,73 @@ n_iter_, out_activation_
             }
         )
         return self
+
+
+@_documented(
+    network="HardL0MLPClassifier", folds="5 of them, stratified", score="the accuracy"
+)  # fmt: skip
+class HardL0MLPClassifierCV(ClassifierMixin, _SizeSearch):
+    """Multilayer perceptron classifier whose size is chosen by cross-validation.
+
+    Every fold goes down one `l0_path`. Of all sizes the smallest is taken whose mean score is
+    within one standard error of the best mean ([BFOS]_ section 3.4.3), and a network of that
+    size is trained on all rows.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+    classes_, coefs_, intercepts_, support_, n_units_, n_parameters_, n_layers_, n_outputs_, \
+n_iter_, out_activation_
+        Those of `best_estimator_`.
+    {inputs}
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from fastl0 import HardL0MLPClassifier, HardL0MLPClassifierCV
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = HardL0MLPClassifier(max_iter=50, random_state=0)
+    >>> search = HardL0MLPClassifierCV(clf, target_sizes=[0.3, 0.1, 0.03], cv=3).fit(X / 16, y)
+    >>> search.target_size_ in search.target_sizes_
+    True
+    >>> search.scores_.shape
+    (3, 3)
+    """
+
+    _kind = HardL0MLPClassifier
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **_SizeSearch._parameter_constraints,
+        "estimator": [None, HardL0MLPClassifier],
+    }
+
+    def __init__(
+        self,
+        estimator: HardL0MLPClassifier | None = None,
+        *,
+        target_sizes: Sequence[int | float | str] | None = None,
+        cv: Any = None,
+        scoring: str | Callable[..., float] | None = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            estimator=estimator,
+            target_sizes=target_sizes,
+            cv=cv,
+            scoring=scoring,
+            n_jobs=n_jobs,
+            verbose=verbose,
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
 
     # --- predicting ------------------------------------------------------------------
 
@@ -235,10 +314,82 @@ n_iter_, out_activation_
         return self.best_estimator_.predict_log_proba(X)
 
 
+@_documented(network="HardL0MLPRegressor", folds="5 of them", score="R^2")
+class HardL0MLPRegressorCV(RegressorMixin, _SizeSearch):
+    """Multilayer perceptron regressor whose size is chosen by cross-validation.
+
+    As `HardL0MLPClassifierCV`: the smallest size whose mean score is within one standard error
+    of the best mean ([BFOS]_ section 3.4.3).
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+    center_, scale_, coefs_, intercepts_, support_, n_units_, n_parameters_, n_layers_, \
+n_outputs_, n_iter_, out_activation_
+        Those of `best_estimator_`.
+    {inputs}
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.preprocessing import scale
+    >>> from fastl0 import HardL0MLPRegressor, HardL0MLPRegressorCV
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> reg = HardL0MLPRegressor((50,), max_iter=50, random_state=0)
+    >>> search = HardL0MLPRegressorCV(reg, target_sizes=[0.5, 0.2, 0.1], cv=3).fit(scale(X), y)
+    >>> search.target_size_ in search.target_sizes_
+    True
+    """
+
+    _kind = HardL0MLPRegressor
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **_SizeSearch._parameter_constraints,
+        "estimator": [None, HardL0MLPRegressor],
+    }
+
+    def __init__(
+        self,
+        estimator: HardL0MLPRegressor | None = None,
+        *,
+        target_sizes: Sequence[int | float | str] | None = None,
+        cv: Any = None,
+        scoring: str | Callable[..., float] | None = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            estimator=estimator,
+            target_sizes=target_sizes,
+            cv=cv,
+            scoring=scoring,
+            n_jobs=n_jobs,
+            verbose=verbose,
+        )
+
+    def predict(self, X: ArrayLike) -> NDArray[np.floating]:
+        """Predict numbers with `best_estimator_`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            One dimension where y had one column. float64 for float64 input, else float32.
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.predict(X)
+
+
 def _score_fold(
-    model: HardL0MLPClassifier,
-    X: Any,
-    y: Any,
+    model: HardL0MLP,
+    rows: "Rows",
     sizes: Sequence[tuple[Any, int]],
     train: NDArray[np.intp],
     test: NDArray[np.intp],
@@ -247,8 +398,7 @@ def _score_fold(
     """Go down one path; return the scores and sizes of its networks."""
     from fastl0.path import trace
 
-    train, test = in_order(X, train), in_order(X, test)
-    path = trace(model, X[train], y[train], sizes, X[test], y[test], scorer)
+    path = trace(model, rows.take(train), sizes, rows.take(test), scorer)
     return path.scores, path.n_parameters
 
 

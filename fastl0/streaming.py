@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from fastl0 import fitted, pruning, validation
+from fastl0 import fitted, progress, pruning, validation
 from fastl0._kernels import RowSource
 from fastl0.blocks import Blocks
 from fastl0.epoch import train_batches
@@ -63,6 +63,8 @@ class Stream:
         Those that cannot change.
     class_weights : float64 array of shape (n_codes, n_values), or None
         What a row weighs by each of its codes.
+    verbose : bool or int
+        Whether to log every epoch.
     """
 
     trainer: Trainer
@@ -71,6 +73,7 @@ class Stream:
     settings: tuple[Any, ...]
     shaping: dict[str, Any]
     class_weights: NDArray[np.float64] | None
+    verbose: bool | int = False
     n_rows: int = 0
     loss: float = 0.0  # of the epoch under way, summed up
     rows_since: int = 0
@@ -210,6 +213,8 @@ class Stream:
         """Delete what has stayed off, and note the epoch."""
         self._count_seconds()
         self.trainer.record.epochs.append(self.entries())
+        if self.verbose:
+            progress.log(str(self.trainer.record.n_epochs), self.trainer.record.epochs[-1])
         self.loss, self.rows_since, self.seconds, self.judgement = 0.0, 0, 0.0, None
         done = self._n_epochs >= self._n_pruning
         if self.trainer.end_stream_epoch(self.plan, done):
@@ -309,7 +314,7 @@ class Stream:
             self._lent = None
         is_new_way = (plan.target, plan.lam) != (self.plan.target, self.plan.lam)
         self.plan, self.targets, self.class_weights = plan, targets, class_weights
-        self.settings = settings_of(estimator)
+        self.settings, self.verbose = settings_of(estimator), estimator.verbose
         if is_new_way:
             trainer.begin_stream(plan)
             self._n_before, self._since_priced, self._lent = trainer.record.n_epochs, 0, None
@@ -374,8 +379,7 @@ def partial_fit(
         finally:
             _forget_attributes(estimator)
     estimator._validate_params()
-    validation.check_together(X_val=held_out.X, y_val=held_out.y)
-    validation.check_needed("sample_weight_val", held_out.weights, X_val=held_out.X)
+    validation.check_held_out(*held_out)
     is_first = stream is None and "coefs_" not in own
     with undone_on_error(estimator, ("n_features_in_", "feature_names_in_")):
         X, y = checked(estimator, X, y, reset=is_first)
@@ -427,7 +431,15 @@ def _begin(estimator: Any, X: Any, y: Any, classes: Any) -> Stream:
     if network is not None:
         trainer.take_up(plan, network)
     trainer.begin_stream(plan)
-    return Stream(trainer, plan, targets, settings_of(estimator), shaping(estimator), class_weights)
+    return Stream(
+        trainer,
+        plan,
+        targets,
+        settings_of(estimator),
+        shaping(estimator),
+        class_weights,
+        verbose=estimator.verbose,
+    )
 
 
 def _layout(

@@ -4,6 +4,7 @@
 differ in. May import `network`.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
 
@@ -73,6 +74,9 @@ class Targets(Protocol):
 
     def score(self, outputs: NDArray[Any], weights: NDArray[np.floating] | None) -> float:
         """Score of a network's outputs: accuracy, or R^2."""
+
+    def check_scored(self) -> None:
+        """Check that these rows are enough for a score."""
 
     def alike(self, y: Any, name: str) -> Self:
         """Check and encode y of other rows in the same way; `name` is what errors call it."""
@@ -171,6 +175,9 @@ class ClassTargets:
         codes = codes_of(outputs, self.out_activation)
         true = self.codes[:, 0] if codes.ndim == 1 else self.codes
         return float(accuracy_score(true, codes, sample_weight=weights))
+
+    def check_scored(self) -> None:
+        """Nothing: one row is enough."""
 
     def alike(self, y: Any, name: str) -> "ClassTargets":
         """Check and encode labels of other rows in the same way.
@@ -559,10 +566,26 @@ class RealTargets:
         return float(np.average(self._losses(raw), weights=weights))
 
     def score(self, outputs: NDArray[Any], weights: NDArray[np.floating] | None) -> float:
-        """R^2 of predictions in units of y, uniform average over the outputs."""
+        """R^2 of predictions in units of y, uniform average over the outputs; NaN of one row."""
+        if len(self.codes) < 2:
+            return math.nan
         # In units of the scale: R^2 is the same, and squares do not overflow.
         predictions = (np.asarray(outputs, np.float64) - self.center) / self.scale
         return float(r2_score(self.codes, predictions, sample_weight=weights))
+
+    def check_scored(self) -> None:
+        """Check that these rows are enough for R^2.
+
+        Raises
+        ------
+        ValueError
+            If they are not.
+        """
+        if len(self.codes) < 2:
+            raise ValueError(
+                "`X_val`, or the rows that `validation_fraction` sets aside, must be at least 2 "
+                f"for R^2, got {len(self.codes)}. Give more rows, or another `scoring`."
+            )
 
     def alike(self, y: Any, name: str) -> "RealTargets":
         """Check and encode numbers of other rows in the same way.

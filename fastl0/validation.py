@@ -453,28 +453,43 @@ def check_together(**given: Any) -> None:
         )
 
 
-def check_needed(name: str, value: Any, **given: Any) -> None:
-    """Check that an argument is left out where the one that it belongs to is.
-
-    Parameters
-    ----------
-    name : str
-    value : object
-        Of the argument.
-    **given : object
-        The one that it belongs to.
+def check_held_out(X_val: Any, y_val: Any, sample_weight_val: Any) -> None:
+    """Check that validation rows are given with their targets, and weights only with rows.
 
     Raises
     ------
     ValueError
-        If it is given alone.
+        If something is missing.
     """
-    ((needed, other),) = given.items()
-    if value is not None and other is None:
+    check_together(X_val=X_val, y_val=y_val)
+    if sample_weight_val is not None and X_val is None:
         raise ValueError(
-            f"`{name}` must be left out without `{needed}`, got `{name}` only. Give `{needed}` as "
-            "well."
+            "`sample_weight_val` must be given together with the rows it weighs, got no `X_val`. "
+            "Give `X_val` and `y_val` as well, or put weights of the rows of X into "
+            "`sample_weight`."
         )
+
+
+def score(value: Any, scoring: Any) -> float:
+    """Check what a scorer has returned.
+
+    Parameters
+    ----------
+    value : object
+    scoring : str or callable
+        What errors call the scorer.
+
+    Raises
+    ------
+    ValueError
+        If it is no number.
+    """
+    if not isinstance(value, Real):
+        raise ValueError(
+            f"`scoring` must give one number, larger for a better network, got {value!r} from "
+            f"{scoring!r}. Use another scorer, or let this one return a float."
+        )
+    return float(value)
 
 
 def check_share(name: str, value: Any) -> None:

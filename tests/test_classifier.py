@@ -527,14 +527,6 @@ def test_an_epoch_hook_can_stop_training(digits):
     assert all(frozen <= trained for _, frozen, trained in seen)
 
 
-def test_verbose_shows_progress_on_stderr_only(digits, capsys):
-    HardL0MLPClassifier(max_iter=3, verbose=True).fit(*digits)
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "3/3" in captured.err
-    assert "loss=" in captured.err
-
-
 # --- errors ------------------------------------------------------------------------------
 
 X4 = np.arange(12.0).reshape(4, 3)

@@ -208,7 +208,7 @@ def test_given_rows_take_the_place_of_those_set_aside():
     [
         ({"X_val": np.zeros((2, 3))}, "`X_val` and `y_val` must be given together.*Give `y_val`"),
         ({"y_val": [0, 1]}, "`X_val` and `y_val` must be given together.*Give `X_val`"),
-        ({"sample_weight_val": [1.0]}, "`sample_weight_val` must be left out without `X_val`"),
+        ({"sample_weight_val": [1.0]}, "`sample_weight_val` must be given together .* no `X_val`"),
         ({"X_val": np.zeros((2, 4)), "y_val": [0, 1]}, "X has 4 features"),
         ({"X_val": np.full((2, 3), np.nan), "y_val": [0, 1]}, "NaN"),
         ({"X_val": np.zeros((2, 3)), "y_val": [0, 7]}, "`y_val` must hold labels out of"),
@@ -226,3 +226,16 @@ def test_bad_validation_rows_are_refused_and_leave_nothing(given, message):
     with pytest.raises(ValueError, match=message):
         clf.fit(X, y, **given)
     assert vars(clf) == vars(HardL0MLPClassifier(**SETTINGS))
+
+
+def test_r2_needs_two_rows_and_other_scores_do_not():
+    X, _ = problem()
+    one = {"X_val": X[:1], "y_val": X[:1, 0]}
+    reg = HardL0MLPRegressor(**SETTINGS)
+    for method in (reg.fit, reg.partial_fit):
+        with pytest.raises(ValueError, match=r"`X_val`.* must be at least 2 for R\^2, got 1. Give"):
+            method(X, X[:, 0], **one)
+    reg.set_params(scoring="neg_mean_squared_error").fit(X, X[:, 0], **one)
+    assert np.isfinite(reg.validation_scores_).all()
+    clf = HardL0MLPClassifier(**SETTINGS).fit(X, X[:, 0] > 0, X_val=X[:1], y_val=X[:1, 0] > 0)
+    assert set(clf.validation_scores_) <= {0.0, 1.0}

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
-from sklearn.datasets import make_multilabel_classification
-from sklearn.metrics import log_loss
+from sklearn.datasets import make_multilabel_classification, make_regression
+from sklearn.metrics import log_loss, make_scorer, median_absolute_error
 
 import fastl0.path
-from fastl0 import HardL0MLPClassifier, L0Path, l0_path
+from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, L0Path, l0_path
 
 FULL = 7510
 QUICK = HardL0MLPClassifier((100,), max_iter=30, learning_rate_init=0.003, random_state=0)
@@ -271,6 +271,121 @@ def test_ctrl_c_ends_the_path(digits, monkeypatch):
     assert len(n_epochs) == 4
 
 
+# --- weights -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def weights(digits):
+    """Rows of the upper five digits count little."""
+    return np.where(digits[1] < 5, 1.0, 0.01)
+
+
+def test_rows_are_trained_by_their_weights(digits, weights):
+    X, y = digits
+    settings = {"target_sizes": [0.3, 0.1], "X_val": X, "y_val": y, "estimator": QUICK}
+    weighted = l0_path(X, y, sample_weight=weights, **settings)
+    alone = with_settings(target_size=0.3).fit(X, y, sample_weight=weights)
+    np.testing.assert_array_equal(weighted.estimators[0].coefs_[0], alone.coefs_[0])
+    plain = l0_path(X, y, **settings)
+    for low, high in zip(weighted.estimators, plain.estimators, strict=True):
+        assert low.score(X[y >= 5], y[y >= 5]) < high.score(X[y >= 5], y[y >= 5])
+
+
+def test_given_rows_are_scored_by_their_weights(digits, weights):
+    X, y = digits
+    path = l0_path(
+        X[:500],
+        y[:500],
+        target_sizes=[0.3, 0.1],
+        estimator=QUICK,
+        sample_weight=weights[:500],
+        X_val=X[500:],
+        y_val=y[500:],
+        sample_weight_val=weights[500:],
+    )
+    for clf, score in zip(path.estimators, path.scores, strict=True):
+        assert score == clf.score(X[500:], y[500:], weights[500:])
+
+
+def test_rows_set_aside_are_scored_by_their_weights(digits, weights):
+    scored = []
+
+    def scorer(clf, X, y, sample_weight=None):
+        scored.append((y, sample_weight))
+        return clf.score(X, y, sample_weight)
+
+    settings = {"target_sizes": [0.3], "estimator": with_settings(max_iter=2), "scoring": scorer}
+    l0_path(*digits, sample_weight=weights, **settings)
+    l0_path(*digits, **settings)
+    (labels, taken), (_, without) = scored
+    np.testing.assert_array_equal(taken, np.where(labels < 5, 1.0, 0.01))
+    assert without is None
+
+
+def test_rows_set_aside_may_all_weigh_nothing():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 4)), np.arange(60) % 2
+    clf = HardL0MLPClassifier((4,), max_iter=2, random_state=0)
+    from fastl0.rows import set_aside
+
+    _, judge = set_aside(60, 0.1, 0, y, "")
+    weights = np.ones(60)
+    weights[judge] = 0.0
+    path = l0_path(X, y, target_sizes=[0.8], estimator=clf, sample_weight=weights)
+    assert path.scores[0] == path.estimators[0].score(X[judge], y[judge])
+
+
+# --- numbers -----------------------------------------------------------------------------
+
+
+REGRESSOR = HardL0MLPRegressor((30,), max_iter=40, learning_rate_init=0.01, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    return make_regression(400, 10, n_informative=4, noise=5.0, random_state=0)
+
+
+def test_a_regressor_goes_down_a_path(numbers):
+    X, y = numbers
+    path = l0_path(X, y, target_sizes=[0.6, 0.2, 0.08], estimator=REGRESSOR)
+    assert (path.n_parameters <= 361 * np.array([0.6, 0.2, 0.08])).all()
+    assert (path.scores[:2] > 0.9).all()
+    for reg in path.estimators:
+        assert isinstance(reg, HardL0MLPRegressor)
+        alone = pickle.loads(pickle.dumps(reg))
+        np.testing.assert_array_equal(alone.predict(X), reg.predict(X))
+    first = clone(REGRESSOR).set_params(target_size=0.6)
+    given = l0_path(X, y, target_sizes=[0.6], estimator=REGRESSOR, X_val=X, y_val=y)
+    np.testing.assert_array_equal(first.fit(X, y).coefs_[0], given.estimators[0].coefs_[0])
+
+
+def test_many_numbers_and_losses_go_down_a_path(numbers):
+    X, y = numbers
+    model = clone(REGRESSOR).set_params(loss="absolute_error", max_iter=10)
+    scorer = make_scorer(median_absolute_error, greater_is_better=False)
+    path = l0_path(
+        sp.csr_array(X),
+        np.column_stack([y, 3.0 - y]),
+        target_sizes=[0.6, 0.3],
+        estimator=model,
+        scoring=scorer,
+    )
+    assert path.estimators[1].predict(X).shape == (400, 2)
+    assert (path.scores < 0.0).all()
+
+
+def test_a_regressor_is_trained_and_scaled_by_weights(numbers):
+    X, y = numbers
+    weights = np.linspace(0.0, 2.0, 400)
+    path = l0_path(
+        X, y, target_sizes=[0.5], estimator=REGRESSOR, sample_weight=weights, X_val=X, y_val=y
+    )
+    alone = clone(REGRESSOR).set_params(target_size=0.5).fit(X, y, sample_weight=weights)
+    np.testing.assert_array_equal(path.estimators[0].coefs_[0], alone.coefs_[0])
+    assert path.estimators[0].center_ == pytest.approx(np.average(y, weights=weights))
+
+
 # --- errors ------------------------------------------------------------------------------
 
 
@@ -295,6 +410,21 @@ def test_ctrl_c_ends_the_path(digits, monkeypatch):
         ({"X_val": np.zeros((3, 63)), "y_val": np.zeros(3)}, "63 features"),
         ({"X_val": np.zeros((3, 64)), "y_val": np.zeros(4)}, "inconsistent"),
         ({"scoring": "brilliance"}, "brilliance"),
+        ({"sample_weight": np.ones(3)}, r"sample_weight.*600"),
+        (
+            {"sample_weight": np.full(600, -1.0)},
+            "Negative values in data passed to `sample_weight`",
+        ),
+        ({"sample_weight": np.zeros(600)}, r"`sample_weight`.*(sum above 0|non-zero)"),
+        ({"sample_weight_val": np.ones(3)}, "`sample_weight_val` must be given together.*`X_val`"),
+        (
+            {"X_val": np.ones((3, 64)), "y_val": np.ones(3), "sample_weight_val": np.ones(2)},
+            "sample_weight_val",
+        ),
+        ({"scoring": lambda clf, X, y: "good"}, "`scoring` must give one number.*'good'.*lambda"),
+        ({"scoring": lambda clf, X, y: {"a": 1.0}}, r"`scoring` must give one number.*\{'a': 1.0"),
+        ({"scoring": lambda clf, X, y: np.ones(2)}, "`scoring` must give one number.*array"),
+        ({"scoring": lambda clf, X, y: None}, "`scoring` must give one number.*None"),
     ],
 )
 def test_errors_name_the_rule_the_value_and_the_remedy(digits, settings, message):
@@ -303,10 +433,49 @@ def test_errors_name_the_rule_the_value_and_the_remedy(digits, settings, message
         l0_path(*digits, **settings)
 
 
-def test_only_the_classifier_itself_goes_down_a_path(digits):
+@pytest.mark.parametrize(
+    "size",
+    [
+        1e-6,
+        1.5,
+        0,
+        0.0,
+        -3,
+        10**9,
+        True,
+        None,
+        np.nan,
+        [0.5],
+        "64 MB",
+        "1 B",
+        "huge",
+        "64 XB",
+        b"1",
+    ],
+)
+def test_errors_about_sizes_name_the_parameter(digits, size):
+    """Not the `target_size` of the estimator that is fitted in the end."""
+    for model in (QUICK, REGRESSOR):
+        with pytest.raises(ValueError, match=r"^`target_sizes`"):
+            l0_path(*digits, target_sizes=[0.5, size], estimator=model)
+
+
+def test_scores_may_be_any_kind_of_number(digits):
+    for number in (np.float32(0.5), 1, np.int64(2), True):
+        path = l0_path(
+            *digits,
+            target_sizes=[0.5],
+            estimator=with_settings(max_iter=1),
+            scoring=lambda clf, X, y, number=number: number,
+        )
+        assert path.scores.tolist() == [float(number)]
+
+
+def test_only_the_estimators_themselves_go_down_a_path(digits):
     from sklearn.linear_model import LogisticRegression
 
-    with pytest.raises(TypeError, match=r"`estimator` must be a HardL0MLP.*LogisticRegression"):
+    kinds = "a HardL0MLPClassifier or a HardL0MLPRegressor"
+    with pytest.raises(TypeError, match=f"`estimator` must be {kinds}, got LogisticRegression"):
         l0_path(*digits, estimator=LogisticRegression())
 
 

@@ -1,4 +1,4 @@
-"""`HardL0MLPClassifierCV`: the size by cross-validation."""
+"""`HardL0MLPClassifierCV` and `HardL0MLPRegressorCV`: the size by cross-validation."""
 
 import doctest
 import pickle
@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
-from sklearn.datasets import make_multilabel_classification
+from sklearn.datasets import make_multilabel_classification, make_regression
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import KFold, ShuffleSplit
 from sklearn.pipeline import make_pipeline
@@ -18,7 +18,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastl0.selection
-from fastl0 import HardL0MLPClassifier, HardL0MLPClassifierCV
+from fastl0 import (
+    HardL0MLPClassifier,
+    HardL0MLPClassifierCV,
+    HardL0MLPRegressor,
+    HardL0MLPRegressorCV,
+)
 from fastl0.selection import _smallest_of_the_best
 
 QUICK = HardL0MLPClassifier((100,), max_iter=10, learning_rate_init=0.003, random_state=0)
@@ -31,8 +36,20 @@ SIZES = [0.02, 0.5, 0.2]
             HardL0MLPClassifier((20,), max_iter=40, learning_rate_init=0.01, random_state=0),
             target_sizes=[0.9, 0.6],
             cv=3,
-        )
-    ]
+        ),
+        HardL0MLPRegressorCV(
+            HardL0MLPRegressor((20,), max_iter=40, learning_rate_init=0.01, random_state=0),
+            target_sizes=[0.9, 0.6],
+            cv=3,
+        ),
+    ],
+    expected_failed_checks=lambda _: dict.fromkeys(
+        (
+            "check_sample_weight_equivalence_on_dense_data",
+            "check_sample_weight_equivalence_on_sparse_data",
+        ),
+        "folds, and mini-batches, are made of rows, whatever these weigh",
+    ),
 )
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
@@ -130,6 +147,86 @@ def test_it_is_a_step_of_a_pipeline(digits):
     assert make_pipeline(StandardScaler(), search).fit(*digits).score(*digits) > 0.8
 
 
+# --- weights -------------------------------------------------------------------------
+
+
+def test_rows_are_trained_and_scored_by_their_weights(digits):
+    X, y = digits
+    weights = np.where(y < 5, 1.0, 0.01)
+    seen = []
+
+    def scorer(clf, X, y, sample_weight):
+        seen.append((y, sample_weight))
+        return clf.score(X, y, sample_weight)
+
+    search = HardL0MLPClassifierCV(QUICK, target_sizes=[0.5], cv=2, scoring=scorer)
+    search.fit(X, y, sample_weight=weights)
+    assert len(seen) == 2
+    for labels, taken in seen:
+        np.testing.assert_array_equal(taken, np.where(labels < 5, 1.0, 0.01))
+    alone = clone(QUICK).set_params(target_size=0.5).fit(X, y, sample_weight=weights)
+    np.testing.assert_array_equal(search.coefs_[0], alone.coefs_[0])
+
+
+def test_weights_choose_another_size(digits):
+    """Rows without a weight are as if they were not there."""
+    X, y = digits
+    weights = (np.arange(600) < 400).astype(float)
+    folds = [(np.arange(200), np.arange(200, 600))]
+    settings = {"target_sizes": [0.5, 0.1], "cv": folds}
+    weighted = HardL0MLPClassifierCV(QUICK, **settings).fit(X, y, sample_weight=weights)
+    folds = [(np.arange(200), np.arange(200, 400))]
+    without = HardL0MLPClassifierCV(QUICK, **settings | {"cv": folds}).fit(X, y)
+    np.testing.assert_allclose(weighted.scores_, without.scores_)
+
+
+# --- numbers -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    return make_regression(300, 10, n_informative=4, noise=5.0, random_state=0)
+
+
+def test_the_size_of_a_regressor_is_chosen(numbers):
+    X, y = numbers
+    reg = HardL0MLPRegressor((30,), max_iter=30, learning_rate_init=0.01, random_state=0)
+    search = HardL0MLPRegressorCV(reg, target_sizes=[0.6, 0.3, 0.02], cv=3).fit(X, y)
+    assert search.scores_.shape == (3, 3)
+    assert search.target_size_ in (0.6, 0.3)
+    assert search.n_parameters_ <= search.target_size_ * 361
+    assert isinstance(search.best_estimator_, HardL0MLPRegressor)
+    alone = clone(reg).set_params(target_size=search.target_size_).fit(X, y)
+    np.testing.assert_array_equal(search.predict(X), alone.predict(X))
+    assert search.score(X, y) == alone.score(X, y) > 0.9
+    np.testing.assert_array_equal(search.center_, alone.center_)
+    assert not hasattr(search, "classes_")
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_predictions_have_the_shape_of_the_targets(numbers, columns):
+    X, y = numbers
+    Y = y if columns == 1 else np.column_stack([y, -y])
+    reg = HardL0MLPRegressor((10,), max_iter=3, random_state=0)
+    search = HardL0MLPRegressorCV(reg, target_sizes=[0.6], cv=2).fit(sp.csr_array(X), Y)
+    assert search.predict(X).shape == Y.shape
+
+
+@pytest.mark.parametrize(
+    ("search", "other"),
+    [
+        (HardL0MLPClassifierCV, HardL0MLPRegressor()),
+        (HardL0MLPRegressorCV, HardL0MLPClassifier()),
+    ],
+)
+def test_a_search_is_for_its_own_kind_of_network(search, other, digits):
+    with pytest.raises(ValueError, match=r"'estimator' parameter of HardL0MLP.*CV must be"):
+        search(other).fit(*digits)
+
+
+# --- the rest ------------------------------------------------------------------------
+
+
 def test_predicting_never_imports_numba_or_the_core(search, tmp_path):
     path = tmp_path / "model.pickle"
     path.write_bytes(pickle.dumps(search))
@@ -150,11 +247,25 @@ def test_bad_settings_leave_nothing(digits):
         {"cv": 1},
         {"cv": []},
         {"target_sizes": [0.5, 3755]},
+        {"scoring": lambda clf, X, y: "good"},
     ):
         search = HardL0MLPClassifierCV(**{"estimator": QUICK} | settings)
         with pytest.raises(ValueError, match=r"must|should|cannot"):
             search.fit(*digits)
         assert set(vars(search)) == set(HardL0MLPClassifierCV().get_params())
+
+
+@pytest.mark.parametrize("sizes", [[], 0.3, "64KiB", [2.0], [1e-6], [0.5, 0.5], ["64 XB"]])
+def test_errors_about_sizes_name_the_parameter(digits, sizes):
+    for kind in (HardL0MLPClassifierCV, HardL0MLPRegressorCV):
+        with pytest.raises(ValueError, match=r"^(`target_sizes`|The 'target_sizes' parameter)"):
+            kind(target_sizes=sizes).fit(*digits)
+
+
+def test_a_scorer_that_gives_no_number_is_named(digits):
+    search = HardL0MLPClassifierCV(QUICK, target_sizes=[0.5], cv=2, scoring=lambda *_: [1.0])
+    with pytest.raises(ValueError, match=r"`scoring` must give one number.*\[1.0\].*lambda"):
+        search.fit(*digits)
 
 
 def test_predict_refuses_an_unfitted_search(digits):

@@ -322,10 +322,6 @@ def test_arguments_that_belong_together():
     validation.check_together(X_val=None, y_val=None)
     with pytest.raises(ValueError, match=r"`X_val` and `y_val` must be given.*`X_val` only"):
         validation.check_together(X_val=1, y_val=None)
-    validation.check_needed("sample_weight_val", 3, X_val=1)
-    validation.check_needed("sample_weight_val", None, X_val=None)
-    with pytest.raises(ValueError, match="`sample_weight_val` must be left out without `X_val`"):
-        validation.check_needed("sample_weight_val", 3, X_val=None)
 
 
 def test_mini_batches_of_a_stream():
@@ -335,3 +331,33 @@ def test_mini_batches_of_a_stream():
         assert validation.stream_batch_size(kind, 5000, True) == 100
         assert validation.stream_batch_size(kind, 10**6, True) == 200
         assert validation.stream_batch_size(kind, 1, False) == 200
+
+
+# --- validation rows and scores ----------------------------------------------------------
+
+
+def test_validation_rows_are_given_whole_or_not_at_all():
+    rows, labels, weights = np.zeros((2, 3)), np.zeros(2), np.ones(2)
+    validation.check_held_out(None, None, None)
+    validation.check_held_out(rows, labels, None)
+    validation.check_held_out(rows, labels, weights)
+    with pytest.raises(ValueError, match="`X_val` and `y_val` must be given together"):
+        validation.check_held_out(rows, None, weights)
+    with pytest.raises(ValueError, match="`X_val` and `y_val` must be given together"):
+        validation.check_held_out(None, labels, None)
+    with pytest.raises(ValueError, match=r"`sample_weight_val` must .* got no `X_val`"):
+        validation.check_held_out(None, None, weights)
+
+
+@pytest.mark.parametrize("value", [1, 0.5, -np.inf, np.float32(2.0), np.int8(3), True])
+def test_scores_are_numbers(value):
+    found = validation.score(value, "accuracy")
+    assert type(found) is float
+    assert found == value
+
+
+@pytest.mark.parametrize("value", [None, "1.0", [1.0], np.ones(1), {"a": 1.0}, 1j])
+def test_what_is_no_number_is_no_score(value):
+    message = f"`scoring` must give one number.*{re.escape(repr(value))} from 'mine'"
+    with pytest.raises(ValueError, match=message):
+        validation.score(value, "mine")

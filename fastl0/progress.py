@@ -1,0 +1,87 @@
+"""Tells a person how a training goes: a progress bar, or records of the logger `fastl0`.
+
+Imports nothing of fastl0.
+"""
+
+import logging
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+_LOGGER = logging.getLogger("fastl0")
+
+
+class Progress:
+    """Shows the epochs of one fit.
+
+    Parameters
+    ----------
+    verbose : bool or int
+        0 shows nothing; 1 a bar on standard error, or a record an epoch where a bar would be of
+        no use, as in a file; 2 and more a record an epoch in any case.
+    n_epochs : int
+        Most epochs there can be.
+    n_done : int, default=0
+        Epochs that an earlier process has done of them.
+    """
+
+    def __init__(self, verbose: bool | int, n_epochs: int, n_done: int = 0) -> None:
+        self._n_epochs = n_epochs
+        self._n_done = n_done
+        self._bar = None
+        if verbose == 1 and _has_bars():
+            self._bar = tqdm(total=n_epochs, initial=n_done, unit="epoch")
+        self._logs = self._bar is None and bool(verbose)
+
+    def note(self, entries: dict[str, Any]) -> None:
+        """Show an epoch that is over.
+
+        Parameters
+        ----------
+        entries : dict
+            Those of the epoch in the record of the training.
+        """
+        self._n_done += 1
+        if self._logs:
+            log(f"{self._n_done} of at most {self._n_epochs}", entries)
+        if self._bar is not None:
+            score = {} if entries["score"] is None else {"score": f"{entries['score']:.4f}"}
+            self._bar.set_postfix(
+                loss=f"{entries['loss']:.4f}", units=_units(entries), **score, refresh=False
+            )
+            self._bar.update()
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def log(which: str, entries: dict[str, Any]) -> None:
+    """Log one epoch with the level INFO.
+
+    Parameters
+    ----------
+    which : str
+        Its number.
+    entries : dict
+        As `Progress.note` takes them.
+    """
+    score = "" if entries["score"] is None else f", validation score {entries['score']:.4f}"
+    _LOGGER.info(
+        "epoch %s: loss %.4g, units %s, %d parameters%s",
+        which, entries["loss"], _units(entries), entries["n_parameters"], score,
+    )  # fmt: skip
+
+
+def _units(entries: dict[str, Any]) -> str:
+    return "-".join(map(str, entries["n_units"]))
+
+
+def _has_bars() -> bool:
+    """Whether standard error can show a bar: a terminal, or a notebook."""
+    error = sys.stderr
+    return error is not None and (
+        error.isatty() or type(error).__module__.partition(".")[0] == "ipykernel"
+    )
