@@ -48,7 +48,7 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
     Parameters that MLPClassifier has too mean the same and have the same default, with
     these differences: `hidden_layer_sizes`, `batch_size`, `max_iter`, `tol` and
     `n_iter_no_change` as said there; a `batch_size` above the number of rows is an error, not
-    clipped; `verbose` shows a progress bar; `warm_start` has to be set before the first fit
+    clipped; `verbose` shows a progress bar or logs; `warm_start` has to be set before the first fit
     and goes on with moments and random numbers, too; weights start from a normal
     distribution of variance
     ``2 / fan_in`` for "relu" and ``1 / fan_in`` else. ``solver="lbfgs"`` is not there.
@@ -59,8 +59,8 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weights of the classes, as in scikit-learn's classifiers: a dict from label to weight,
         "balanced" for weights in inverse proportion to the classes' shares, for multilabel
-        targets a list of dicts from 0 and 1. They multiply `sample_weight`. Not "balanced" with
-        `partial_fit`, which does not know the shares.
+        targets a list of dicts from 0 and 1. They multiply `sample_weight`. For
+        `partial_fit` the shares are those in all rows so far.
     label_smoothing : float, default=0.0
         Share of each label, in [0, 1), that is spread evenly over all classes. Probabilities
         become less extreme, and in networks that have room to learn their training set by heart
@@ -334,6 +334,9 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
 
     def _class_weights(self, targets: Any) -> NDArray[np.float64] | None:
         return targets.class_weights(self.class_weight)
+
+    def _balanced(self, targets: Any) -> NDArray[np.bool_]:
+        return targets.balanced(self.class_weight)
 
     # --- predicting ------------------------------------------------------------------
 

@@ -443,6 +443,10 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         """
         return None
 
+    def _balanced(self, targets: "Targets") -> NDArray[np.bool_]:
+        """Tell which codes have classes that a stream has to balance."""
+        return np.zeros(targets.codes.shape[1], bool)
+
     def _sk_visual_block_(self) -> Any:
         """Describe the estimator in scikit-learn's diagrams."""
         from fastl0.diagram import visual_block

@@ -62,7 +62,9 @@ class Stream:
     shaping : dict
         Those that cannot change.
     class_weights : float64 array of shape (n_codes, n_values), or None
-        What a row weighs by each of its codes.
+        What a row weighs by each of its codes, before classes are balanced.
+    balanced : bool array of shape (n_codes,)
+        Which of the codes have classes to be balanced.
     verbose : bool or int
         Whether to log every epoch.
     """
@@ -73,7 +75,9 @@ class Stream:
     settings: tuple[Any, ...]
     shaping: dict[str, Any]
     class_weights: NDArray[np.float64] | None
+    balanced: NDArray[np.bool_]
     verbose: bool | int = False
+    counts: list[NDArray[np.float64]] = field(default_factory=list)  # of codes to be balanced
     n_rows: int = 0
     loss: float = 0.0  # of the epoch under way, summed up
     rows_since: int = 0
@@ -314,6 +318,7 @@ class Stream:
             self._lent = None
         is_new_way = (plan.target, plan.lam) != (self.plan.target, self.plan.lam)
         self.plan, self.targets, self.class_weights = plan, targets, class_weights
+        self.balanced = estimator._balanced(targets)
         self.settings, self.verbose = settings_of(estimator), estimator.verbose
         if is_new_way:
             trainer.begin_stream(plan)
@@ -352,8 +357,25 @@ class Stream:
         assert self.class_weights is not None
         weights = np.ones(len(codes))
         for column, of_code in enumerate(self.class_weights):
-            weights *= of_code[codes[:, column].astype(np.intp)]
+            values = codes[:, column].astype(np.intp)
+            if self.balanced[column]:
+                of_code = self._balance(column, values)
+            weights *= of_code[values]
         return weights
+
+    def _balance(self, column: int, values: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Weights that balance the classes in all rows so far, these included.
+
+        As scikit-learn's "balanced": their number over that of the classes there have been, and
+        over that of the class.
+        """
+        assert self.class_weights is not None
+        if not self.counts:
+            self.counts = [np.zeros(len(of_code)) for of_code in self.class_weights]
+        counts = self.counts[column]
+        counts += np.bincount(values, minlength=len(counts))
+        mean = counts.sum() / np.count_nonzero(counts)
+        return mean / np.maximum(counts, 1.0)
 
 
 def partial_fit(
@@ -438,6 +460,7 @@ def _begin(estimator: Any, X: Any, y: Any, classes: Any) -> Stream:
         settings_of(estimator),
         shaping(estimator),
         class_weights,
+        estimator._balanced(targets),
         verbose=estimator.verbose,
     )
 

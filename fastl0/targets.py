@@ -222,7 +222,7 @@ class ClassTargets:
         return codes if (self.classes[places] == y).all() else None
 
     def class_weights(self, class_weight: Any) -> NDArray[np.float64] | None:
-        """Return what codes weigh, whatever their shares; None for all the same.
+        """Return what codes weigh before classes are balanced; None for all the same.
 
         Parameters
         ----------
@@ -236,11 +236,13 @@ class ClassTargets:
         Raises
         ------
         ValueError
-            If the weights are "balanced", negative or of other labels.
+            If the weights are negative or of other labels.
         """
         if class_weight is None:
             return None
-        values = np.array([0, 1]) if self.multilabel else self.classes
+        if class_weight == "balanced":
+            return np.ones((self.codes.shape[1], len(self._values)))
+        values = self._values
         parts = class_weight if self.multilabel else [class_weight]
         remedy = "Give a dict from label to weight."
         if self.multilabel:
@@ -250,11 +252,8 @@ class ClassTargets:
                 f"`class_weight` must hold a dict for each of {self.codes.shape[1]} labels, got "
                 f"{class_weight!r}. {remedy}"
             )
-        if any(isinstance(part, str) for part in parts):
-            raise ValueError(
-                '`class_weight` must not be "balanced" for partial_fit, which does not know the '
-                f"shares of the classes, got {class_weight!r}. {remedy}"
-            )
+        if any(part != "balanced" and isinstance(part, str) for part in parts):
+            raise _bad_class_weight(class_weight)
         try:
             found = np.array(
                 [compute_class_weight(part, classes=values, y=values) for part in parts], float
@@ -267,6 +266,17 @@ class ClassTargets:
         if not (np.isfinite(found).all() and found.min() >= 0.0 and found.any()):
             raise _bad_class_weight(class_weight)
         return found
+
+    def balanced(self, class_weight: Any) -> NDArray[np.bool_]:
+        """Tell which columns of the codes have classes to be balanced."""
+        n_columns = self.codes.shape[1]
+        parts = class_weight if isinstance(class_weight, list) else [class_weight] * n_columns
+        return np.array([isinstance(part, str) for part in parts])
+
+    @property
+    def _values(self) -> NDArray[Any]:
+        """What each column of the codes stands for."""
+        return np.array([0, 1]) if self.multilabel else self.classes
 
     def check_classes(self, classes: Any) -> None:
         """Check that the classes named in a later call are the same.

@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_multilabel_classification, make_regression
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.class_weight import compute_sample_weight
 
 from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, streaming
 
@@ -684,11 +685,26 @@ def test_class_weights_may_change_and_multiply_those_of_rows():
     assert same_network(a, b)
 
 
+@pytest.mark.parametrize("problem", ["binary", "multiclass", "multilabel"])
+def test_balanced_weights_go_by_the_shares_in_all_rows_so_far(problem):
+    y = PROBLEMS[problem][1]
+    a = stream(problem, n_rows=100, class_weight="balanced")
+    b, first = HardL0MLPClassifier(**SMALL), PROBLEMS[problem][2]
+    for start in range(0, 400, 100):
+        weights = compute_sample_weight("balanced", y[: start + 100])[start:]
+        rows = slice(start, start + 100)
+        b.partial_fit(X[rows], y[rows], **first, sample_weight=weights)
+        first = {}
+    assert same_network(a, b)
+    one_by_one = copy.deepcopy(a)
+    for k in range(3):
+        one_by_one.partial_fit(X[k : k + 1], y[k : k + 1])
+    assert not same_network(a, one_by_one)
+
+
 @pytest.mark.parametrize(
     ("problem", "class_weight", "message"),
     [
-        ("binary", "balanced", '`class_weight` must not be "balanced" for partial_fit'),
-        ("multilabel", ["balanced"] * 3, '`class_weight` must not be "balanced" for partial_fit'),
         ("multilabel", {0: 1.0}, "`class_weight` must hold a dict for each of 3 labels"),
         ("multilabel", [{0: 1.0}], "`class_weight` must hold a dict for each of 3 labels"),
         ("binary", {"a": 1.0}, r"`class_weight`={'a': 1.0} does not fit the classes"),
