@@ -177,8 +177,11 @@ class DivergedError(ValueError):
     """
 
     def __init__(self, what: str, remedy: str) -> None:
-        super().__init__(f"{what}. {remedy}")
-        self.what = what
+        super().__init__(what, remedy)  # both, so that it can be pickled
+        self.what, self.remedy = what, remedy
+
+    def __str__(self) -> str:
+        return f"{self.what}. {self.remedy}"
 
 
 class Trainer:

@@ -22,6 +22,7 @@ from fastl0 import (
     archive,
     blocks,
     l0_path,
+    planning,
     visits,
 )
 from fastl0.checkpoints import CheckpointError
@@ -113,6 +114,7 @@ SETTINGS = {
         "max_iter": 60,
         "learning_rate_init": 0.01,
     },
+    "going back": {"solver": "sgd", "pruning": "none", "learning_rate_init": 10.0},
     "cosines": {"learning_rate": "cosine", "gate_learning_rate": "cosine"},
     "budget": {"memory_budget": "70KiB"},
     "soft": {"pruning": "soft"},
@@ -123,6 +125,7 @@ SETTINGS = {
 
 
 @eagerly
+@pytest.mark.filterwarnings("ignore:.*training goes back:RuntimeWarning")
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_killed_fit_ends_as_if_nothing_had_happened(name, digits, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -187,6 +190,17 @@ def test_a_killed_fit_with_many_labels(digits, tmp_path):
     estimator = model(max_iter=5, early_stopping=True, checkpoint_dir=tmp_path)
     resumed, _ = fit_killed(estimator, X, y, 1, 3)
     assert_same(resumed, whole)
+
+
+@pytest.mark.parametrize("settings", [{}, {"batch_size": "dynamic"}])
+def test_the_number_of_threads_may_change(settings, digits, tmp_path, monkeypatch):
+    X, y = digits
+    monkeypatch.setattr(planning, "usable_threads", lambda: 1)
+    whole = model(**settings)._fit(X, y)
+    own = killed(digits, tmp_path, epoch=4, **settings)
+    monkeypatch.setattr(planning, "usable_threads", lambda: 3)
+    assert_same(model(**settings, checkpoint_dir=tmp_path)._fit(X, y), whole)
+    assert not own.exists()
 
 
 # --- randomness --------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """A training that diverges goes back to its last good epoch and on from there by smaller steps."""
 
 import copy
+import pickle
 import warnings
 
 import numpy as np
@@ -173,6 +174,12 @@ def test_where_it_does_not_help_it_is_an_error(loss, digits, monkeypatch):
     assert set(vars(clf)) == attributes
     for a, b in zip(clf.coefs_, before.coefs_, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_the_error_comes_out_of_another_process_as_it_is():
+    error = DivergedError("The loss is not finite", "Lower it.")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert str(error) == "The loss is not finite. Lower it."
 
 
 def test_a_high_loss_that_smaller_steps_make_no_lower_is_put_up_with(digits, monkeypatch):
