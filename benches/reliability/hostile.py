@@ -523,7 +523,7 @@ def main():
                     growth = max(growth, message)
                 else:
                     counts[kind, outcome] += 1
-                    messages.setdefault((kind, outcome), message)
+                    messages.setdefault((kind, outcome), message.replace(place, "DIR"))
     rows = [
         {"change": kind.__name__, "outcome": outcome, "times": n, "example": messages[key]}
         for kind in KINDS
