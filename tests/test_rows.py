@@ -184,6 +184,15 @@ def test_bad_class_weights_are_refused_by_name(class_weight):
         HardL0MLPClassifier(**PLAIN, class_weight=class_weight).fit(X, y)
 
 
+@pytest.mark.parametrize(("of_row", "of_class"), [(1.0, 0.0), (1e200, 1e200)])
+def test_weights_of_rows_and_classes_must_leave_something_together(of_row, of_class):
+    X, y = problem(HardL0MLPClassifier)
+    clf = HardL0MLPClassifier(**PLAIN, class_weight={0: of_class, 1: 1.0})
+    with pytest.raises(ValueError, match="`sample_weight` times `class_weight` must have a sum"):
+        clf.fit(X, y, sample_weight=np.where(y == 0, of_row, 0.0))
+    assert not hasattr(clf, "n_features_in_")
+
+
 def test_multilabel_rows_weigh_by_all_their_labels():
     X, _ = problem(HardL0MLPRegressor)
     Y = (X[:, :2] > 0).astype(int)
