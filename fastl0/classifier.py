@@ -58,8 +58,9 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weights of the classes, as in scikit-learn's classifiers: a dict from label to weight,
         "balanced" for weights in inverse proportion to the classes' shares, for multilabel
-        targets a list of dicts from 0 and 1. They multiply `sample_weight`. For
-        `partial_fit` the shares are those in all rows so far.
+        targets a list of dicts from 0 and 1. They multiply `sample_weight` in training; in
+        scores of validation rows they do not count (``scoring="balanced_accuracy"`` weighs
+        classes there). For `partial_fit` the shares are those in all rows so far.
     label_smoothing : float, default=0.0
         Share of each label, in [0, 1), that is spread evenly over all classes. Probabilities
         become less extreme, and in networks that have room to learn their training set by heart

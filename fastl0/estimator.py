@@ -90,8 +90,9 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
         Share of the rows to set aside, in (0, 1).
     scoring : str, callable or None, default=None
         How validation rows are scored: the name of a scikit-learn scorer, or
-        ``scorer(estimator, X, y)``; larger is better. None is {score}, which takes no copy of
-        rows that are set aside.
+        ``scorer(estimator, X, y)``, with `sample_weight` as a keyword where fit was given one for
+        these rows; larger is better. None is {score}, which takes no copy of rows that are set
+        aside.
     beta_1, beta_2 : float, default=0.9, 0.999
         Decay rates of Adam's moments, in [0, 1).
     epsilon : float, default=1e-8

@@ -96,7 +96,8 @@ def fit_estimator(
     given = X, y, sample_weight
     with undone_on_error(estimator, ("n_features_in_", "feature_names_in_")):
         X, y = checked(estimator, X, y, reset=warm is None)
-        weights = estimator._row_weights(y, checked_weights(sample_weight, X))
+        given_weights = checked_weights(sample_weight, X)
+        weights = estimator._row_weights(y, given_weights)
         targets = estimator._encode(y, weights, again=warm is not None)
         random_state = check_random_state(estimator.random_state)
         rows, validation_rows = (
@@ -132,7 +133,7 @@ def fit_estimator(
             total_weight=total_weight,
             mean_weight=total_weight / n_rows,
             null_loss=targets.null_loss(weights),
-            judge=_judge(estimator, X, y, x, validation_rows, targets, weights, held_out),
+            judge=_judge(estimator, X, y, x, validation_rows, targets, given_weights, held_out),
         )
         callbacks = EpochCallbacks(estimator, *given, plan.max_iter)
         n_before = trainer.record.n_epochs

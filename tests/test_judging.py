@@ -160,6 +160,22 @@ def test_a_scorer_of_weighted_rows_gets_the_weights():
     np.testing.assert_array_equal(seen[0], weights)
 
 
+def test_weights_of_classes_do_not_weigh_rows_that_are_set_aside():
+    X, y = problem()
+    settings = SETTINGS | {"early_stopping": True, "validation_fraction": 0.2, "max_iter": 3}
+    seen = []
+
+    def scorer(estimator, some, labels):  # takes no weights
+        seen.append(estimator.score(some, labels))
+        return seen[-1]
+
+    weighted = {"class_weight": {0: 1.0, 1: 50.0}}
+    by_scorer = HardL0MLPClassifier(**settings, **weighted, scoring=scorer).fit(X, y)
+    by_accuracy = HardL0MLPClassifier(**settings, **weighted).fit(X, y)
+    assert by_scorer.validation_scores_ == seen
+    np.testing.assert_allclose(by_accuracy.validation_scores_, seen)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, "good", None, [1.0]], ids=str)
 def test_a_scorer_must_give_a_finite_number(bad):
     X, y = problem()
