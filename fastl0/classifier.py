@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastl0.estimator import HardL0MLP, documented
+from fastl0.estimator import HardL0MLP, documented_network
 from fastl0.network import codes_of
 
 _OWN = """
@@ -19,7 +19,7 @@ _OWN = """
 """
 
 
-@documented("the accuracy", _OWN)
+@documented_network("the accuracy", _OWN)
 class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
     """Multilayer perceptron classifier that deletes inputs and hidden units as it trains.
 
@@ -54,7 +54,7 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
 
     Parameters
     ----------
-    {shared parameters}
+    {parameters}
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weights of the classes, as in scikit-learn's classifiers: a dict from label to weight,
         "balanced" for weights in inverse proportion to the classes' shares, for multilabel
@@ -68,11 +68,11 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
 
     Attributes
     ----------
-    {shared attributes}
+    {attributes}
 
     Notes
     -----
-    {shared notes}
+    {notes}
 
     References
     ----------

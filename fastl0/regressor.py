@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastl0.estimator import HardL0MLP, documented
+from fastl0.estimator import HardL0MLP, documented_network
 
 _OWN = """
     center_, scale_ : ndarray of shape (n_outputs_,), float64
@@ -18,7 +18,7 @@ _OWN = """
 """
 
 
-@documented("the coefficient of determination R^2", _OWN)
+@documented_network("the coefficient of determination R^2", _OWN)
 class HardL0MLPRegressor(RegressorMixin, HardL0MLP):
     """Multilayer perceptron regressor that deletes inputs and hidden units as it trains.
 
@@ -34,7 +34,7 @@ class HardL0MLPRegressor(RegressorMixin, HardL0MLP):
 
     Parameters
     ----------
-    {shared parameters}
+    {parameters}
     loss : {"squared_error", "absolute_error", "huber", "quantile", "poisson"}, \
 default="squared_error"
         Loss of an output with the residual r: r**2 / 2; abs(r); r**2 / 2 up to `delta` and
@@ -54,11 +54,11 @@ default="squared_error"
 
     Attributes
     ----------
-    {shared attributes}
+    {attributes}
 
     Notes
     -----
-    {shared notes}
+    {notes}
 
     References
     ----------
