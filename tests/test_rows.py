@@ -24,6 +24,12 @@ def test_classes_have_the_same_shares_on_both_sides():
         assert (np.bincount(strata[part]) / len(part)).tolist() == [0.6, 0.3, 0.1]
 
 
+@pytest.mark.parametrize(("strata", "what"), [(None, "some"), (np.arange(3), "every class")])
+def test_too_few_rows_to_set_aside_say_what_is_missing(strata, what):
+    with pytest.raises(ValueError, match=f"with {what} on both sides .*, do else"):
+        rows.set_aside(1 if strata is None else 3, 0.1, 0, strata, "do else")
+
+
 def test_the_seed_decides():
     one, same, other = (rows.set_aside(50, 0.2, seed, None, "")[1] for seed in (0, 0, 1))
     assert one.tolist() == same.tolist() != other.tolist()
