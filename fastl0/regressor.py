@@ -171,6 +171,11 @@ default="squared_error"
         self.delta = delta
         self.normalize_y = normalize_y
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
     # --- fitting ---------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)

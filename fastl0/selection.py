@@ -362,6 +362,11 @@ n_outputs_, n_iter_, out_activation_
             verbose=verbose,
         )
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
     def predict(self, X: ArrayLike) -> NDArray[np.floating]:
         """Predict numbers with `best_estimator_`.
 
