@@ -31,6 +31,9 @@ from fastl0.rows import beside, checked_weights, set_aside
 from fastl0.targets import Targets
 from fastl0.training import Data, EpochHook, Judge, Plan, Record, Trainer
 
+#: Steps of float32 at the mean of the targets, in standard deviations, at most.
+_MOST_COARSE = 0.1
+
 #: Packages whose frames a warning passes over.
 _INSIDE = ("fastl0", "sklearn")
 
@@ -99,6 +102,7 @@ def fit_estimator(
         given_weights = checked_weights(sample_weight, X)
         weights = estimator._row_weights(y, given_weights)
         targets = estimator._encode(y, weights, again=warm is not None)
+        _warn_if_coarse(targets)
         random_state = check_random_state(estimator.random_state)
         rows, validation_rows = (
             in_order(X, some) for some in _split(estimator, targets, random_state, held_out)
@@ -293,6 +297,22 @@ def warn_if_without_adam(estimator: Any, plan: Plan, *, again: bool = False) -> 
                 "moments of Adam"
             )
             + f': training uses solver="sgd" with learning_rate_init={plan.learning_rate_init:g}.',
+            UserWarning,
+        )
+
+
+def _warn_if_coarse(targets: Targets) -> None:
+    """Warn of numbers so far from zero that float32, as `intercepts_` are, loses their spread."""
+    if targets.center is None or targets.scale is None:
+        return
+    step = np.spacing(np.abs(targets.center).astype(np.float32))
+    is_coarse = (step > _MOST_COARSE * targets.scale) & (targets.scale != 1.0)  # 1 if constant
+    if is_coarse.any():
+        column = int(np.argmax(is_coarse))
+        _warn(
+            f"y lies around {targets.center[column]:.6g} with a standard deviation of "
+            f"{targets.scale[column]:.3g}, where float32, in which networks are kept, has steps of "
+            f"{step[column]:.3g}. Subtract a constant from y.",
             UserWarning,
         )
 
