@@ -187,11 +187,13 @@ coefs_ : list of ndarray of shape (fan_in, fan_out), float32
     loss_curve_ : list of float
         Objective in every epoch.
     validation_scores_ : list of float or None
-        Score of the validation rows after every epoch; None without such rows.
+        Score of the validation rows after every epoch; None without such rows. Where only some
+        calls of `partial_fit` had them, None for the other epochs.
     validation_loss_curve_ : list of float or None
         Their mean loss after every epoch, without any regularisation.
     best_validation_score_ : float or None
-        Highest of the validation scores, with a target size of those of networks within it.
+        Highest of the validation scores; with ``early_stopping=True`` and a target size, of those
+        of networks within it.
     t_ : int
         Number of training rows visited, all epochs added up.
     history_ : dict of list
