@@ -50,8 +50,8 @@ default="squared_error"
         Whether to train on targets with a mean of 0 and a standard deviation of 1 in each column
         (a mean of 1 for "poisson"): `lam`, `alpha`, `tol` and learning rates then fit targets in
         any unit, and each column counts the same (subtract a constant where the mean is more than
-        a million standard deviations: weights are float32). The loss that is reported is that of these
-        targets; predictions are in units of y.
+        a million standard deviations: weights are float32). The loss that is reported is that of
+        these targets; predictions are in units of y.
 
     Attributes
     ----------
