@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastl0.classifier import HardL0MLPClassifier
-    from fastl0.displays import FrontierDisplay, PruningDisplay, SupportDisplay
+    from fastl0.frontier_display import FrontierDisplay
     from fastl0.path import L0Path, l0_path
+    from fastl0.pruning_display import PruningDisplay
     from fastl0.regressor import HardL0MLPRegressor
     from fastl0.selection import HardL0MLPClassifierCV, HardL0MLPRegressorCV
+    from fastl0.support_display import SupportDisplay
 
 __version__ = "0.1.0"
 __all__ = [
@@ -32,14 +34,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "FrontierDisplay": "displays",
+    "FrontierDisplay": "frontier_display",
     "HardL0MLPClassifier": "classifier",
     "HardL0MLPClassifierCV": "selection",
     "HardL0MLPRegressor": "regressor",
     "HardL0MLPRegressorCV": "selection",
     "L0Path": "path",
-    "PruningDisplay": "displays",
-    "SupportDisplay": "displays",
+    "PruningDisplay": "pruning_display",
+    "SupportDisplay": "support_display",
     "l0_path": "path",
 }
 

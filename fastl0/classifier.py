@@ -1,5 +1,6 @@
 """`HardL0MLPClassifier`. May import `estimator`, `network` and, to fit, `targets`."""
 
+import os
 from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any, ClassVar, Self
@@ -135,6 +136,8 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
         gate_learning_rate: str = "constant",
         gate_learning_rate_init: float = 0.01,
         droprate_init: float | tuple[float, float] = (0.2, 0.5),
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_interval: int = 1,
         class_weight: Mapping[Any, float] | list[Any] | str | None = None,
         label_smoothing: float = 0.0,
     ) -> None:
@@ -174,6 +177,8 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
             gate_learning_rate=gate_learning_rate,
             gate_learning_rate_init=gate_learning_rate_init,
             droprate_init=droprate_init,
+            checkpoint_dir=checkpoint_dir,
+            checkpoint_interval=checkpoint_interval,
         )
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing

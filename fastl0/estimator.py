@@ -7,6 +7,7 @@ inside `fit` only: a process that predicts never loads Numba or the C core. May 
 """
 
 import inspect
+import os
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
@@ -55,7 +56,13 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
         `max_iter` epochs, with the others only over those of the last phase (see
         `finetune_fraction`).
     learning_rate_init : float, default=0.001
-        Learning rate of the weights, > 0.
+        Learning rate of the weights, > 0. Where the loss or a weight stops being finite, or the
+        mean loss of an epoch exceeds that of the first mini-batch and of a constant prediction
+        (or 1, if they are smaller) a hundredfold, training warns, goes back to the end of the
+        last good epoch and on from there at a fifth of the learning rate. When that has not
+        helped three times in a row, it is an error (a high loss that smaller steps make no lower
+        is none). A first mini-batch that fails is an error at once, and so is any that fails
+        where `memory_budget` has left no room for a copy of the weights.
     power_t : float, default=0.5
         Exponent of ``learning_rate="invscaling"``, >= 0.
     max_iter : int, default=200
@@ -121,9 +128,10 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
         take, as 1048576 or "1MiB". Gives up threads, then rows of the mini-batch, then Adam's
         second moments (training is then ``solver="sgd"`` at 30 times the learning rate, with
         a warning); the average over the last epochs is left out where it finds no room.
-        "dynamic" mini-batches grow up to it, on one thread. What ``early_stopping=True`` keeps
-        of the best epoch, and ``warm_start=True`` of the last fit while the next one runs,
-        comes on top.
+        "dynamic" mini-batches grow up to it, on one thread. The copy that a training which diverges
+        goes back to (see `learning_rate_init`) is made where there is room left. What
+        ``early_stopping=True`` keeps of the best epoch, ``warm_start=True`` of the last fit while
+        the next one runs, and the reading of a checkpoint come on top.
     penalty : {"size", "fan_out"}, default="size"
         What `lam` is the price of: "size", all weights and biases between open units, as
         many as are expected (Xia et al. 2022, arXiv 2204.00408); "fan_out", the weights that
@@ -153,7 +161,22 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
     droprate_init : float or pair of float, default=(0.2, 0.5)
         Where the gates of inputs and of hidden units start, in (0, 1): at log-odds of
         ``log((1 - d) / d)``, [LWK]_ section 4. The defaults leave 95 % and 83 % of the
-        gates on at first; larger values close more of them."""
+        gates on at first; larger values close more of them.
+    checkpoint_dir : path-like, default=None
+        Folder, made where it is missing, in which `fit` keeps what it has reached. A fit that
+        was killed goes on when it is repeated: the same estimator (with the same `random_state`,
+        which may be None) fitted to the same data becomes the very network that it would have
+        become, bit for bit on the same machine. Every fit has a subfolder of its own there, named
+        by a digest of its parameters, its data and the version of fastl0, so that searches and
+        several estimators may share the folder; a fit that differs in any of these begins anew
+        and leaves what is there. The last two checkpoints are kept: should the newest be damaged,
+        `fit` warns and goes on from the one before. Where one cannot be written, as on a full
+        disk, `fit` warns and trains on. When a fit is over its subfolder is deleted, and the next
+        fit trains anew; after Ctrl-C it stays. Checkpoints may come from anybody: reading them
+        runs no code. `partial_fit` keeps none.
+    checkpoint_interval : int, default=1
+        Epochs from one checkpoint to the next, >= 1. Each takes about as long as writing 16 bytes
+        a parameter to disk."""
 
 #: Fitted attributes of both estimators, for their docstrings.
 _ATTRIBUTES = """\
@@ -307,6 +330,8 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         "gate_learning_rate": [StrOptions({"constant", "cosine"})],
         "gate_learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "droprate_init": [Real, "array-like"],
+        "checkpoint_dir": [None, str, os.PathLike],
+        "checkpoint_interval": [Interval(Integral, 1, None, closed="left")],
     }
 
     @abstractmethod
@@ -348,6 +373,8 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         gate_learning_rate: str = "constant",
         gate_learning_rate_init: float = 0.01,
         droprate_init: float | tuple[float, float] = (0.2, 0.5),
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_interval: int = 1,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -384,6 +411,8 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         self.gate_learning_rate = gate_learning_rate
         self.gate_learning_rate_init = gate_learning_rate_init
         self.droprate_init = droprate_init
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_interval = checkpoint_interval
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

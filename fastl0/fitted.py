@@ -6,8 +6,9 @@ May import `network`, `targets` and `training`.
 from typing import Any
 
 from fastl0.network import Network
+from fastl0.record import HISTORY, Record
 from fastl0.targets import Targets
-from fastl0.training import HISTORY, Plan, Record, Trainer
+from fastl0.training import Plan, Trainer
 
 
 def attributes(plan: Plan, targets: Targets, trainer: Trainer) -> dict[str, Any]:

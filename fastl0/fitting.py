@@ -5,10 +5,8 @@ everything but the estimators and the commands.
 """
 
 import copy
-import sys
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -16,26 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
-from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
 
-from fastl0 import fitted, footprint, validation
+from fastl0 import fingerprint, fitted, footprint, validation
 from fastl0._kernels import RowSource
 from fastl0.blocks import Blocks, in_memory, in_order, opened, reads_by_blocks
 from fastl0.callbacks import EpochCallbacks
 from fastl0.judging import rows_judge, scorer_judge
+from fastl0.keeping import Keeper
 from fastl0.memory import Layout
+from fastl0.notices import warn
 from fastl0.planning import check_shaping, first_layout, make_plan, shaping
 from fastl0.progress import Progress
+from fastl0.record import Record
 from fastl0.rows import beside, checked_weights, set_aside
 from fastl0.targets import Targets
-from fastl0.training import Data, EpochHook, Judge, Plan, Record, Trainer
+from fastl0.training import Data, EpochHook, Judge, Plan, Trainer
 
 #: Steps of float32 at the mean of the targets, in standard deviations, at most.
 _MOST_COARSE = 0.1
-
-#: Packages whose frames a warning passes over.
-_INSIDE = ("fastl0", "sklearn")
 
 
 @dataclass
@@ -90,20 +88,28 @@ def fit_estimator(
     """
     warm = _earlier(estimator) if estimator.warm_start else None
     if estimator.warm_start and warm is None and hasattr(estimator, "coefs_"):
-        _warn(
+        warn(
             "warm_start=True starts afresh: the last fit kept no training state. Set "
             "warm_start=True before the first fit.",
             UserWarning,
         )
     validation.check_held_out(*held_out)
     given = X, y, sample_weight
-    with undone_on_error(estimator, ("n_features_in_", "feature_names_in_")):
+    finished = False
+    with undone_on_error(estimator, ("n_features_in_", "feature_names_in_")), ExitStack() as stack:
         X, y = checked(estimator, X, y, reset=warm is None)
         given_weights = checked_weights(sample_weight, X)
         weights = estimator._row_weights(y, given_weights)
         targets = estimator._encode(y, weights, again=warm is not None)
         _warn_if_coarse(targets)
-        random_state = check_random_state(estimator.random_state)
+        keeper = stack.enter_context(
+            Keeper(
+                estimator.checkpoint_dir,
+                estimator.checkpoint_interval,
+                lambda: _identity(estimator, X, targets, weights, held_out, warm),
+            )
+        )
+        random_state = keeper.random_state(estimator.random_state)
         rows, validation_rows = (
             in_order(X, some) for some in _split(estimator, targets, random_state, held_out)
         )
@@ -118,6 +124,7 @@ def fit_estimator(
             codes.shape[1],
             batch_size=batch_size,
             warm=warm.trainer if warm else None,
+            fallback=True,
         )
         plan = make_plan(
             estimator,
@@ -141,27 +148,52 @@ def fit_estimator(
         )
         callbacks = EpochCallbacks(estimator, *given, plan.max_iter)
         n_before = trainer.record.n_epochs
+        keeper.resume(trainer, plan)
         try:
-            with _Watcher(estimator, plan, targets, trainer, callbacks, on_epoch) as watcher:
+            with _Watcher(
+                estimator, plan, targets, trainer, callbacks, on_epoch, keeper
+            ) as watcher:
                 trainer.fit(plan, data, watcher)
         except KeyboardInterrupt:
             # Before its first epoch is over, a warm start has no gates to come to a new size by.
             has_trained = trainer.record.n_epochs > n_before
             if not (keep_interrupted and has_trained and trainer.buffers.usable()):
                 raise
-            _warn("Training interrupted by user.", UserWarning)
+            warn("Training interrupted by user.", UserWarning)
         else:
+            finished = True
             _warn_if_not_converged(trainer.record, plan)
         trainer.settle(plan)
         trainer.size_left = None  # holds what a pickle cannot, and the targets
         attributes = fitted.attributes(plan, targets, trainer)
         kept = WarmState(trainer, shaping(estimator)) if estimator.warm_start else None
+        if finished:
+            keeper.finish()
     # One step, so that Ctrl-C cannot leave half of the attributes behind.
     vars(estimator).update(attributes | ({"_warm_state": kept} if kept else {}))
     if kept is None:
         vars(estimator).pop("_warm_state", None)
     vars(estimator).pop("_stream", None)
     callbacks.end_fit(lambda: attributes)
+
+
+def _identity(
+    estimator: Any,
+    X: Any,
+    targets: Targets,
+    weights: NDArray[np.float64] | None,
+    held_out: Validation,
+    warm: WarmState | None,
+) -> dict[str, Any]:
+    """Tell a fit from others, for its checkpoints."""
+    meaning = targets.center, targets.scale
+    return {
+        **fingerprint.settings_of(estimator),
+        "X": fingerprint.describe_rows(X),
+        "y": fingerprint.digest_of(targets.codes, *meaning, weights),
+        "X_val": fingerprint.describe_validation(*held_out),
+        "start": warm and fingerprint.describe_start(warm.trainer.lasting_state()),
+    }
 
 
 def _earlier(estimator: Any) -> WarmState | None:
@@ -283,13 +315,14 @@ def _trainer(
     # First: the average was not counted when the mini-batch was chosen.
     trainer.buffers.forget_average()
     trainer.buffers.make_room(layout.batch_size, layout.n_threads, layout.n_targets)
+    trainer.buffers.have_fallback(layout.fallback)
     return trainer
 
 
 def warn_if_without_adam(estimator: Any, plan: Plan, *, again: bool = False) -> None:
     """Warn if a memory budget has turned Adam into gradient descent, now or in an earlier fit."""
     if estimator.solver != plan.solver:
-        _warn(
+        warn(
             (
                 "The first fit kept no second moments of Adam, for want of memory"
                 if again
@@ -309,7 +342,7 @@ def _warn_if_coarse(targets: Targets) -> None:
     is_coarse = (step > _MOST_COARSE * targets.scale) & (targets.scale != 1.0)  # 1 if constant
     if is_coarse.any():
         column = int(np.argmax(is_coarse))
-        _warn(
+        warn(
             f"y lies around {targets.center[column]:.6g} with a standard deviation of "
             f"{targets.scale[column]:.3g}, where float32, in which networks are kept, has steps of "
             f"{step[column]:.3g}. Subtract a constant from y.",
@@ -319,19 +352,11 @@ def _warn_if_coarse(targets: Targets) -> None:
 
 def _warn_if_not_converged(record: Record, plan: Plan) -> None:
     if not record.converged:
-        _warn(
+        warn(
             f"Training stopped at max_iter={plan.max_iter} epochs while the objective was "
             "still improving. Raise max_iter to train on.",
             ConvergenceWarning,
         )
-
-
-def _warn(message: str, category: type[Warning]) -> None:
-    """Warn at the line that called into fastl0, past scikit-learn's wrappers of `fit`."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _INSIDE:
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=level)
 
 
 class _Watcher:
@@ -345,13 +370,15 @@ class _Watcher:
         trainer: Trainer,
         callbacks: EpochCallbacks,
         on_epoch: EpochHook | None,
+        keeper: Keeper,
     ) -> None:
         self._plan = plan
         self._targets = targets
         self._trainer = trainer
         self._callbacks = callbacks
         self._on_epoch = on_epoch
-        self._progress = Progress(estimator.verbose, plan.max_iter)
+        self.keep = keeper.keep
+        self._progress = Progress(estimator.verbose, plan.max_iter, trainer.n_done)
 
     def __enter__(self) -> Self:
         return self

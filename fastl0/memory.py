@@ -3,10 +3,12 @@
 `Buffers` allocates every array, lends views to the kernels for one call, and after an
 epoch deletes the rows and columns of units that were switched off: what is kept moves to
 the front (`_kernels.pack_weights_`) and the array is cut in place. May import `_kernels`,
-`epoch` (the layout it fills), `products` (how far rows are padded) and `sizes`.
+`epoch` (the layout it fills), `fields`, `gates` (how far log-odds go), `products` (how far
+rows are padded) and `sizes`.
 """
 
 import math
+import operator
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +20,8 @@ from numpy.typing import NDArray
 from fastl0 import _kernels
 from fastl0._kernels import RowSource
 from fastl0.epoch import JOB, PANEL, Batch, Gates, Weights
+from fastl0.fields import Fields, StateError
+from fastl0.gates import LOG_ODDS_LIMIT
 from fastl0.products import OVERHANG, TILE_COLUMNS, TILE_ROWS, padded
 from fastl0.sizes import count_parameters
 
@@ -43,6 +47,8 @@ _PER_GATE = {
     "on_count": np.int64,
     "on_sum": np.float64,
 }
+#: Those of a gate that outlast an epoch.
+_LASTING = ("log_odds", "gate_first", "gate_second", "on_count", "on_sum")
 _BATCH = {
     "columns": np.int32,
     "wanted": np.int32,
@@ -58,6 +64,26 @@ _BATCH = {
     "rows": np.int32,
     "scratch": np.float32,
     "draws": np.float32,
+    "fallback": np.float32,
+}
+
+
+#: More updates, draws and mini-batches than there can be.
+VERY_MANY = 2**53
+
+_LARGEST = float(np.finfo(np.float32).max)
+_WIDEST = float(np.float32(LOG_ODDS_LIMIT))
+#: What a state may hold.
+_BOUNDS = {
+    "theta": (-_LARGEST, _LARGEST),
+    "first": (-math.inf, math.inf),
+    "second": (0.0, math.inf),
+    "average": (-_LARGEST, _LARGEST),
+    "log_odds": (-_WIDEST, _WIDEST),
+    "gate_first": (-math.inf, math.inf),
+    "gate_second": (0.0, math.inf),
+    "on_count": (0, VERY_MANY),
+    "on_sum": (0.0, VERY_MANY),
 }
 
 
@@ -80,6 +106,8 @@ class Layout:
         Threads that may share a mini-batch.
     averaged : bool
         Whether an average of the weights is kept.
+    fallback : bool
+        Whether there is room for a copy of weights and gates to go back to.
     """
 
     widths: tuple[int, ...]
@@ -89,6 +117,7 @@ class Layout:
     gated: tuple[bool, ...]
     n_threads: int = 1
     averaged: bool = False
+    fallback: bool = False
 
     @property
     def n_gates(self) -> int:
@@ -121,6 +150,7 @@ class Layout:
             "rows": (2, batch_size),
             "scratch": (self.n_threads, self.n_scratch),
             "draws": (DRAWS_AHEAD * self.n_gates,),
+            "fallback": ((count_parameters(widths) + self.n_gates) * self.fallback,),
         }
 
     @property
@@ -360,6 +390,104 @@ class Buffers:
             for start, width in zip(self.gate_starts(), self.widths[:-1], strict=True)
         ]
 
+    # --- going back ----------------------------------------------------------------------
+
+    def remember(self) -> None:
+        """Copy weights and gates, to go back to until the next change of size."""
+        if self.layout.fallback:
+            fallback, n = self._batch["fallback"], count_parameters(self.widths)
+            fallback[:n] = self._flat["theta"][:n]
+            fallback[n:] = self._gates["log_odds"]
+
+    def go_back(self) -> None:
+        """Bring weights and gates back to what was remembered; forget moments and tallies."""
+        fallback, n = self._batch["fallback"], count_parameters(self.widths)
+        self._flat["theta"][:n] = fallback[:n]
+        self._gates["log_odds"][:] = fallback[n:]
+        for name in ("first", "second"):
+            self._flat[name][:] = 0.0
+        for name in ("gate_first", "gate_second"):
+            self._gates[name][:] = 0.0
+        self._small["step"][0] = 0
+        self.forget_tallies()
+
+    # --- to a checkpoint and back --------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on: plain values and views, not to be held."""
+        n = count_parameters(self.widths)
+        return {
+            "widths": np.array(self.widths, np.int64),
+            "gated": np.array(self.layout.gated, bool),
+            "batch_size": self.batch_size,
+            "averaged": self.layout.averaged,
+            "fallback": self.layout.fallback,
+            "step": int(self._small["step"][0]),
+            "lit_pause": int(self._small["lit_pause"][0]),
+            "columns": self.columns,
+            **{name: array[:n] for name, array in self._flat.items()},
+            **{name: self._gates[name] for name in _LASTING},
+        }
+
+    def restore(self, fields: Fields, first: Layout, most_rows: int) -> None:
+        """Take up a state; all of it is checked before anything is changed.
+
+        Parameters
+        ----------
+        fields : Fields
+            Of a state of buffers that began as these have.
+        first : Layout
+            Of a network that nothing has been deleted from yet, with all of its gates.
+        most_rows : int
+            Rows of a mini-batch at most.
+
+        Raises
+        ------
+        StateError
+            If the state is not sound.
+        """
+        before = self.layout
+        n_sets = len(before.gated)
+        widths = tuple(fields.array("widths", np.int64, (n_sets + 1,), 1).tolist())
+        gated = tuple(fields.array("gated", np.bool_, (n_sets,)).tolist())
+        if widths[-1] != before.widths[-1] or any(map(operator.gt, widths, before.widths)):
+            raise StateError(f"`widths` must be within {before.widths}, got {widths}")
+        if any(gated) and gated != first.gated:
+            raise StateError(f"`gated` must be {first.gated} or all false, got {gated}")
+        layout = replace(
+            before,
+            widths=widths,
+            gated=gated,
+            batch_size=fields.integer("batch_size", before.batch_size, most_rows),
+            averaged=fields.flag("averaged"),
+            fallback=fields.flag("fallback") and before.fallback,
+        )
+        small = {
+            "step": fields.integer("step", 0, VERY_MANY),
+            "lit_pause": fields.integer("lit_pause", 0, VERY_MANY),
+        }
+        columns = fields.array("columns", np.int32, (widths[0],), 0, first.widths[0] - 1)
+        if (np.diff(columns) <= 0).any():
+            raise StateError("`columns` must ascend")
+        flat = {
+            name: fields.array(name, np.float32, (max(0, size - OVERHANG),), *_BOUNDS[name])
+            for name, size in layout.flat.items()
+        }
+        of_gates = {
+            name: fields.array(name, _PER_GATE[name], (layout.n_gates,), *_BOUNDS[name])
+            for name in _LASTING
+        }
+        fields.end()
+        self._adopt(layout)
+        self._batch["columns"][:] = columns
+        for name, array in flat.items():
+            self._flat[name][: len(array)] = array
+            self._flat[name][len(array) :] = 0.0
+        for name, array in of_gates.items():
+            self._gates[name][:] = array
+        for name, value in small.items():
+            self._small[name][0] = value
+
     # --- changes of size ---------------------------------------------------------------
 
     def shrink(self, keep: Sequence[NDArray[np.bool_]]) -> None:
@@ -442,6 +570,10 @@ class Buffers:
     def forget_average(self) -> None:
         """Give the memory of the average back."""
         self._adopt(replace(self.layout, averaged=False))
+
+    def have_fallback(self, there: bool) -> None:
+        """Make room for a copy to go back to, or give its memory back."""
+        self._adopt(replace(self.layout, fallback=there))
 
     def _adopt(self, layout: Layout) -> None:
         """Bring every array to its size; what it holds stays at the front."""

@@ -1,9 +1,12 @@
 """The two phases of a training: pruning, then finishing the network that is left.
 
-Imports nothing of fastl0.
+May import `fields`.
 """
 
 import math
+from typing import Any
+
+from fastl0.fields import Fields
 
 #: Factor on the learning rate of the gates below which it does not fall: they have to move.
 _LEAST_GATE_RATE = 0.1
@@ -54,6 +57,22 @@ class Course:
         n_finishing = math.ceil(n_epochs * self._share / (1.0 - self._share))
         self.begin = n_epochs
         self.end = min(self.end, n_epochs + n_finishing)
+
+    def state(self) -> dict[str, Any]:
+        """What `finish_after` may have changed."""
+        return {"begin": self.begin, "end": self.end}
+
+    def restore(self, fields: Fields) -> None:
+        """Take up a state.
+
+        Raises
+        ------
+        StateError
+            If the state is not sound.
+        """
+        end = fields.integer("end", 1, self.end)
+        self.begin, self.end = fields.integer("begin", 1, end), end
+        fields.end()
 
     def progress(self, epoch: float) -> float:
         """Share of the pruning phase that is over when `epoch` epochs are."""

@@ -47,6 +47,7 @@ def first_layout(
     *,
     batch_size: int,
     warm: Trainer | None = None,
+    fallback: bool = False,
 ) -> Layout:
     """Lay out the buffers to begin with, within the memory budget.
 
@@ -61,6 +62,8 @@ def first_layout(
         Where the budget has room for it.
     warm : Trainer, default=None
         That of an earlier fit, to go on with.
+    fallback : bool, default=False
+        Whether a copy to go back to is wished for, where the budget has room for it.
 
     Raises
     ------
@@ -84,7 +87,7 @@ def first_layout(
     if warm is not None:  # a budget may have cost an earlier fit its second moments
         layout = replace(layout, n_moments=warm.buffers.layout.n_moments)
     if estimator.memory_budget is None:
-        return layout
+        return replace(layout, fallback=fallback)
     if estimator.batch_size == "dynamic":
         # Mini-batches grow up to the budget: with more threads they could not grow as far.
         layout = replace(layout, n_threads=1)
@@ -95,12 +98,14 @@ def first_layout(
     if found is None:
         smallest = replace(layout, batch_size=fewest, n_moments=fewest_moments, n_threads=1)
         raise validation.budget_too_small(estimator.memory_budget, smallest.nbytes)
-    if estimator.pruning == "hard" and estimator.finetune_fraction:
-        # Threads leave room for the average of the weights: whether there is one must not
-        # depend on them.
-        while found.n_threads > 1 and replace(found, averaged=True).nbytes > budget:
-            found = replace(found, n_threads=found.n_threads - 1)
-    return found
+    # Threads leave room for the average of the weights and for a copy to go back to: whether
+    # there are these must not depend on them.
+    most = replace(found, averaged=estimator.pruning == "hard" and estimator.finetune_fraction > 0)
+    fallback = fallback and replace(most, n_threads=1, fallback=True).nbytes <= budget
+    most = replace(most, fallback=fallback)
+    while most.n_threads > 1 and most.nbytes > budget:
+        most = replace(most, n_threads=most.n_threads - 1)
+    return replace(most, averaged=False)
 
 
 def make_plan(

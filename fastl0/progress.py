@@ -22,12 +22,16 @@ class Progress:
         no use, as in a file; 2 and more a record an epoch in any case.
     n_epochs : int
         Most epochs there can be.
+    n_done : int, default=0
+        Epochs that an earlier process has done of them.
     """
 
-    def __init__(self, verbose: bool | int, n_epochs: int) -> None:
+    def __init__(self, verbose: bool | int, n_epochs: int, n_done: int = 0) -> None:
         self._n_epochs = n_epochs
-        self._n_done = 0
-        self._bar = tqdm(total=n_epochs, unit="epoch") if verbose == 1 and _has_bars() else None
+        self._n_done = n_done
+        self._bar = None
+        if verbose == 1 and _has_bars():
+            self._bar = tqdm(total=n_epochs, initial=n_done, unit="epoch")
         self._logs = self._bar is None and bool(verbose)
 
     def note(self, entries: dict[str, Any]) -> None:

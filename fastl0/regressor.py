@@ -1,5 +1,6 @@
 """`HardL0MLPRegressor`. May import `estimator` and, to fit, `targets`."""
 
+import os
 from collections.abc import Callable
 from numbers import Real
 from typing import Any, ClassVar, Self
@@ -125,6 +126,8 @@ default="squared_error"
         gate_learning_rate: str = "constant",
         gate_learning_rate_init: float = 0.01,
         droprate_init: float | tuple[float, float] = (0.2, 0.5),
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_interval: int = 1,
         loss: str = "squared_error",
         quantile: float = 0.5,
         delta: float = 1.35,
@@ -166,6 +169,8 @@ default="squared_error"
             gate_learning_rate=gate_learning_rate,
             gate_learning_rate_init=gate_learning_rate_init,
             droprate_init=droprate_init,
+            checkpoint_dir=checkpoint_dir,
+            checkpoint_interval=checkpoint_interval,
         )
         self.loss = loss
         self.quantile = quantile

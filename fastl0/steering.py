@@ -1,10 +1,13 @@
 """Steers a training to a size: the phases, the way down, and the price of a parameter.
 
-Imports nothing of fastl0.
+May import `fields`.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any, Self
+
+from fastl0.fields import Fields
 
 #: Shares of the pruning phase after which the size begins to fall, and has to be reached.
 _BEGIN, _END = 0.05, 0.9
@@ -99,3 +102,32 @@ class Steering:
         """
         self._progress = progress
         return 0.0
+
+    def state(self) -> dict[str, Any]:
+        """Everything in it, as plain values."""
+        return {
+            "full": self.full,
+            "target": self.target,
+            "again": self.again,
+            "log_price": self._log_price,
+            "progress": self._progress,
+        }
+
+    @classmethod
+    def restored(cls, fields: Fields, full: int) -> Self:
+        """Return the steering of which this is the state; `full` is the most it can be from.
+
+        Raises
+        ------
+        StateError
+            If the state is not sound.
+        """
+        steering = cls(
+            full=fields.integer("full", 1, full),
+            target=fields.integer("target", 1, full),
+            again=fields.flag("again"),
+            _log_price=fields.number("log_price", math.log(_LOWEST), math.log(_HIGHEST)),
+            _progress=fields.number("progress", 0.0, 1.0),
+        )
+        fields.end()
+        return steering

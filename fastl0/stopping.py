@@ -2,11 +2,14 @@
 
 The rules are those of scikit-learn's MLPClassifier, with two additions for gated networks:
 an epoch that deleted units counts as progress, and the loss is smoothed, because random
-gates make it jump most where data are few. Imports nothing of fastl0.
+gates make it jump most where data are few. May import `fields`.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any, Self
+
+from fastl0.fields import Fields
 
 #: With learning_rate="adaptive" the rate is not lowered below this (as in scikit-learn).
 LOWEST_RATE = 1e-6
@@ -53,6 +56,37 @@ class Patience:
         stalled = score < self.best_score + self.tol
         self.best_score = max(self.best_score, score)
         return self._note(stalled and not shrunk)
+
+    def state(self) -> dict[str, Any]:
+        """What it has seen so far; its settings are those of the fit."""
+        return {
+            "best_loss": self.best_loss,
+            "best_score": self.best_score,
+            "waited": self.waited,
+            "average": self._average,
+            "weight": self._weight,
+        }
+
+    @classmethod
+    def restored(cls, fields: Fields) -> Self:
+        """Return a patience that has seen what this state says, without settings.
+
+        Raises
+        ------
+        StateError
+            If the state is not sound.
+        """
+        patience = cls(
+            tol=0.0,
+            n_epochs=0,
+            best_loss=fields.number("best_loss"),
+            best_score=fields.number("best_score"),
+            waited=fields.integer("waited", 0, MOST_EPOCHS),
+            _average=fields.number("average"),
+            _weight=fields.number("weight", 0.0, 1.1),  # 1 but for rounding
+        )
+        fields.end()
+        return patience
 
     def _average_with(self, loss: float) -> float:
         decay = 1.0 - 2.0 / (self.n_epochs + 1.0)

@@ -4,35 +4,34 @@ Owner of randomness (one NumPy generator per run) and of the decision to stop. M
 everything but the estimator, the data sets, the plots and the commands.
 """
 
+import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastl0 import gates, pruning
+from fastl0 import gates, generator, pruning
 from fastl0._kernels import RowSource
 from fastl0.blocks import Blocks
 from fastl0.epoch import Rule, train_batches
+from fastl0.fields import Fields, StateError
 from fastl0.kernels import ACTIVATIONS, LOSSES, SOLVERS
-from fastl0.memory import DRAWS_AHEAD, Buffers, Layout
+from fastl0.memory import DRAWS_AHEAD, VERY_MANY, Buffers, Layout
 from fastl0.network import Network, fold
+from fastl0.notices import warn
 from fastl0.ordering import Order, draw_keys
 from fastl0.phases import Course
+from fastl0.record import HISTORY, Record
+from fastl0.safeguard import STEP_DOWN, Safeguard
 from fastl0.sizes import count_parameters
 from fastl0.steering import Steering
 from fastl0.stopping import Patience, RateSchedule, epochs_to_wait
 from fastl0.threads import Crew, Pace
 from fastl0.visits import ArrayVisit, BlockVisit, Stretch, Visit
-
-#: What `history_` holds of every epoch.
-HISTORY = ("loss", "n_units", "n_parameters", "buffer_nbytes", "batch_size", "epoch_time")
-
-#: What is noted of every epoch besides.
-_MORE = ("score", "validation_loss", "samples_seen")
 
 #: Log-odds of gates that are opened anew: the lowest whose deterministic gate is 1.
 _OPEN = 2.4
@@ -71,6 +70,9 @@ class Watcher(Protocol):
 
     def end_epoch(self, epoch: int, freeze: Callable[[], Network], entries: dict[str, Any]) -> bool:
         """An epoch is over (arguments as in `EpochHook`); say whether to stop."""
+
+    def keep(self, epoch: int, state: Callable[[], dict[str, Any]]) -> None:
+        """`state()` is all that the epochs to come depend on; not called after the last one."""
 
 
 @dataclass(frozen=True)
@@ -156,34 +158,30 @@ class Data:
 
 
 @dataclass
-class Record:
-    """What has happened so far, across warm starts.
+class _Fit:
+    """How far a fit has come."""
 
-    `epochs` grows by one finished entry at a time: an interruption leaves no uneven lists.
-    """
-
-    epochs: list[dict[str, Any]] = field(default_factory=list)
-    patience: Patience | None = None
-    best: Network | None = None
-    converged: bool = False
-
-    @property
-    def n_epochs(self) -> int:
-        """Epochs finished."""
-        return len(self.epochs)
-
-    def column(self, name: str) -> list[Any]:
-        """One entry of every epoch: those of `HISTORY`, and of `_MORE`."""
-        return [entries[name] for entries in self.epochs]
-
-    @property
-    def samples_seen(self) -> int:
-        """Training rows visited, all epochs added up."""
-        return int(self.epochs[-1]["samples_seen"]) if self.epochs else 0
+    course: Course
+    schedule: RateSchedule
+    number: int = 0  # of epochs that are over
 
 
 class DivergedError(ValueError):
-    """The training loss stopped being finite."""
+    """The training loss, or a parameter, has stopped being finite or has exploded.
+
+    Parameters
+    ----------
+    what : str
+        A clause that says what has happened.
+    remedy : str
+    """
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(what, remedy)  # both, so that it can be pickled
+        self.what, self.remedy = what, remedy
+
+    def __str__(self) -> str:
+        return f"{self.what}. {self.remedy}"
 
 
 class Trainer:
@@ -202,7 +200,8 @@ class Trainer:
         self.record = Record()
         self._rng = rng
         self._n_features = layout.widths[0]
-        self._first = replace(layout, n_threads=1)
+        # Mini-batches grow into what deletions leave, whether or not there is a fallback.
+        self._first = replace(layout, n_threads=1, fallback=False)
         self.n_draws = 0  # gate draws that the tallies cover
         self._gated = layout.gated
         self._steering: Steering | None = None
@@ -211,6 +210,9 @@ class Trainer:
         self._has_collapsed = False  # in the last epoch
         self._gate_factor = 1.0  # on the learning rate of the gates
         self._price = plan.lam
+        self._safeguard = Safeguard()
+        self._n_forgotten = 0  # updates before training last went back
+        self._fit: _Fit | None = None  # under way
         #: What the target is, given the epochs run and how many are to come, where that
         #: decides how much room there is for parameters.
         self.size_left: SizeLeft | None = None
@@ -247,7 +249,8 @@ class Trainer:
         Raises
         ------
         DivergedError
-            If the loss or a parameter is not finite.
+            If the loss or a parameter is not finite, or the loss has exploded, and going back
+            has not helped; what is not finite, also if there is nothing to go back to.
         """
         n_rows = data.n_rows
         n_draws = self.n_draws
@@ -262,10 +265,41 @@ class Trainer:
         self.n_draws = 0  # an interrupted epoch leaves tallies that nothing may judge by
         if plan.dynamic_batch_size:
             self._enlarge_batch(plan, n_rows)
-        batch_size = self.buffers.batch_size
+        self.buffers.remember()
+        before = copy.copy(self._steering), self._has_collapsed
+        while True:
+            n_before = self._n_updates
+            try:
+                return self._attempt(plan, data, rate, n_draws, crew, pace), shrunk
+            except DivergedError as error:
+                # Where not even one update was possible, smaller ones are no help.
+                can_go_back = self.buffers.layout.fallback and self._n_updates > n_before
+                if not (can_go_back and self._safeguard.go_back()):
+                    raise
+                self._note_return(plan, error)
+            self._n_forgotten = self._n_updates
+            self.buffers.go_back()
+            self._steering, self._has_collapsed = copy.copy(before[0]), before[1]
+            self.n_draws = n_draws = 0
+
+    def _note_return(self, plan: Plan, error: DivergedError) -> None:
+        rate = plan.learning_rate_init * self._safeguard.factor
+        warn(
+            f"{error.what}: training goes back to the end of the last good epoch and on from there "
+            f"with {STEP_DOWN:g} times the learning rate, that is learning_rate_init={rate:g}. "
+            "Standardise the inputs, or set learning_rate_init lower, to spare the detour.",
+            RuntimeWarning,
+        )
+
+    def _attempt(
+        self, plan: Plan, data: Data, rate: float, n_draws: int, crew: Crew, pace: Pace
+    ) -> float:
+        """Train on all rows once; return the objective."""
+        n_rows, batch_size = data.n_rows, self.buffers.batch_size
         n_batches = -(-n_rows // batch_size)
         growth = batch_size / plan.batch_size
         rate *= math.sqrt(growth) if plan.solver == "adam" else growth
+        rate *= self._safeguard.factor
         loss = self._run_batches(plan, data, rate, crew, pace)
         self.n_draws = n_draws + n_batches
         self._has_collapsed = loss > n_rows * data.null_loss
@@ -276,17 +310,32 @@ class Trainer:
         # No mini-batch has seen what the last update did.
         if not (math.isfinite(objective) and self.buffers.all_finite()):
             raise self.diverged(plan)
-        return objective, shrunk
+        mean, can_go_back = loss / n_rows, self.buffers.layout.fallback
+        if can_go_back and self._safeguard.has_exploded(mean, data.null_loss):
+            raise self.diverged(plan, f"has risen to {mean:.3g}")
+        self._safeguard.note_success()
+        return objective
 
-    def diverged(self, plan: Plan) -> DivergedError:
-        """Make the error for a loss or parameters that are not finite."""
-        n_updates = int(self.buffers.arrays()["step"][0])
+    @property
+    def n_done(self) -> int:
+        """Epochs of the fit under way that are over."""
+        return self._fit.number if self._fit else 0
+
+    @property
+    def _n_updates(self) -> int:
+        """Updates of the weights so far."""
+        return self._n_forgotten + int(self.buffers.arrays()["step"][0])
+
+    def diverged(self, plan: Plan, what: str = "is not finite") -> DivergedError:
+        """Make the error for a loss or parameters that have come off their way."""
         price = f"lam={plan.lam:g}, " if plan.lam else ""  # none was given where a size was
-        return DivergedError(
-            f"The training loss is not finite after {n_updates} updates. Standardise the "
-            "inputs (sklearn.preprocessing.StandardScaler) or lower learning_rate_init, now "
-            f"{plan.learning_rate_init:g} (or {price}alpha={plan.alpha:g})."
+        remedy = (
+            "Standardise the inputs (sklearn.preprocessing.StandardScaler) or lower "
+            f"learning_rate_init, now {plan.learning_rate_init:g} (or {price}alpha={plan.alpha:g})."
         )
+        if self._safeguard.n_returns:
+            remedy = f"Smaller steps from the last good epoch have not helped. {remedy}"
+        return DivergedError(f"The training loss {what} after {self._n_updates} updates", remedy)
 
     def _run_batches(self, plan: Plan, data: Data, rate: float, crew: Crew, pace: Pace) -> float:
         """Train on all mini-batches; return the sum of the losses of the rows."""
@@ -300,7 +349,12 @@ class Trainer:
                 has_collapsed = self._has_collapsed if recent is None else recent > data.null_loss
                 self._set_prices(plan, first / n_batches, has_collapsed)
                 n = min(DRAWS_AHEAD, n_batches - first)
-                some = self.run_some(plan, data, rate, visit, lent, crew, pace, n)
+                some, n_done = 0.0, 0
+                if not self._safeguard.knows_start:
+                    some = self.run_some(plan, data, rate, visit, lent, crew, pace, 1)
+                    self._safeguard.note_start(some / min(buffers.batch_size, data.n_rows))
+                    n_done = 1
+                some += self.run_some(plan, data, rate, visit, lent, crew, pace, n - n_done)
                 loss, recent = loss + some, some / (DRAWS_AHEAD * buffers.batch_size)
         finally:
             crew.dismiss()
@@ -533,13 +587,17 @@ class Trainer:
         most = min(_MOST_GROWTH * plan.batch_size, n_rows // _FEWEST_BATCHES)
         size = layout.batch_size
         # Counted for one thread, as the number of threads shall change no result.
-        alone = replace(layout, n_threads=1, averaged=True)
+        alone = replace(layout, n_threads=1, averaged=True, fallback=False)
         while (
             size + plan.batch_size <= most
             and replace(alone, batch_size=size + plan.batch_size).nbytes <= limit
         ):
             size += plan.batch_size
         if size > layout.batch_size:
+            # The fallback, on which no result depends, makes way.
+            grown = replace(layout, batch_size=size, averaged=True)
+            if 0 < plan.memory_limit < grown.nbytes:
+                self.buffers.have_fallback(False)
             self.buffers.make_room(size, layout.n_threads)
 
     def freeze(self, plan: Plan) -> Network:
@@ -562,42 +620,44 @@ class Trainer:
         record = self.record
         record.converged = False
         patience = record.patience = self._patience(plan, data.n_rows)
-        schedule = RateSchedule(
-            plan.learning_rate if plan.solver == "sgd" else "constant",
-            plan.learning_rate_init,
-            plan.power_t,
-        )
-        schedule.end_epoch(record.samples_seen)
-        course = self._begin(plan)
+        fit = self._fit = self._fit or self._begin(plan)
+        course, schedule = fit.course, fit.schedule
         n_threads = self.buffers.n_threads
         pace = Pace(n_threads)
-        number = 0
-        with Crew(n_threads) as crew:
-            while number < course.end:
-                watcher.begin_epoch()
-                start = time.perf_counter()
-                folded = self._enter(plan, course, number)
-                rate = schedule.rate * course.rate(number)
-                loss, shrunk = self.run_epoch(plan, data, rate, crew, pace)
-                self._average(plan, course, number)
-                entries = self.entries(loss, time.perf_counter() - start, data.n_rows)
-                stalled = self._judge(plan, data, patience, entries, shrunk or folded)
-                record.epochs.append(entries)
-                schedule.end_epoch(record.samples_seen)
-                stop = watcher.end_epoch(
-                    record.n_epochs - 1,
-                    lambda: self.freeze(plan),
-                    {name: entries[name] for name in HISTORY},
-                )
-                number += 1
-                if stop:
-                    record.converged = True
-                    break
-                if stalled and number < course.begin and not plan.target:
-                    if schedule.give_up():
+        try:
+            with Crew(n_threads) as crew:
+                while fit.number < course.end:
+                    number = fit.number
+                    watcher.begin_epoch()
+                    start = time.perf_counter()
+                    folded = self._enter(plan, course, number)
+                    rate = schedule.rate * course.rate(number)
+                    loss, shrunk = self.run_epoch(plan, data, rate, crew, pace)
+                    self._average(plan, course, number)
+                    entries = self.entries(loss, time.perf_counter() - start, data.n_rows)
+                    stalled = self._judge(plan, data, patience, entries, shrunk or folded)
+                    record.epochs.append(entries)
+                    schedule.end_epoch(record.samples_seen)
+                    stop = watcher.end_epoch(
+                        record.n_epochs - 1,
+                        lambda: self.freeze(plan),
+                        {name: entries[name] for name in HISTORY},
+                    )
+                    number = fit.number = number + 1
+                    if stop:
                         record.converged = True
-                        course.finish_after(number)
-                    patience.waited = 0
+                        break
+                    if stalled and number < course.begin and not plan.target:
+                        if schedule.give_up():
+                            record.converged = True
+                            course.finish_after(number)
+                        patience.waited = 0
+                    if number < course.end:
+                        watcher.keep(record.n_epochs, self.state)
+        finally:
+            self._fit = None
+            if self.buffers.whole:
+                self.buffers.have_fallback(False)
         record.converged |= plan.target > 0
 
     # --- streams ---------------------------------------------------------------------
@@ -678,7 +738,7 @@ class Trainer:
 
     # --- fits ------------------------------------------------------------------------
 
-    def _begin(self, plan: Plan) -> Course:
+    def _begin(self, plan: Plan) -> _Fit:
         """Prepare a fit: what an earlier one has finished goes on with open gates."""
         buffers = self.buffers
         self._limit_size(plan.target)
@@ -688,14 +748,100 @@ class Trainer:
             self.n_draws = 0
         self._steering, self._price = None, plan.lam
         self._has_collapsed = False
+        self._safeguard = Safeguard()
         if plan.target:
             self._steering = Steering(count_parameters(buffers.widths), plan.target, again)
-        return Course(
-            plan.max_iter,
-            plan.finetune_fraction if any(self._gated) else 0.0,
-            all_along=plan.learning_rate == "cosine",
-            gates_as_well=plan.gate_learning_rate == "cosine",
+        fit = self._fit_to_come(plan)
+        fit.schedule.end_epoch(self.record.samples_seen)
+        return fit
+
+    def _fit_to_come(self, plan: Plan) -> _Fit:
+        return _Fit(
+            Course(
+                plan.max_iter,
+                plan.finetune_fraction if any(self._gated) else 0.0,
+                all_along=plan.learning_rate == "cosine",
+                gates_as_well=plan.gate_learning_rate == "cosine",
+            ),
+            RateSchedule(
+                plan.learning_rate if plan.solver == "sgd" else "constant",
+                plan.learning_rate_init,
+                plan.power_t,
+            ),
         )
+
+    # --- to a checkpoint and back --------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the epochs to come of a fit depend on, between two epochs.
+
+        Plain values and views of arrays, which are not to be held.
+        """
+        fit = self._fit
+        assert fit is not None, "no fit is under way"
+        return {
+            **self.lasting_state(),
+            "course": fit.course.state(),
+            "safeguard": self._safeguard.state(),
+            "steering": self._steering.state() if self._steering else None,
+            "rate": fit.schedule.rate,
+            "number": fit.number,
+            "most": self._most,
+            "has_collapsed": self._has_collapsed,
+        }
+
+    def lasting_state(self) -> dict[str, Any]:
+        """The part of a state that outlasts a fit, for a warm start."""
+        return {
+            "buffers": self.buffers.state(),
+            "record": self.record.state(),
+            "random": generator.state_of(self._rng),
+            "n_draws": self.n_draws,
+            "n_forgotten": self._n_forgotten,
+        }
+
+    def resume(self, plan: Plan, fields: Fields) -> None:
+        """Take up the state of a fit with the same plan: `fit` then goes on from there.
+
+        Parameters
+        ----------
+        plan : Plan
+        fields : Fields
+            Of what `state` has returned, of a trainer that began as this one has.
+
+        Raises
+        ------
+        StateError
+            If the state is not sound. The trainer is then of no further use.
+        """
+        widths = self._first.widths
+        record = Record.restored(
+            fields.fields("record"), widths, plan.activation, plan.out_activation
+        )
+        fit = self._fit_to_come(plan)
+        fit.course.restore(fields.fields("course"))
+        fit.schedule.rate = fields.number("rate", 0.0, plan.learning_rate_init)
+        fit.number = fields.integer("number", 1, min(fit.course.end - 1, record.n_epochs))
+        if fields.is_none("steering") != (plan.target == 0):
+            raise StateError("`steering` must be there where there is a target, and only there")
+        steering = None
+        if plan.target:
+            most = count_parameters(widths)
+            steering = Steering.restored(fields.fields("steering"), most)
+        safeguard = Safeguard.restored(fields.fields("safeguard"))
+        random = generator.checked(fields.fields("random"))
+        most = fields.integer("most", 0, VERY_MANY)
+        n_draws = fields.integer("n_draws", 0, VERY_MANY)
+        n_forgotten = fields.integer("n_forgotten", 0, VERY_MANY)
+        has_collapsed = fields.flag("has_collapsed")
+        buffers = fields.fields("buffers")
+        fields.end()
+        growth = _MOST_GROWTH if plan.dynamic_batch_size else 1
+        self.buffers.restore(buffers, self._first, growth * plan.batch_size)
+        self._rng.bit_generator.state = random
+        self.record, self._fit, self._steering, self._safeguard = record, fit, steering, safeguard
+        self._most, self.n_draws, self._n_forgotten = most, n_draws, n_forgotten
+        self._has_collapsed, self._price = has_collapsed, plan.lam
 
     def _enter(self, plan: Plan, course: Course, number: int) -> bool:
         """Prepare an epoch: note how far pruning is, or end it; say whether units went."""

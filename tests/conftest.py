@@ -1,12 +1,14 @@
 """Data and stand-ins that many tests share."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import stand_in
+from displayed import QUICK, SIZES
 from hypothesis import settings
 from sklearn.datasets import load_digits
 
-from fastl0 import pruning
+from fastl0 import HardL0MLPClassifier, HardL0MLPClassifierCV, l0_path, pruning
 from fastl0.commands import trial
 
 # The same examples every time, however slow the machine is; nothing is kept on disk.
@@ -35,3 +37,43 @@ def classifier(monkeypatch):
 def decided_each_epoch(monkeypatch):
     """Let deletions be decided after every epoch, however few mini-batches it had."""
     monkeypatch.setattr(pruning, "FEWEST_DRAWS", 1)
+
+
+# --- what displays draw ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def pruned(digits):
+    """With early stopping: its history has validation scores."""
+    names = [f"pixel {index}" for index in range(64)]
+    model = HardL0MLPClassifier(
+        **QUICK.get_params() | {"early_stopping": True, "target_size": 0.3, "max_iter": 30}
+    )
+    return model.fit(pd.DataFrame(digits[0], columns=names), digits[1])
+
+
+@pytest.fixture(scope="session")
+def unpruned(digits):
+    """Neither gates nor validation scores nor feature names; done after some epochs."""
+    model = HardL0MLPClassifier((30,), pruning="none", tol=10, n_iter_no_change=4, random_state=0)
+    return model.fit(*digits)
+
+
+@pytest.fixture(scope="session")
+def digits_path(digits):
+    return l0_path(*digits, target_sizes=SIZES, estimator=QUICK)
+
+
+@pytest.fixture(scope="session")
+def digits_search(digits):
+    return HardL0MLPClassifierCV(QUICK, target_sizes=SIZES, cv=3, scoring="balanced_accuracy").fit(
+        *digits
+    )
+
+
+@pytest.fixture
+def no_figure_stays():
+    yield
+    import matplotlib.pyplot as plt
+
+    plt.close("all")

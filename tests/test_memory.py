@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from fastl0 import HardL0MLPClassifier, planning, training
 from fastl0._kernels import RowSource
+from fastl0.fields import Fields, StateError
 from fastl0.memory import DRAWS_AHEAD, Buffers, Layout, fit_into
 from fastl0.products import OVERHANG, TILE_COLUMNS, TILE_ROWS, padded
 from fastl0.sizes import count_parameters
@@ -93,7 +94,7 @@ def test_arrays_have_the_sizes_that_training_needs(widths, gates, n_moments):
     assert arrays["theta"].size == n
     assert arrays["first"].size == (n if n_moments > 0 else 0)
     assert arrays["second"].size == (n if n_moments > 1 else 0)
-    assert arrays["average"].size == 0
+    assert arrays["average"].size == arrays["fallback"].size == 0
     assert arrays["log_odds"].size == arrays["on_count"].size == n_gates
     assert arrays["values"].size == 5 * sum(padded(w) for w in widths)
     assert arrays["deltas"].size == 5 * sum(padded(w) for w in widths[1:-1])
@@ -108,7 +109,7 @@ def test_arrays_have_the_sizes_that_training_needs(widths, gates, n_moments):
 def changed(buffers, rng):
     """Change the size of buffers in one of the ways there are."""
     layout = buffers.layout
-    way = rng.integers(6)
+    way = rng.integers(7)
     if way == 0:
         buffers.shrink(random_keep(layout.widths, seed=int(rng.integers(2**31))))
     elif way == 1:
@@ -120,6 +121,8 @@ def changed(buffers, rng):
         buffers.open_gates([bool(flag) for flag in rng.integers(2, size=len(layout.gated))], 1.0)
     elif way == 4:
         buffers.average_weights(0.5)
+    elif way == 5:
+        buffers.have_fallback(bool(rng.integers(2)))
     else:
         buffers.forget_average()
 
@@ -136,6 +139,7 @@ def test_a_layout_tells_the_bytes_of_buffers_after_any_changes(seed):
             n_moments=int(rng.integers(3)),
             n_threads=int(rng.integers(1, 4)),
             averaged=bool(rng.integers(2)),
+            fallback=bool(rng.integers(2)),
         )
     )
     for _ in range(12):
@@ -184,7 +188,7 @@ def test_addresses_of_all_arrays_are_lent_with_the_shape_they_have(gates, n_thre
             "n_scratch": arrays["scratch"].shape[1],
         }
         assert lent == {name: arrays[name].ctypes.data for name in lent}
-        assert set(arrays) - set(lent) == {"draws", "average"}
+        assert set(arrays) - set(lent) == {"draws", "average", "fallback"}
         np.testing.assert_array_equal(arrays["widths"], widths)
         starts = {(True, True): [0, widths[0]], (False, True): [-1, 0], (False, False): [-1, -1]}
         np.testing.assert_array_equal(arrays["gate_start"], starts[gates])
@@ -510,6 +514,153 @@ def test_weights_are_averaged_from_the_first_time_on(widths):
     for k, layer in enumerate(buffers.best_layers()):
         for found, own in zip(layer, buffers.layer(k), strict=True):
             assert np.shares_memory(found, own)
+
+
+# --- going back ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_moments", [1, 2])
+@pytest.mark.parametrize("gates", GATED)
+def test_going_back_brings_back_weights_and_gates_and_forgets_the_rest(gates, n_moments):
+    buffers = buffers_with_numbers((13, 11, 7), gates, n_moments=n_moments, fallback=True)
+    buffers.shrink(random_keep((13, 11, 7)))
+    buffers.remember()
+    before = {name: array.copy() for name, array in buffers.arrays().items()}
+    lasting = {"theta", "log_odds"}
+    forgotten = {"first", "second", "gate_first", "gate_second", "on_count", "on_sum", "step"}
+    for name in lasting | forgotten:
+        array = buffers.arrays()[name]
+        array[: len(array) - OVERHANG if name == "theta" else None] = 77
+    buffers.go_back()
+    for name, array in buffers.arrays().items():
+        expected = np.zeros_like(array) if name in forgotten else before[name]
+        np.testing.assert_array_equal(array, expected, err_msg=name)
+
+
+def test_a_copy_to_go_back_to_is_counted_and_of_the_size_of_the_network():
+    buffers = buffers_with_numbers((13, 11, 7))
+    nbytes = buffers.nbytes
+    buffers.remember()  # there is no room
+    assert buffers.nbytes == nbytes
+    buffers.have_fallback(True)
+    assert buffers.nbytes == nbytes + 4 * (14 * 11 + 12 * 7 + 13 + 11)
+    buffers.shrink([np.arange(13) < 5, np.arange(11) < 3])
+    assert buffers.arrays()["fallback"].size == 6 * 3 + 4 * 7 + 5 + 3
+    buffers.have_fallback(False)
+    assert buffers.arrays()["fallback"].size == 0
+
+
+# --- to a checkpoint and back --------------------------------------------------------
+
+
+def sound_buffers(gates=(True, True), **changes):
+    """Buffers with numbers in them as they may be after an epoch."""
+    buffers = buffers_with_numbers((13, 11, 7), gates, **changes)
+    buffers.shrink(random_keep((13, 11, 7)))
+    rng = np.random.default_rng(0)
+    for name in ("log_odds", "on_count", "on_sum"):
+        array = buffers.arrays()[name]
+        array[:] = rng.integers(0, 4, array.size)
+    buffers.arrays()["step"][0] = 12
+    buffers.arrays()["lit_pause"][0] = 5
+    return buffers
+
+
+def restored(state, layout):
+    buffers = Buffers(layout)
+    buffers.restore(Fields(state), layout, most_rows=40)
+    return buffers
+
+
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize("n_moments", [0, 1, 2])
+@pytest.mark.parametrize("gates", GATED)
+def test_restored_buffers_are_as_those_whose_state_it_is(gates, n_moments, folded):
+    changes = {"n_moments": n_moments, "fallback": True}
+    buffers = sound_buffers(gates, **changes)
+    if folded:
+        gated = zip(buffers.by_set("log_odds"), buffers.widths, strict=False)
+        buffers.fold_gates([None if a is None else np.ones(w, np.float32) for a, w in gated])
+        buffers.average_weights(1.0)
+    buffers.make_room(8, 3)
+    found = restored(buffers.state(), laid_out((13, 11, 7), gates, **changes))
+    assert found.whole
+    assert found.layout == replace(buffers.layout, n_threads=1)  # which is the machine's business
+    of_a_mini_batch = ("price", "gate_value", "gate_slope", "on_probability", "gate_gradient")
+    for name in set(found.arrays()) - {*SCRATCH, *of_a_mini_batch, "targets", "fallback"}:
+        np.testing.assert_array_equal(found.arrays()[name], buffers.arrays()[name], err_msg=name)
+
+
+def test_a_state_is_of_views():
+    buffers = sound_buffers()
+    arrays = buffers.arrays()
+    for name, value in buffers.state().items():
+        if name in arrays and np.size(value) > 1 and name != "widths":
+            assert np.shares_memory(value, arrays[name])
+
+
+def with_entry(name, place, value):
+    def change(state):
+        state[name] = state[name].copy()
+        state[name][place] = value
+
+    return change
+
+
+UNSOUND = {
+    "wider inputs": with_entry("widths", 0, 14),
+    "wider": with_entry("widths", 1, 12),
+    "huge": with_entry("widths", 1, 2**62),
+    "negative": with_entry("widths", 1, -1),
+    "no units": with_entry("widths", 1, 0),
+    "other outputs": with_entry("widths", 2, 6),
+    "one unit fewer": lambda state: state.update(widths=state["widths"] - [0, 1, 0]),
+    "another layer": lambda state: state.update(widths=np.array([5, 4, 3, 7])),
+    "other gates": with_entry("gated", 0, False),
+    "no gates": lambda state: state.update(gated=np.zeros(2, bool)),
+    "smaller batch": lambda state: state.update(batch_size=3),
+    "larger batch": lambda state: state.update(batch_size=41),
+    "negative batch": lambda state: state.update(batch_size=-4),
+    "an average": lambda state: state.update(averaged=True),
+    "columns out of range": with_entry("columns", -1, 13),
+    "columns below 0": with_entry("columns", 0, -1),
+    "columns twice": lambda state: state.update(columns=np.zeros_like(state["columns"])),
+    "columns upside down": lambda state: state.update(columns=state["columns"][::-1].copy()),
+    "fewer columns": lambda state: state.update(columns=state["columns"][1:]),
+    "wide columns": lambda state: state.update(columns=state["columns"].astype(np.int64)),
+    "short weights": lambda state: state.update(theta=state["theta"][:-1]),
+    "long weights": lambda state: state.update(theta=np.append(state["theta"], np.float32(0))),
+    "wide weights": lambda state: state.update(theta=state["theta"].astype(float)),
+    "square weights": lambda state: state.update(theta=state["theta"][None]),
+    "NaN": with_entry("theta", 3, np.nan),
+    "infinite": with_entry("theta", 3, np.inf),
+    "no first moment": lambda state: state.update(first=np.zeros(0, np.float32)),
+    "NaN in a moment": with_entry("first", 0, np.nan),
+    "a negative second moment": with_entry("second", 0, -1.0),
+    "gates too far": with_entry("log_odds", 0, 4.7),
+    "a gate that is none": with_entry("log_odds", 0, np.nan),
+    "a negative tally": with_entry("on_count", 0, -1),
+    "a negative sum": with_entry("on_sum", 0, -1.0),
+    "a negative step": lambda state: state.update(step=-1),
+    "a huge step": lambda state: state.update(step=2**63),
+    "a negative pause": lambda state: state.update(lit_pause=-1),
+    "text": lambda state: state.update(step="12"),
+    "missing": lambda state: state.pop("theta"),
+    "more": lambda state: state.update(more=1),
+}
+
+
+@pytest.mark.parametrize("name", UNSOUND)
+def test_an_unsound_state_is_refused_and_changes_nothing(name):
+    state = sound_buffers(n_moments=2).state()
+    UNSOUND[name](state)
+    buffers = buffers_with_numbers((13, 11, 7))
+    before = {name: array.copy() for name, array in buffers.arrays().items()}
+    with pytest.raises(StateError):
+        buffers.restore(Fields(state), buffers.layout, most_rows=40)
+    assert buffers.whole
+    for name, array in buffers.arrays().items():
+        np.testing.assert_array_equal(array, before[name])
 
 
 def test_a_copy_of_buffers_is_a_copy_of_all_of_them():

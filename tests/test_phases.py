@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastl0.fields import Fields, StateError
 from fastl0.phases import Course
 
 SHARES = st.floats(0, 1, exclude_max=True)
@@ -105,3 +106,18 @@ def test_gates_slow_down_to_a_tenth_in_the_course_of_the_pruning_phase():
     assert all(b <= a for a, b in itertools.pairwise(rates))
     assert rates[-1] == 0.1
     assert course.rate(0) == course.rate(course.begin - 1) == 1.0
+
+
+def test_a_restored_course_is_as_the_one_before():
+    course, restored = Course(50, 0.2), Course(50, 0.2)
+    course.finish_after(12)
+    restored.restore(Fields(course.state()))
+    assert vars(restored) == vars(course)
+
+
+@pytest.mark.parametrize(
+    "change", [{"begin": 0}, {"begin": 51}, {"end": 51}, {"end": 0}, {"end": 30}, {"more": 1}]
+)
+def test_an_unsound_course_is_refused(change):
+    with pytest.raises(StateError):
+        Course(50, 0.2).restore(Fields(Course(50, 0.2).state() | change))

@@ -8,6 +8,7 @@ import pytest
 from sklearn.datasets import make_regression
 
 from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor
+from fastl0.progress import Progress
 
 
 class Terminal(io.StringIO):
@@ -143,3 +144,13 @@ def test_a_bar_is_closed_when_training_fails(digits):
             HardL0MLPClassifier((5,), max_iter=3, verbose=True)._fit(*digits, on_epoch=fail)
         assert terminal.getvalue().endswith("\n")
     del caught  # the bar was alive until here, so that it was not its end that closed it
+
+
+def test_epochs_that_an_earlier_process_has_done_count():
+    entries = {"loss": 0.5, "score": None, "n_units": (3, 2), "n_parameters": 8}
+    with redirect_stderr(Terminal()) as terminal:
+        progress = Progress(1, 10, 4)
+        assert "4/10" in terminal.getvalue()
+        progress.note(entries)
+        progress.close()
+    assert "5/10" in terminal.getvalue()

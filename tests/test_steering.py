@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastl0.fields import Fields, StateError
 from fastl0.steering import Steering, size_at
 
 FULL, TARGET = 100_000, 10_000
@@ -148,3 +149,29 @@ def test_a_collapsed_network_pays_nothing_and_its_price_stays():
     assert steering.pardon(0.5) == 0.0
     wanted = size_at(0.5, FULL, TARGET)
     assert steering.price(0.5, 2 * wanted) == other.price(0.0, 2 * FULL)
+
+
+def test_a_restored_steering_goes_on_as_the_one_before():
+    steering = Steering(FULL, TARGET, again=True)
+    for k in range(5):
+        steering.price(k / 20, 0.9**k * FULL)
+    restored = Steering.restored(Fields(steering.state()), FULL)
+    assert restored == steering
+    assert restored.price(0.5, FULL) == steering.price(0.5, FULL)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"full": FULL + 1},
+        {"target": 0},
+        {"again": 0},
+        {"log_price": 800.0},
+        {"log_price": math.nan},
+        {"progress": 1.5},
+        {"more": 1},
+    ],
+)
+def test_an_unsound_steering_is_refused(change):
+    with pytest.raises(StateError):
+        Steering.restored(Fields(Steering(FULL, TARGET).state() | change), FULL)

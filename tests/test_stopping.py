@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 
+from fastl0.fields import Fields, StateError
 from fastl0.stopping import LOWEST_RATE, Patience, RateSchedule, epochs_to_wait
 
 
@@ -157,3 +158,24 @@ def test_schedules_act_on_gradient_descent_only(learning_rate):
         "adaptive": [0.1] * 3 + [0.02] * 2,
     }[learning_rate]
     np.testing.assert_allclose(rates["sgd"], expected)
+
+
+def test_a_restored_patience_goes_on_as_the_one_before():
+    losses = [3.0, 2.0, 2.5, 1.0, 1.2, 1.1, 1.3, 1.2]
+    patience = Patience(1e-4, 3, smooth=True)
+    for loss in losses[:4]:
+        patience.note_loss(loss, False)
+    restored = Patience.restored(Fields(patience.state()))
+    restored.tol, restored.n_epochs, restored.smooth = 1e-4, 3, True
+    assert restored == patience
+    for loss in losses[4:]:
+        assert restored.note_loss(loss, False) == patience.note_loss(loss, False)
+    assert restored == patience
+
+
+@pytest.mark.parametrize(
+    "change", [{"waited": -1}, {"waited": 1.0}, {"weight": 2.0}, {"best_loss": math.nan}, {"a": 1}]
+)
+def test_an_unsound_patience_is_refused(change):
+    with pytest.raises(StateError):
+        Patience.restored(Fields(Patience(1e-4, 3).state() | change))

@@ -402,6 +402,7 @@ def test_a_process_ends_while_a_thread_trains(daemon, last):
 # --- ends --------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:.*training goes back:RuntimeWarning")
 def test_no_thread_is_left_after_a_training_that_diverges(digits, monkeypatch):
     X, y = digits
     with (
@@ -412,6 +413,7 @@ def test_no_thread_is_left_after_a_training_that_diverges(digits, monkeypatch):
     assert max(seen.sizes) == 3
 
 
+@pytest.mark.filterwarnings("ignore:.*training goes back:RuntimeWarning")
 def test_a_loss_that_is_not_finite_stops_a_team_where_it_stops_one_thread(digits, monkeypatch):
     X, y = digits[0].copy(), digits[1]
     X[333] = 1e30
