@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastl0.estimator import HardL0MLP, documented
+from fastl0.estimator import HardL0MLP, documented_network
 from fastl0.network import codes_of
 
 _OWN = """
@@ -20,7 +20,7 @@ _OWN = """
 """
 
 
-@documented("the accuracy", _OWN)
+@documented_network("the accuracy", _OWN)
 class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
     """Multilayer perceptron classifier that deletes inputs and hidden units as it trains.
 
@@ -55,12 +55,13 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
 
     Parameters
     ----------
-    {shared parameters}
+    {parameters}
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weights of the classes, as in scikit-learn's classifiers: a dict from label to weight,
         "balanced" for weights in inverse proportion to the classes' shares, for multilabel
-        targets a list of dicts from 0 and 1. They multiply `sample_weight`. For
-        `partial_fit` the shares are those in all rows so far.
+        targets a list of dicts from 0 and 1. They multiply `sample_weight` in training; in
+        scores of validation rows they do not count (``scoring="balanced_accuracy"`` weighs
+        classes there). For `partial_fit` the shares are those in all rows so far.
     label_smoothing : float, default=0.0
         Share of each label, in [0, 1), that is spread evenly over all classes. Probabilities
         become less extreme, and in networks that have room to learn their training set by heart
@@ -68,11 +69,11 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
 
     Attributes
     ----------
-    {shared attributes}
+    {attributes}
 
     Notes
     -----
-    {shared notes}
+    {notes}
 
     References
     ----------

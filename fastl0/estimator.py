@@ -3,9 +3,10 @@
 Checks, hands over to the training loop, and keeps what is left. Imports the training code
 inside `fit` only: a process that predicts never loads Numba or the C core. May import
 `blocks`, `callbacks`, `names`, `network`, `selecting` and `validation`, and, once it fits,
-`fitting`, or, once it is shown, `diagram`.
+`fitting` or `streaming`, or, once it is shown, `diagram`.
 """
 
+import inspect
 import os
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
@@ -97,8 +98,9 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
         Share of the rows to set aside, in (0, 1).
     scoring : str, callable or None, default=None
         How validation rows are scored: the name of a scikit-learn scorer, or
-        ``scorer(estimator, X, y)``; larger is better. None is {score}, which takes no copy of
-        rows that are set aside.
+        ``scorer(estimator, X, y)``, with `sample_weight` as a keyword where fit was given one for
+        these rows; larger is better. None is {score}, which takes no copy of rows that are set
+        aside.
     beta_1, beta_2 : float, default=0.9, 0.999
         Decay rates of Adam's moments, in [0, 1).
     epsilon : float, default=1e-8
@@ -188,7 +190,7 @@ coefs_ : list of ndarray of shape (fan_in, fan_out), float32
         Number of weights and biases kept.
     support_ : ndarray of shape (n_features_in_,), bool
         Which input features are read.
-{own attributes}
+    {own_attributes}
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -208,11 +210,13 @@ coefs_ : list of ndarray of shape (fan_in, fan_out), float32
     loss_curve_ : list of float
         Objective in every epoch.
     validation_scores_ : list of float or None
-        Score of the validation rows after every epoch; None without such rows.
+        Score of the validation rows after every epoch; None without such rows. Where only some
+        calls of `partial_fit` had them, None for the other epochs.
     validation_loss_curve_ : list of float or None
         Their mean loss after every epoch, without any regularisation.
     best_validation_score_ : float or None
-        Highest of the validation scores, with a target size of those of networks within it.
+        Highest of the validation scores; with ``early_stopping=True`` and a target size, of those
+        of networks within it.
     t_ : int
         Number of training rows visited, all epochs added up.
     history_ : dict of list
@@ -241,7 +245,29 @@ An X that is no array but has a `shape`, a `dtype` and slices of rows, as dask a
     top of `memory_budget` and of ``history_["buffer_nbytes"]``."""
 
 
-def documented(score: str, attributes: str) -> Callable[[type], type]:
+def documented(**parts: str) -> Callable[[type], type]:
+    """Fill the placeholders of a docstring, as ``{name}``, with texts of these names.
+
+    All of them lose their indentation first: compilers from Python 3.13 on take it from a class's
+    docstring, but not from the texts.
+
+    Parameters
+    ----------
+    **parts : str
+        In this order; texts may hold placeholders of later ones.
+    """
+
+    def fill(documented: type) -> type:
+        text = inspect.cleandoc(documented.__doc__ or "")
+        for name, part in parts.items():
+            text = text.replace("{" + name + "}", inspect.cleandoc(part))
+        documented.__doc__ = text
+        return documented
+
+    return fill
+
+
+def documented_network(score: str, attributes: str) -> Callable[[type], type]:
     """Put the shared parameters, attributes and notes into the docstring of an estimator.
 
     Parameters
@@ -249,19 +275,15 @@ def documented(score: str, attributes: str) -> Callable[[type], type]:
     score : str
         What its `score` is.
     attributes : str
-        Its own attributes, as they stand in a docstring.
+        Its own attributes.
     """
-
-    def fill(estimator: type) -> type:
-        text = estimator.__doc__ or ""
-        text = text.replace("{shared parameters}", _PARAMETERS.replace("{score}", score))
-        text = text.replace(
-            "{shared attributes}", _ATTRIBUTES.replace("{own attributes}", attributes.strip("\n"))
-        )
-        estimator.__doc__ = text.replace("{shared notes}", _NOTES)
-        return estimator
-
-    return fill
+    return documented(
+        parameters=_PARAMETERS,
+        attributes=_ATTRIBUTES,
+        notes=_NOTES,
+        score=score,
+        own_attributes=attributes,
+    )
 
 
 class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metaclass=ABCMeta):

@@ -32,6 +32,9 @@ from fastl0.rows import beside, checked_weights, set_aside
 from fastl0.targets import Targets
 from fastl0.training import Data, EpochHook, Judge, Plan, Trainer
 
+#: Steps of float32 at the mean of the targets, in standard deviations, at most.
+_MOST_COARSE = 0.1
+
 
 @dataclass
 class WarmState:
@@ -95,8 +98,10 @@ def fit_estimator(
     finished = False
     with undone_on_error(estimator, ("n_features_in_", "feature_names_in_")), ExitStack() as stack:
         X, y = checked(estimator, X, y, reset=warm is None)
-        weights = estimator._row_weights(y, checked_weights(sample_weight, X))
+        given_weights = checked_weights(sample_weight, X)
+        weights = estimator._row_weights(y, given_weights)
         targets = estimator._encode(y, weights, again=warm is not None)
+        _warn_if_coarse(targets)
         keeper = stack.enter_context(
             Keeper(
                 estimator.checkpoint_dir,
@@ -139,7 +144,7 @@ def fit_estimator(
             total_weight=total_weight,
             mean_weight=total_weight / n_rows,
             null_loss=targets.null_loss(weights),
-            judge=_judge(estimator, X, y, x, validation_rows, targets, weights, held_out),
+            judge=_judge(estimator, X, y, x, validation_rows, targets, given_weights, held_out),
         )
         callbacks = EpochCallbacks(estimator, *given, plan.max_iter)
         n_before = trainer.record.n_epochs
@@ -325,6 +330,22 @@ def warn_if_without_adam(estimator: Any, plan: Plan, *, again: bool = False) -> 
                 "moments of Adam"
             )
             + f': training uses solver="sgd" with learning_rate_init={plan.learning_rate_init:g}.',
+            UserWarning,
+        )
+
+
+def _warn_if_coarse(targets: Targets) -> None:
+    """Warn of numbers so far from zero that float32, as `intercepts_` are, loses their spread."""
+    if targets.center is None or targets.scale is None:
+        return
+    step = np.spacing(np.abs(targets.center).astype(np.float32))
+    is_coarse = (step > _MOST_COARSE * targets.scale) & (targets.scale != 1.0)  # 1 if constant
+    if is_coarse.any():
+        column = int(np.argmax(is_coarse))
+        warn(
+            f"y lies around {targets.center[column]:.6g} with a standard deviation of "
+            f"{targets.scale[column]:.3g}, where float32, in which networks are kept, has steps of "
+            f"{step[column]:.3g}. Subtract a constant from y.",
             UserWarning,
         )
 

@@ -4,7 +4,6 @@ May import `network`, `targets`, `fitted` and `training` (the forms a judgement 
 `_kernels` and `blocks` (the readers of rows).
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -79,9 +78,11 @@ def scorer_judge(
     """
     # Checked rows have no names.
     hidden = ("feature_names_in_", "_warm_state", "_stream", "_skl_callbacks")
-    stand_in = copy.copy(estimator)
-    for name in hidden:
-        vars(stand_in).pop(name, None)
+    # Not by `copy`: a stream would be described, all its epochs, at every call.
+    stand_in = object.__new__(type(estimator))
+    vars(stand_in).update(
+        {name: value for name, value in vars(estimator).items() if name not in hidden}
+    )
     extra = {} if weights is None else {"sample_weight": weights}
 
     def judge_by_scorer(network: Network) -> Judgement:

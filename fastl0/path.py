@@ -1,8 +1,8 @@
 """`l0_path`: the whole frontier of size and score from one run, large to small.
 
 Fits one estimator again and again with `warm_start=True`, each time to a smaller size. May
-import `classifier`, `estimator`, `regressor`, `validation` and, once it fits, `footprint`,
-`planning` and `rows`.
+import `blocks`, `classifier`, `estimator`, `regressor`, `validation` and, once it fits, `fitting`,
+`footprint`, `planning` and `rows`.
 """
 
 import math

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastl0.estimator import HardL0MLP, documented
+from fastl0.estimator import HardL0MLP, documented_network
 
 _OWN = """
     center_, scale_ : ndarray of shape (n_outputs_,), float64
@@ -19,7 +19,7 @@ _OWN = """
 """
 
 
-@documented("the coefficient of determination R^2", _OWN)
+@documented_network("the coefficient of determination R^2", _OWN)
 class HardL0MLPRegressor(RegressorMixin, HardL0MLP):
     """Multilayer perceptron regressor that deletes inputs and hidden units as it trains.
 
@@ -35,7 +35,7 @@ class HardL0MLPRegressor(RegressorMixin, HardL0MLP):
 
     Parameters
     ----------
-    {shared parameters}
+    {parameters}
     loss : {"squared_error", "absolute_error", "huber", "quantile", "poisson"}, \
 default="squared_error"
         Loss of an output with the residual r: r**2 / 2; abs(r); r**2 / 2 up to `delta` and
@@ -50,16 +50,17 @@ default="squared_error"
     normalize_y : bool, default=True
         Whether to train on targets with a mean of 0 and a standard deviation of 1 in each column
         (a mean of 1 for "poisson"): `lam`, `alpha`, `tol` and learning rates then fit targets in
-        any unit, and each column counts the same. The loss that is reported is that of these
-        targets; predictions are in units of y.
+        any unit, and each column counts the same (subtract a constant where the mean is more than
+        a million standard deviations: weights are float32). The loss that is reported is that of
+        these targets; predictions are in units of y.
 
     Attributes
     ----------
-    {shared attributes}
+    {attributes}
 
     Notes
     -----
-    {shared notes}
+    {notes}
 
     References
     ----------
@@ -175,6 +176,11 @@ default="squared_error"
         self.quantile = quantile
         self.delta = delta
         self.normalize_y = normalize_y
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
     # --- fitting ---------------------------------------------------------------------
 

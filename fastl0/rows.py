@@ -43,9 +43,10 @@ def set_aside(
     try:
         train, judge = train_test_split(rows, test_size=share, random_state=seed, stratify=strata)
     except ValueError as error:
+        what = "some" if strata is None else "every class"
         raise ValueError(
             f"`validation_fraction`={share!r} cannot set aside a share of {n_rows} rows with "
-            f"every class on both sides ({error}). Give more rows or another share, {remedy}."
+            f"{what} on both sides ({error}). Give more rows or another share, {remedy}."
         ) from error
     return np.ascontiguousarray(train), np.ascontiguousarray(judge)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csc_array, issparse
+from scipy.sparse import issparse
 from sklearn.base import TransformerMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils._set_output import _get_output_config
@@ -83,6 +83,12 @@ class InputSelectorMixin(TransformerMixin):
         Returns
         -------
         {ndarray, sparse matrix} of shape (n_samples, n_features_in_)
+            Of the dtype of X; in CSC format where X is sparse.
+
+        Raises
+        ------
+        ValueError
+            If X has not the features that `transform` keeps.
         """
         check_is_fitted(self)
         X = check_array(X, dtype=None, accept_sparse="csc")
@@ -96,7 +102,7 @@ class InputSelectorMixin(TransformerMixin):
             counts = np.zeros(len(self.support_), dtype=X.indptr.dtype)
             counts[self.support_] = np.diff(X.indptr)
             indptr = np.concatenate([[0], np.cumsum(counts)])
-            return csc_array((X.data, X.indices, indptr), shape=(X.shape[0], len(counts)))
+            return type(X)((X.data, X.indices, indptr), shape=(X.shape[0], len(counts)))
         whole = np.zeros((X.shape[0], len(self.support_)), dtype=X.dtype)
         whole[:, self.support_] = X
         return whole

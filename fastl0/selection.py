@@ -26,7 +26,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from fastl0.classifier import HardL0MLPClassifier
-from fastl0.estimator import HardL0MLP
+from fastl0.estimator import HardL0MLP, documented
 from fastl0.regressor import HardL0MLPRegressor
 
 if TYPE_CHECKING:
@@ -89,16 +89,7 @@ n_features_in_ : int
 
 def _documented(**words: str) -> Callable[[type], type]:
     """Put what the two have in common into the docstring of one."""
-
-    def fill(search: type) -> type:
-        text = search.__doc__ or ""
-        parts = {"parameters": _PARAMETERS, "attributes": _ATTRIBUTES, "inputs": _INPUTS}
-        for name, value in {**parts, **words}.items():
-            text = text.replace("{" + name + "}", value)
-        search.__doc__ = text
-        return search
-
-    return fill
+    return documented(parameters=_PARAMETERS, attributes=_ATTRIBUTES, inputs=_INPUTS, **words)
 
 
 class _SizeSearch(BaseEstimator, metaclass=ABCMeta):
@@ -370,6 +361,11 @@ n_outputs_, n_iter_, out_activation_
             n_jobs=n_jobs,
             verbose=verbose,
         )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
     def predict(self, X: ArrayLike) -> NDArray[np.floating]:
         """Predict numbers with `best_estimator_`.

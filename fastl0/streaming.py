@@ -413,8 +413,8 @@ def partial_fit(
             _forget_attributes(estimator)
         if classes is not None:
             stream.targets.check_classes(classes)
-        codes = stream.encode(y, weights)
         judge = None if held_out.X is None else given_judge(estimator, stream.targets, held_out)
+        codes = stream.encode(y, weights)  # last: it counts the rows of each class
         try:
             stream.learn(X, codes)
             if judge is not None:

@@ -484,7 +484,8 @@ def with_class_weights(
     Raises
     ------
     ValueError
-        If weights are negative or of labels that are not there, or every row has none.
+        If weights are negative or of labels that are not there, or every row has none, in
+        one of the two or in both together.
     """
     if class_weight is None:
         return weights
@@ -495,7 +496,17 @@ def with_class_weights(
         raise ValueError(f"`class_weight`={class_weight!r} does not fit y: {error}") from error
     if not (np.isfinite(found).all() and found.min() >= 0.0 and found.any()):
         raise _bad_class_weight(class_weight)
-    return found if weights is None else weights * found
+    if weights is None:
+        return found
+    with np.errstate(over="ignore"):
+        both = weights * found
+        total = float(both.sum())
+    if not 0.0 < total < math.inf:
+        raise ValueError(
+            "`sample_weight` times `class_weight` must have a sum above 0 that is finite, got "
+            f"{total!r}. Give some row a weight in both."
+        )
+    return both
 
 
 def _bad_class_weight(class_weight: Any) -> ValueError:

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from sklearn.metrics import log_loss, make_scorer, roc_auc_score
+from sklearn.metrics import f1_score, log_loss, make_scorer, roc_auc_score
 
 from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, judging, targets
 from fastl0._kernels import RowSource
 from fastl0.network import Network
+from fastl0.streaming import Stream
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -158,6 +159,33 @@ def test_a_scorer_of_weighted_rows_gets_the_weights():
     clf = HardL0MLPClassifier(**SETTINGS, scoring=scorer)
     clf.fit(X[:200], y[:200], X_val=X[200:], y_val=y[200:], sample_weight_val=weights)
     np.testing.assert_array_equal(seen[0], weights)
+
+
+def test_a_stream_is_not_described_for_a_scorer(monkeypatch):
+    """That takes the longer, the more epochs there have been."""
+    X, y = problem()
+    clf = HardL0MLPClassifier(**SETTINGS, scoring="f1")
+    clf.partial_fit(X, y, [0, 1], X_val=X, y_val=y)
+    with monkeypatch.context() as patch:
+        patch.setattr(Stream, "describe", lambda self, name: pytest.fail(name))
+        clf.partial_fit(X, y, X_val=X, y_val=y)
+    assert clf.validation_scores_[-1] == pytest.approx(f1_score(y, clf.predict(X)))
+
+
+def test_weights_of_classes_do_not_weigh_rows_that_are_set_aside():
+    X, y = problem()
+    settings = SETTINGS | {"early_stopping": True, "validation_fraction": 0.2, "max_iter": 3}
+    seen = []
+
+    def scorer(estimator, some, labels):  # takes no weights
+        seen.append(estimator.score(some, labels))
+        return seen[-1]
+
+    weighted = {"class_weight": {0: 1.0, 1: 50.0}}
+    by_scorer = HardL0MLPClassifier(**settings, **weighted, scoring=scorer).fit(X, y)
+    by_accuracy = HardL0MLPClassifier(**settings, **weighted).fit(X, y)
+    assert by_scorer.validation_scores_ == seen
+    np.testing.assert_allclose(by_accuracy.validation_scores_, seen)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, "good", None, [1.0]], ids=str)

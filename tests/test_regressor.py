@@ -183,6 +183,16 @@ def test_targets_far_from_zero(offset):
     assert reg.score(X, Y + offset) > 0.95
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_a_spread_that_float32_loses_is_warned_of(several):
+    far = Y + 1e8
+    y = np.column_stack([Y, far]) if several else far
+    with pytest.warns(UserWarning, match=r"y lies around 1e\+08 .* steps of 8\. Subtract a const"):
+        reg = HardL0MLPRegressor(**QUICK | {"max_iter": 2}).fit(X, y)
+    predicted = np.ravel(reg.predict(X.astype(np.float32))[..., -1])
+    assert set((predicted.astype(float) - 1e8) % 8) == {0.0}
+
+
 def test_columns_of_other_units_count_the_same():
     both = np.column_stack([1e-4 * Y, 1e5 * X[:, 1], np.full(len(X), 7.0)])
     reg = HardL0MLPRegressor(**QUICK, target_size=0.5).fit(X, both)

@@ -24,6 +24,12 @@ def test_classes_have_the_same_shares_on_both_sides():
         assert (np.bincount(strata[part]) / len(part)).tolist() == [0.6, 0.3, 0.1]
 
 
+@pytest.mark.parametrize(("strata", "what"), [(None, "some"), (np.arange(3), "every class")])
+def test_too_few_rows_to_set_aside_say_what_is_missing(strata, what):
+    with pytest.raises(ValueError, match=f"with {what} on both sides .*, do else"):
+        rows.set_aside(1 if strata is None else 3, 0.1, 0, strata, "do else")
+
+
 def test_the_seed_decides():
     one, same, other = (rows.set_aside(50, 0.2, seed, None, "")[1] for seed in (0, 0, 1))
     assert one.tolist() == same.tolist() != other.tolist()
@@ -182,6 +188,15 @@ def test_bad_class_weights_are_refused_by_name(class_weight):
     X, y = problem(HardL0MLPClassifier)
     with pytest.raises(ValueError, match="class_weight"):
         HardL0MLPClassifier(**PLAIN, class_weight=class_weight).fit(X, y)
+
+
+@pytest.mark.parametrize(("of_row", "of_class"), [(1.0, 0.0), (1e200, 1e200)])
+def test_weights_of_rows_and_classes_must_leave_something_together(of_row, of_class):
+    X, y = problem(HardL0MLPClassifier)
+    clf = HardL0MLPClassifier(**PLAIN, class_weight={0: of_class, 1: 1.0})
+    with pytest.raises(ValueError, match="`sample_weight` times `class_weight` must have a sum"):
+        clf.fit(X, y, sample_weight=np.where(y == 0, of_row, 0.0))
+    assert not hasattr(clf, "n_features_in_")
 
 
 def test_multilabel_rows_weigh_by_all_their_labels():

@@ -165,6 +165,7 @@ def test_zeros_stand_for_what_was_left_out(fitted, data, container):
     found = fitted.inverse_transform(fitted.transform(container(X)))
     assert found.dtype == np.float32
     assert sp.issparse(found) == sp.issparse(container(X))
+    assert isinstance(found, sp.spmatrix) == isinstance(container(X), sp.spmatrix)
     dense = found.toarray() if sp.issparse(found) else found
     np.testing.assert_array_equal(dense, np.where(fitted.support_, X, 0))
 

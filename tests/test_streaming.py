@@ -702,6 +702,15 @@ def test_balanced_weights_go_by_the_shares_in_all_rows_so_far(problem):
     assert not same_network(a, one_by_one)
 
 
+def test_rows_of_a_call_that_is_refused_do_not_count_as_a_share():
+    a, b = (stream("binary", n_rows=100, class_weight="balanced") for _ in range(2))
+    with pytest.raises(ValueError, match="y_val"):
+        a.partial_fit(X[:7], np.ones(7, int), X_val=X, y_val=SIGN + 5)
+    for model in (a, b):
+        model.partial_fit(X, SIGN)
+    assert same_network(a, b)
+
+
 @pytest.mark.parametrize(
     ("problem", "class_weight", "message"),
     [

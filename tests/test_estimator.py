@@ -1,0 +1,52 @@
+"""The texts that the docstrings of estimators share; all else is tested by way of the two."""
+
+import inspect
+import re
+
+import pytest
+
+import fastl0
+from fastl0.estimator import documented
+
+ESTIMATORS = [
+    fastl0.HardL0MLPClassifier,
+    fastl0.HardL0MLPRegressor,
+    fastl0.HardL0MLPClassifierCV,
+    fastl0.HardL0MLPRegressorCV,
+]
+
+
+def names_in(text, section):
+    """Names of the entries of a section, as they stand at the left edge."""
+    body = re.search(rf"^{section}\n-+\n(.*?)(?=^\w[^\n]*\n---|\Z)", text, re.M | re.S)[1]
+    found = re.findall(r"^(\w[\w, ]*?)(?: : |$)", body, re.M)
+    return [name for names in found for name in names.split(", ")]
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_every_parameter_is_documented_in_order_and_nothing_else(kind):
+    parameters = list(inspect.signature(kind).parameters)
+    found = names_in(inspect.getdoc(kind), "Parameters")
+    assert sorted(found) == sorted(parameters)
+    assert found[0] == parameters[0]
+    assert "{" not in re.sub(r"\{[\"a][^}]*\}", "", kind.__doc__)  # but for sets of values
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_attributes_are_documented_at_the_left_edge(kind):
+    found = names_in(inspect.getdoc(kind), "Attributes")
+    assert {"coefs_", "intercepts_", "support_", "n_features_in_", "n_outputs_"} <= set(found)
+    assert len(found) == len(set(found))
+    assert all(name.endswith("_") for name in found)
+
+
+@pytest.mark.parametrize("indent", ["", "    "])
+def test_a_filled_docstring_is_flush_however_it_was_compiled(indent):
+    """From Python 3.13 on docstrings of classes come without their indentation."""
+
+    class Kind:
+        pass
+
+    Kind.__doc__ = f"First.\n\n{indent}{{parts}}\n{indent}last : {{what}}\n"
+    documented(parts="one : {what}\n        Text.\n    two", what="int")(Kind)
+    assert Kind.__doc__ == "First.\n\none : int\n    Text.\ntwo\nlast : int"
