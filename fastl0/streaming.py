@@ -168,14 +168,14 @@ class Stream:
                 # Prices are set, and units deleted, after as many mini-batches as in short calls.
                 n = min(DRAWS_AHEAD - self._since_priced, EPOCH - trainer.n_draws)
                 n = min(n, n_batches - first)
-                lent = trainer.buffers.lend()
+                lent, tally = trainer.buffers.lend(), np.zeros(1)
                 try:
-                    loss = trainer.run_some(self.plan, data, rate, visit, lent, crew, pace, n)
+                    trainer.run_some(self.plan, data, rate, visit, lent, crew, pace, tally, n)
                 finally:
                     crew.dismiss()  # before buffers change
                 n_rows = min(len(codes), (first + n) * batch_size) - first * batch_size
                 first += n
-                self._count(n, n_rows, loss)
+                self._count(n, n_rows, float(tally[0]))
 
     def _data(self, x: RowSource | Blocks, y: RowSource) -> Data:
         # Weights are taken as they are, as what they are relative to is not known; `lam` is the

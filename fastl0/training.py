@@ -343,22 +343,26 @@ class Trainer:
         visit, lent = self.visit(plan, data), buffers.lend()
         buffers.begin_epoch(visit.x)
         n_batches = -(-data.n_rows // buffers.batch_size)
-        loss, recent = 0.0, None
+        # One sum, in the order of the rows, however they are called for.
+        tally, before, recent = np.zeros(1), 0.0, None
+        shared = plan, data, rate, visit, lent, crew, pace, tally
         try:
             for first in range(0, n_batches, DRAWS_AHEAD):
                 has_collapsed = self._has_collapsed if recent is None else recent > data.null_loss
                 self._set_prices(plan, first / n_batches, has_collapsed)
                 n = min(DRAWS_AHEAD, n_batches - first)
-                some, n_done = 0.0, 0
                 if not self._safeguard.knows_start:
-                    some = self.run_some(plan, data, rate, visit, lent, crew, pace, 1)
-                    self._safeguard.note_start(some / min(buffers.batch_size, data.n_rows))
-                    n_done = 1
-                some += self.run_some(plan, data, rate, visit, lent, crew, pace, n - n_done)
-                loss, recent = loss + some, some / (DRAWS_AHEAD * buffers.batch_size)
+                    self.run_some(*shared, 1)
+                    self._safeguard.note_start(
+                        float(tally[0]) / min(buffers.batch_size, data.n_rows)
+                    )
+                    n -= 1
+                self.run_some(*shared, n)
+                recent = (tally[0] - before) / (DRAWS_AHEAD * buffers.batch_size)
+                before = tally[0]
         finally:
             crew.dismiss()
-        return loss
+        return float(tally[0])
 
     def visit(self, plan: Plan, data: Data) -> Visit:
         """Begin to visit the rows, in an order that is drawn."""
@@ -377,30 +381,26 @@ class Trainer:
         lent: tuple[Any, ...],
         crew: Crew,
         pace: Pace,
+        tally_: NDArray[np.float64],
         n_batches: int,
-    ) -> float:
+    ) -> None:
         """Train on the next mini-batches, up to `DRAWS_AHEAD`, at the present prices.
 
-        Returns
-        -------
-        float
-            Sum of the losses of the rows.
+        Adds the losses of the rows to `tally_`, of shape (1,).
 
         Raises
         ------
         DivergedError
             If the loss is not finite.
         """
-        tally = np.zeros(1)
         rule = self.rule(plan, data, rate)
         while n_batches:
             if visit.is_used_up:
                 crew.dismiss()  # nobody holds rows then
                 visit.read_on()
             stretch = visit.next(n_batches)
-            self._run_stretch(plan, rule, stretch, lent, crew, pace, tally)
+            self._run_stretch(plan, rule, stretch, lent, crew, pace, tally_)
             n_batches -= stretch.n_batches
-        return float(tally[0])
 
     def _run_stretch(
         self,

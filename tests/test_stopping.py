@@ -133,14 +133,14 @@ def test_schedules_act_on_gradient_descent_only(learning_rate):
     rates = {}
     for solver in ("adam", "sgd"):
         seen = rates[solver] = []
-        original = training.Plan.rule
+        original = training.Trainer.run_epoch
 
-        def note(self, batch_size, n_samples, rate, seen=seen, original=original):
+        def note(self, plan, data, rate, *others, seen=seen, original=original):
             seen.append(rate)
-            return original(self, batch_size, n_samples, rate)
+            return original(self, plan, data, rate, *others)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(training.Plan, "rule", note)
+            patch.setattr(training.Trainer, "run_epoch", note)
             HardL0MLPClassifier(
                 (4,),
                 solver=solver,
