@@ -166,9 +166,9 @@ def _chunk_ends(X: Any) -> Sequence[int]:
         return ()
     if not isinstance(chunks[0], tuple):
         size = chunks[0]
-        is_size = isinstance(size, Integral) and size > 0
+        is_size = isinstance(size, Integral) and int(size) > 0
         return [*range(int(size), n_rows, int(size)), n_rows] if is_size else ()
-    if not all(isinstance(size, Integral) and size >= 0 for size in chunks[0]):
+    if not all(isinstance(size, Integral) and int(size) >= 0 for size in chunks[0]):
         return ()
     ends = [int(end) for end in np.cumsum(chunks[0])]
     return ends if ends and ends[-1] == n_rows else ()
