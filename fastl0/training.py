@@ -282,10 +282,14 @@ class Trainer:
         """Make the error for a loss or parameters that are not finite."""
         n_updates = int(self.buffers.arrays()["step"][0])
         price = f"lam={plan.lam:g}, " if plan.lam else ""  # none was given where a size was
+        are_as_given = (
+            plan.center is not None and not any(plan.center) and set(plan.scale or ()) == {1.0}
+        )
+        targets = " and the targets (normalize_y=True)" if are_as_given else ""
         return DivergedError(
             f"The training loss is not finite after {n_updates} updates. Standardise the "
-            "inputs (sklearn.preprocessing.StandardScaler) or lower learning_rate_init, now "
-            f"{plan.learning_rate_init:g} (or {price}alpha={plan.alpha:g})."
+            f"inputs (sklearn.preprocessing.StandardScaler){targets} or lower learning_rate_init, "
+            f"now {plan.learning_rate_init:g} (or {price}alpha={plan.alpha:g})."
         )
 
     def _run_batches(self, plan: Plan, data: Data, rate: float, crew: Crew, pace: Pace) -> float:
