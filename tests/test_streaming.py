@@ -96,6 +96,16 @@ def test_a_size_is_reached_when_its_epochs_are_over():
     assert model.n_units_ == units
 
 
+@pytest.mark.parametrize("problem", ["multiclass", "regression"])
+def test_a_size_in_bytes_has_room_for_the_history_of_max_iter_epochs(problem):
+    model = stream(problem, n_passes=16, **ON_THE_WAY, target_size="2500 B")
+    assert model.n_iter_ == ON_THE_WAY["max_iter"]
+    assert len(model.history_["loss"]) == model.n_iter_
+    model = copy.copy(model)
+    del model._stream
+    assert len(pickle.dumps(model)) <= 2500
+
+
 def test_with_a_price_units_go_as_long_as_it_runs():
     model = stream("regression", 60, lam=3.0, gate_learning_rate_init=0.05)
     sizes = model.history_["n_parameters"]
