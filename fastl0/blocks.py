@@ -7,6 +7,7 @@ import `validation`.
 
 import copy
 from collections.abc import Iterator, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -159,14 +160,18 @@ class Blocks:
 
 
 def _chunk_ends(X: Any) -> Sequence[int]:
-    """Where the chunks of X end, counted in rows; nothing where it has none."""
+    """Where the chunks of X end, counted in rows; nothing where it has none that make sense."""
     n_rows, chunks = int(X.shape[0]), getattr(X, "chunks", None)
     if not isinstance(chunks, tuple) or not chunks:
         return ()
-    if isinstance(chunks[0], tuple):
-        ends = [int(end) for end in np.cumsum(chunks[0])]
-        return ends if ends[-1] == n_rows else ()
-    return [*range(chunks[0], n_rows, chunks[0]), n_rows]
+    if not isinstance(chunks[0], tuple):
+        size = chunks[0]
+        is_size = isinstance(size, Integral) and int(size) > 0
+        return [*range(int(size), n_rows, int(size)), n_rows] if is_size else ()
+    if not all(isinstance(size, Integral) and int(size) >= 0 for size in chunks[0]):
+        return ()
+    ends = [int(end) for end in np.cumsum(chunks[0])]
+    return ends if ends and ends[-1] == n_rows else ()
 
 
 def _edges(ends: Sequence[int], n_rows: int, row_nbytes: int) -> NDArray[np.int64]:

@@ -261,9 +261,10 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
         The learning rate is constant. "auto" and "dynamic" mini-batches are as those of `fit`
         for the rows of the first call, or of 8 rows where these are few (of 200 rows without
         pruning). Parameters that do not shape the network may change from call to call: a new
-        `target_size` is reached as many epochs after it is set. Losses are means over rows, without
-        penalties. The training state is kept, and pickled, with the estimator; ``fit`` with
-        ``warm_start=True`` goes on from it.
+        `target_size` is reached as many epochs after it is set. A size in bytes has room
+        for the history of `max_iter` epochs; each one after these adds about 50 bytes. Losses are
+        means over rows, without penalties. The training state is kept, and pickled, with the
+        estimator; ``fit`` with ``warm_start=True`` goes on from it.
 
         Parameters
         ----------

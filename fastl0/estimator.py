@@ -555,6 +555,7 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         if not validation.is_plain(X, self):
             if reads_by_blocks(X):
                 return self._outputs_by_blocks(network, X)
+            validation.check_unmasked("X", X)
             validation.check_columns(X)
             X = validate_data(self, X, accept_sparse="csr", reset=False)
             X = validation.readable(X)

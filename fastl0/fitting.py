@@ -28,7 +28,7 @@ from fastl0.notices import warn
 from fastl0.planning import check_shaping, first_layout, make_plan, shaping
 from fastl0.progress import Progress
 from fastl0.record import Record
-from fastl0.rows import beside, checked_weights, set_aside
+from fastl0.rows import beside, checked_weights, relative, set_aside
 from fastl0.targets import Targets
 from fastl0.training import Data, EpochHook, Judge, Plan, Trainer
 
@@ -100,7 +100,7 @@ def fit_estimator(
         X, y = checked(estimator, X, y, reset=warm is None)
         given_weights = checked_weights(sample_weight, X)
         weights = estimator._row_weights(y, given_weights)
-        targets = estimator._encode(y, weights, again=warm is not None)
+        targets = estimator._encode(y, relative(weights), again=warm is not None)
         _warn_if_coarse(targets)
         keeper = stack.enter_context(
             Keeper(
@@ -143,7 +143,7 @@ def fit_estimator(
             rows=rows,
             total_weight=total_weight,
             mean_weight=total_weight / n_rows,
-            null_loss=targets.null_loss(weights),
+            null_loss=targets.null_loss(relative(weights)),
             judge=_judge(estimator, X, y, x, validation_rows, targets, given_weights, held_out),
         )
         callbacks = EpochCallbacks(estimator, *given, plan.max_iter)
@@ -207,6 +207,8 @@ def _earlier(estimator: Any) -> WarmState | None:
 def checked(estimator: Any, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
     """Check X and y; note the names and number of features in the estimator, or compare them."""
     y = in_memory(y)
+    validation.check_unmasked("X", X)
+    validation.check_unmasked("y", y)
     if reads_by_blocks(X):
         X = opened(estimator, X, y, reset=reset)
         y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
@@ -253,7 +255,7 @@ def _judge(
         return None
     judged = targets.take(rows)
     weights = None if weights is None or not weights[rows].any() else weights[rows]
-    judge = rows_judge(x, rows, judged, weights)
+    judge = rows_judge(x, rows, judged, relative(weights))
     if estimator.scoring is None:
         judged.check_scored()
         return judge
@@ -276,7 +278,7 @@ def given_judge(estimator: Any, targets: Targets, held_out: Validation) -> Judge
     weights = checked_weights(held_out.weights, X, "sample_weight_val")
     judged = targets.alike(y, "y_val")
     x = X if isinstance(X, Blocks) else RowSource(X)
-    judge = rows_judge(x, np.arange(X.shape[0], dtype=np.int32), judged, weights)
+    judge = rows_judge(x, np.arange(X.shape[0], dtype=np.int32), judged, relative(weights))
     if estimator.scoring is None:
         judged.check_scored()
         return judge

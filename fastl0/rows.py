@@ -1,4 +1,4 @@
-"""Which rows train and which judge, and what they weigh. May import `blocks`."""
+"""Which rows train and which judge, and what they weigh. May import `blocks` and `validation`."""
 
 from typing import Any
 
@@ -7,7 +7,11 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import _check_sample_weight
 
+from fastl0 import validation
 from fastl0.blocks import in_memory
+
+#: Least mean weight of the rows that train: `alpha`, divided by it, has to stay in float32.
+_LEAST_MEAN = 1e-20
 
 
 def set_aside(
@@ -63,6 +67,7 @@ def checked_weights(
     """
     if sample_weight is None:
         return None
+    validation.check_unmasked(name, sample_weight)
     try:
         weights = _check_sample_weight(
             in_memory(sample_weight), X, dtype=np.float64, ensure_non_negative=True, copy=True
@@ -79,6 +84,14 @@ def checked_weights(
             "weight, or None to give all the same."
         )
     return np.asarray(weights)
+
+
+def relative(weights: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+    """Return weights divided by a power of two, so that weighted sums do not overflow."""
+    if weights is None:
+        return None
+    _, exponent = np.frexp(weights.max())
+    return np.ldexp(weights, -exponent)
 
 
 def without_equal(weights: NDArray[np.float64] | None) -> tuple[NDArray[np.float64] | None, float]:
@@ -111,11 +124,12 @@ def beside(
     Raises
     ------
     ValueError
-        If all of them are 0.
+        If all of them are 0, or all but.
     """
     used = len(rows) or len(codes)
     weights, each = without_equal(weights)
     if weights is None:
+        _check_mean(each)
         return codes, each * used
     total = float(weights[rows].sum() if len(rows) else weights.sum())
     if total <= 0.0:
@@ -123,7 +137,16 @@ def beside(
             "`sample_weight` must be above 0 for some of the rows that `early_stopping`=True does "
             "not set aside, got 0 for all of them. Give more rows a weight, or X_val and y_val."
         )
+    _check_mean(total / used)
     both = np.empty((len(codes), codes.shape[1] + 1), np.float32)
     both[:, :-1] = codes
     both[:, -1] = weights * (used / total)
     return both, total
+
+
+def _check_mean(mean: float) -> None:
+    if mean < _LEAST_MEAN:
+        raise ValueError(
+            f"`sample_weight` (times `class_weight`) must have a mean of {_LEAST_MEAN:.0e} or more "
+            f"over the rows that train, got {mean:.3g}. Multiply the weights by a constant."
+        )

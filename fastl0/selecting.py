@@ -1,4 +1,6 @@
-"""Feature selection by the inputs that a network has kept. May import `blocks`."""
+"""Feature selection by the inputs that a network has kept. May import `blocks`
+and `validation`.
+"""
 
 from typing import Any
 
@@ -15,6 +17,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from fastl0 import validation
 from fastl0.blocks import opened, reads_by_blocks
 
 
@@ -58,6 +61,7 @@ class InputSelectorMixin(TransformerMixin):
         check_is_fitted(self)
         if reads_by_blocks(X):
             return self._transform_by_blocks(X)
+        validation.check_unmasked("X", X)
         kept = np.flatnonzero(self.support_)
         checked = validate_data(self, X, dtype=None, accept_sparse=("csr", "csc"), reset=False)
         wanted = _get_output_config("transform", self)["dense"]

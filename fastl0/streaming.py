@@ -4,6 +4,7 @@ Stands between the estimators and the training loop, as `fitting` does; loaded b
 `partial_fit` only. May import everything but the estimators and the commands.
 """
 
+import copy
 import math
 import time
 from dataclasses import dataclass, field, replace
@@ -30,7 +31,7 @@ from fastl0.network import Network
 from fastl0.ordering import Order
 from fastl0.planning import check_shaping, check_widths, first_layout, make_plan, shaping
 from fastl0.rows import checked_weights
-from fastl0.targets import Targets
+from fastl0.targets import LARGEST_WEIGHT, Targets
 from fastl0.threads import Crew, Pace
 from fastl0.training import Data, Judgement, Plan, Trainer
 
@@ -319,7 +320,7 @@ class Stream:
         is_new_way = (plan.target, plan.lam) != (self.plan.target, self.plan.lam)
         self.plan, self.targets, self.class_weights = plan, targets, class_weights
         self.balanced = estimator._balanced(targets)
-        self.settings, self.verbose = settings_of(estimator), estimator.verbose
+        self.settings, self.verbose = _to_keep(settings_of(estimator)), estimator.verbose
         if is_new_way:
             trainer.begin_stream(plan)
             self._n_before, self._since_priced, self._lent = trainer.record.n_epochs, 0, None
@@ -343,6 +344,12 @@ class Stream:
 
     def encode(self, y: Any, sample_weight: NDArray[np.float64] | None) -> NDArray[np.float32]:
         """Check y, and put it and the weights of rows into one array."""
+        if sample_weight is not None and sample_weight.max() > LARGEST_WEIGHT:
+            raise ValueError(
+                f"`sample_weight` must be at most {LARGEST_WEIGHT:.0e} in partial_fit, which "
+                f"takes it as it is, got {sample_weight.max():.3g}. Divide the weights of all "
+                "calls by a constant."
+            )
         codes = self.targets.alike(y, "y").codes
         both = np.ones((len(codes), codes.shape[1] + 1), np.float32)
         both[:, :-1] = codes
@@ -457,7 +464,7 @@ def _begin(estimator: Any, X: Any, y: Any, classes: Any) -> Stream:
         trainer,
         plan,
         targets,
-        settings_of(estimator),
+        _to_keep(settings_of(estimator)),
         shaping(estimator),
         class_weights,
         estimator._balanced(targets),
@@ -493,6 +500,13 @@ def settings_of(estimator: Any) -> tuple[Any, ...]:
     """Parameters of an estimator, to see whether they have changed."""
     own = vars(estimator)
     return tuple([own[name] for name in estimator._names()])
+
+
+def _to_keep(settings: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Copy dicts and lists among parameters, so that a change within one is seen."""
+    return tuple(
+        copy.deepcopy(value) if isinstance(value, dict | list) else value for value in settings
+    )
 
 
 def same_settings(some: tuple[Any, ...], others: tuple[Any, ...]) -> bool:

@@ -25,6 +25,9 @@ _BLOCK = 2**16
 #: Targets and predictions shall stay within the range of float32.
 _LARGEST = 1e30
 
+#: Most that a row of a stream may weigh: its weight is taken as it is, and squared in float32.
+LARGEST_WEIGHT = 1e18
+
 #: What a probability counts as, at least, in the loss of validation rows.
 _LEAST = float(np.finfo(np.float32).eps)
 
@@ -236,7 +239,7 @@ class ClassTargets:
         Raises
         ------
         ValueError
-            If the weights are negative or of other labels.
+            If the weights are negative, too large or of other labels.
         """
         if class_weight is None:
             return None
@@ -265,6 +268,13 @@ class ClassTargets:
             ) from error
         if not (np.isfinite(found).all() and found.min() >= 0.0 and found.any()):
             raise _bad_class_weight(class_weight)
+        with np.errstate(over="ignore"):
+            largest = float(found.max(axis=1).prod())
+        if largest > LARGEST_WEIGHT:
+            raise ValueError(
+                f"`class_weight` must not give a row of a stream more than {LARGEST_WEIGHT:.0e}, "
+                f"got {class_weight!r}. Divide the weights by a constant."
+            )
         return found
 
     def balanced(self, class_weight: Any) -> NDArray[np.bool_]:
@@ -496,15 +506,14 @@ def with_class_weights(
         raise ValueError(f"`class_weight`={class_weight!r} does not fit y: {error}") from error
     if not (np.isfinite(found).all() and found.min() >= 0.0 and found.any()):
         raise _bad_class_weight(class_weight)
-    if weights is None:
-        return found
     with np.errstate(over="ignore"):
-        both = weights * found
+        both = found if weights is None else weights * found
         total = float(both.sum())
     if not 0.0 < total < math.inf:
+        times = "" if weights is None else ", times `sample_weight`,"
         raise ValueError(
-            "`sample_weight` times `class_weight` must have a sum above 0 that is finite, got "
-            f"{total!r}. Give some row a weight in both."
+            f"`class_weight`{times} must give the rows weights with a finite sum above 0, got "
+            f'{total!r} from {class_weight!r}. Use numbers near 1, "balanced" or None.'
         )
     return both
 
@@ -629,8 +638,12 @@ class RealTargets:
             return None
         if self.loss == "poisson" and y.min() < 0.0:
             return None
+        with np.errstate(over="ignore"):
+            scaled = (y - self.center[0]) / self.scale[0]
+        if not bool(np.abs(scaled).max() <= _LARGEST):
+            return None
         codes = np.ones((len(y), 2), np.float32)
-        codes[:, 0] = (y - self.center[0]) / self.scale[0]
+        codes[:, 0] = scaled
         return codes
 
     def check_classes(self, classes: Any) -> None:
@@ -718,6 +731,11 @@ def encode_numbers(
     one_column = y.ndim == 1 or y.shape[1] == 1
     if y.ndim == 2 and one_column:
         y = column_or_1d(y, warn=True)
+    if y.dtype.kind in "mM":
+        raise ValueError(
+            f"`{name}` must hold numbers, got dtype {y.dtype}. Convert it, for instance to days: "
+            "y / np.timedelta64(1, 'D') for durations."
+        )
     if y.dtype.kind not in "biuf":
         try:
             y = y.astype(np.float64)
@@ -726,7 +744,8 @@ def encode_numbers(
                 f"`{name}` must hold numbers, got dtype {y.dtype} ({error}). Convert it, or use "
                 "HardL0MLPClassifier for labels."
             ) from error
-    y = np.asarray(y, np.float64).reshape(len(y), -1)
+    with np.errstate(over="ignore"):  # of longdouble
+        y = np.asarray(y, np.float64).reshape(len(y), -1)
     largest = float(np.abs(y).max())
     if not largest <= _LARGEST:
         raise ValueError(
@@ -748,7 +767,16 @@ def encode_numbers(
             )
     else:
         center, scale = _measure(y, loss, weights) if normalize else _as_it_is(y)
-    codes = np.ascontiguousarray((y - center) / scale, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        scaled = (y - center) / scale
+    largest = float(np.abs(scaled).max())
+    if not largest <= _LARGEST:
+        raise ValueError(
+            f"`{name}` must lie within {_LARGEST:.0e} standard deviations (at first, or of the "
+            f"rows with weight) of the mean, got {largest:.3g}. Leave such rows out, or set "
+            "normalize_y=False."
+        )
+    codes = np.ascontiguousarray(scaled, dtype=np.float32)
     return RealTargets(codes, loss, float(parameter), center, scale, one_column)
 
 

@@ -329,8 +329,12 @@ class Trainer:
     def diverged(self, plan: Plan, what: str = "is not finite") -> DivergedError:
         """Make the error for a loss or parameters that have come off their way."""
         price = f"lam={plan.lam:g}, " if plan.lam else ""  # none was given where a size was
+        are_as_given = (
+            plan.center is not None and not any(plan.center) and set(plan.scale or ()) == {1.0}
+        )
+        targets = " and the targets (normalize_y=True)" if are_as_given else ""
         remedy = (
-            "Standardise the inputs (sklearn.preprocessing.StandardScaler) or lower "
+            f"Standardise the inputs (sklearn.preprocessing.StandardScaler){targets} or lower "
             f"learning_rate_init, now {plan.learning_rate_init:g} (or {price}alpha={plan.alpha:g})."
         )
         if self._safeguard.n_returns:

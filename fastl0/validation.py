@@ -38,7 +38,8 @@ def readable(X: Any) -> Any:
         raise ValueError(f"X must hold numbers, got dtype {X.dtype}. Convert it to float.")
     if X.dtype not in _READABLE or not X.dtype.isnative:
         wanted = np.float64 if X.dtype.itemsize > 4 else np.float32
-        X = X.astype(wanted)
+        with np.errstate(over="ignore"):  # of longdouble: an error below
+            X = X.astype(wanted)
     if issparse(X):
         X = _readable_csr(X)
     values = X.data if issparse(X) else X
@@ -70,7 +71,7 @@ def check_form(shape: Sequence[Any]) -> None:
             f"X must know its shape, got {tuple(shape)}. Call `compute_chunk_sizes()` on a dask "
             "array first."
         )
-    if not all(shape):
+    if not all(n > 0 for n in shape):
         raise ValueError(
             f"X must hold one row and one feature or more, got shape {tuple(shape)}. Give more."
         )
@@ -125,6 +126,22 @@ def checked_block(
         return readable(values)
     except ValueError as error:
         raise ValueError(f"{error} This is in {where}.") from error
+
+
+def check_unmasked(name: str, values: Any) -> None:
+    """Check that an array hides no values, which NumPy would show when it converts it.
+
+    Raises
+    ------
+    ValueError
+        If it does.
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        n_masked = np.count_nonzero(np.ma.getmaskarray(values))
+        raise ValueError(
+            f"`{name}` must have no missing values, got {n_masked} that are masked. Fill them, or "
+            "leave these rows out."
+        )
 
 
 def check_columns(X: Any) -> None:

@@ -111,7 +111,13 @@ def test_chunks_are_joined_or_parted(monkeypatch, step, expected, regular):
     assert edges_of(Sliceable(np.zeros((20, 3)), chunks)) == expected
 
 
-@pytest.mark.parametrize("chunks", [None, True, (), ((3, 4), (3,)), "auto"])
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        *[None, True, (), ((3, 4), (3,)), "auto", (0, 3), (-4, 3), (None, 3), ((), (3,))],
+        *[((12, -2), (3,)), ((np.nan, np.nan), (3,)), ((4.0, 6.0), (3,))],
+    ],
+)
 def test_chunks_that_tell_nothing_are_passed_over(monkeypatch, chunks):
     monkeypatch.setattr(blocks, "AT_ONCE", 4 * 24)
     assert edges_of(Sliceable(np.zeros((10, 3)), chunks)) == [0, 4, 8, 10]
@@ -264,6 +270,14 @@ def test_the_form_is_checked_before_anything_is_read(X, message):
         with pytest.raises(ValueError, match=message):
             call()
     assert source.reads == []
+
+
+@pytest.mark.parametrize("shape", [(-5, 2), (5, -2)])
+def test_a_negative_shape_is_no_shape(shape):
+    source = Sliceable(np.zeros((5, 2)))
+    source.shape = shape
+    with pytest.raises(ValueError, match="one row and one feature or more, got shape"):
+        Blocks(source)
 
 
 def test_an_unknown_number_of_rows_has_its_remedy():

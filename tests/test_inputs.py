@@ -284,3 +284,20 @@ def test_of_many_columns_without_numbers_some_are_named():
     frame = pd.DataFrame({f"c{k}": ["x", "y"] for k in range(7)})
     with pytest.raises(ValueError, match=r"'c0' \(.*'c4' \([^']*\) and 2 more\. Encode"):
         classifier().fit(frame, [0, 1])
+
+
+# --- masks -------------------------------------------------------------------------------
+
+
+def test_values_that_a_mask_hides_are_missing():
+    X = np.ma.masked_array(np.eye(6), mask=False)
+    y = np.ma.masked_array(np.arange(6) % 2, mask=False)
+    model = HardL0MLPClassifier((3,), max_iter=2, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(model.predict_proba(X), model.predict_proba(np.eye(6)))
+    X[0, 3], hidden = np.ma.masked, np.ma.masked_equal(y, 1)
+    message = "`X` must have no missing values, got 1 that are masked"
+    for call in (model.predict, model.transform, lambda X: model.fit(X, y)):
+        with pytest.raises(ValueError, match=message):
+            call(X)
+    with pytest.raises(ValueError, match="`y` must have no missing values, got 3 that are masked"):
+        model.fit(np.eye(6), hidden)

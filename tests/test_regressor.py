@@ -227,6 +227,15 @@ def test_targets_may_be_taken_as_they_are():
     np.testing.assert_allclose(scaled.predict(X), other.predict(X), atol=0.05)
 
 
+def test_targets_too_large_as_they_are_have_their_remedy():
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    settings = {"hidden_layer_sizes": (3,), "max_iter": 2, "random_state": 0}
+    with pytest.raises(ValueError, match=r"and the targets .normalize_y=True. or lower"):
+        HardL0MLPRegressor(**settings, normalize_y=False).fit(X, 1e29 * X[:, 0])
+    with pytest.raises(ValueError, match=r"StandardScaler. or lower"):
+        HardL0MLPRegressor(**settings).fit(1e38 * np.sign(X), X[:, 0])
+
+
 def test_the_loss_is_in_units_of_the_spread():
     reg = HardL0MLPRegressor(**QUICK, pruning="none").fit(X, 1000 * Y)
     residuals = (1000 * Y - reg.predict(X)) / (1000 * Y).std()

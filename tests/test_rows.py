@@ -124,6 +124,28 @@ def test_rows_that_train_must_weigh_something():
         rows.beside(CODES, np.array([0.0, 0.0, 1.0, 2.0]), np.array([0, 1], np.int32))
 
 
+@pytest.mark.parametrize("weights", [[1e-300] * 4, [5e-324, 0.0, 0.0, 0.0], [1e-21, 0, 0, 0]])
+def test_weights_must_not_vanish(weights):
+    with pytest.raises(ValueError, match=r"`sample_weight`.*mean of 1e-20 or more.*Multiply"):
+        rows.beside(CODES, np.array(weights), NO_ROWS)
+    rows.beside(CODES, 2.0**70 * np.ones(4), NO_ROWS)
+
+
+@pytest.mark.parametrize("largest", [1e300, 1.0, 0.3, 1e-300, 5e-324])
+def test_relative_weights_keep_their_ratios_to_the_bit(largest):
+    weights = np.array([largest, largest / 4, 0.0])
+    found = rows.relative(weights)
+    assert 0.5 <= found.max() < 1.0
+    assert found[1] / found[0] == weights[1] / weights[0]
+    assert rows.relative(None) is None
+
+
+def test_masked_weights_are_missing():
+    weights = np.ma.masked_array([1.0, 2.0], mask=[False, True])
+    with pytest.raises(ValueError, match=r"`sample_weight` must have no missing.*got 1 that"):
+        rows.checked_weights(weights, np.zeros((2, 1)))
+
+
 # --- by way of the estimators ------------------------------------------------------------
 
 PLAIN = {
@@ -190,13 +212,35 @@ def test_bad_class_weights_are_refused_by_name(class_weight):
         HardL0MLPClassifier(**PLAIN, class_weight=class_weight).fit(X, y)
 
 
-@pytest.mark.parametrize(("of_row", "of_class"), [(1.0, 0.0), (1e200, 1e200)])
-def test_weights_of_rows_and_classes_must_leave_something_together(of_row, of_class):
-    X, y = problem(HardL0MLPClassifier)
-    clf = HardL0MLPClassifier(**PLAIN, class_weight={0: of_class, 1: 1.0})
-    with pytest.raises(ValueError, match="`sample_weight` times `class_weight` must have a sum"):
-        clf.fit(X, y, sample_weight=np.where(y == 0, of_row, 0.0))
-    assert not hasattr(clf, "n_features_in_")
+@pytest.mark.parametrize(
+    ("class_weight", "weights", "message"),
+    [
+        ({0: 1e308, 1: 1e308}, None, "`class_weight` must give.*finite sum.*got inf"),
+        ({0: 1e300, 1: 1.0}, [1e300, 1e300], "`class_weight`, times `sample_weight`,.*got inf"),
+        ({0: 1e-300, 1: 1.0}, [1e-300, 0.0], "`class_weight`, times `sample_weight`,.*got 0"),
+    ],
+)
+def test_products_of_weights_have_a_sum(class_weight, weights, message):
+    y = np.arange(40) % 2
+    weights = None if weights is None else np.array(weights)[y]
+    model = HardL0MLPClassifier((3,), class_weight=class_weight, max_iter=1)
+    with pytest.raises(ValueError, match=message):
+        model.fit(np.ones((40, 2)), y, sample_weight=weights)
+    assert not hasattr(model, "n_features_in_")
+
+
+@pytest.mark.parametrize("kind", [HardL0MLPClassifier, HardL0MLPRegressor])
+def test_only_ratios_of_huge_weights_count_beside_no_penalty(kind):
+    rng = np.random.default_rng(0)
+    X, weights = rng.normal(size=(40, 2)), rng.random(40)
+    y = np.arange(40) % 2 * (1e20 if kind is HardL0MLPRegressor else 1)
+    settings = PLAIN | {"alpha": 0.0, "max_iter": 3, "random_state": 0}
+    one, other = (
+        kind(**settings).fit(X, y, factor * weights, X_val=X, y_val=y, sample_weight_val=weights)
+        for factor in (1.0, 2.0**990)
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(one.coefs_, other.coefs_, strict=True))
+    assert one.validation_scores_ == other.validation_scores_
 
 
 def test_multilabel_rows_weigh_by_all_their_labels():

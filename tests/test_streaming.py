@@ -96,6 +96,16 @@ def test_a_size_is_reached_when_its_epochs_are_over():
     assert model.n_units_ == units
 
 
+@pytest.mark.parametrize("problem", ["multiclass", "regression"])
+def test_a_size_in_bytes_has_room_for_the_history_of_max_iter_epochs(problem):
+    model = stream(problem, n_passes=16, **ON_THE_WAY, target_size="2500 B")
+    assert model.n_iter_ == ON_THE_WAY["max_iter"]
+    assert len(model.history_["loss"]) == model.n_iter_
+    model = copy.copy(model)
+    del model._stream
+    assert len(pickle.dumps(model)) <= 2500
+
+
 def test_with_a_price_units_go_as_long_as_it_runs():
     model = stream("regression", 60, lam=3.0, gate_learning_rate_init=0.05)
     sizes = model.history_["n_parameters"]
@@ -463,6 +473,8 @@ MISTAKES = {
     "other classes": ("`classes` must be those", lambda m: m.partial_fit(X, SIGN, classes=[1, 2])),
     "no list": ("`classes` must be a list", lambda m: m.partial_fit(X, SIGN, classes=5)),
     "weights": ("sample_weight", lambda m: m.partial_fit(X, SIGN, sample_weight=[1.0])),
+    "huge weight": ("`sample_weight` must be at", lambda m: m.partial_fit(X, SIGN, None, 2e18)),
+    "masked": ("`X` must have no missing", lambda m: m.partial_fit(np.ma.masked_less(X, 0), SIGN)),
     "negative weight": ("sample_weight", lambda m: m.partial_fit(X, SIGN, None, -np.ones(400))),
     "no y_val": ("`y_val`", lambda m: m.partial_fit(X, SIGN, X_val=X)),
     "no X_val": ("`X_val`", lambda m: m.partial_fit(X, SIGN, y_val=SIGN)),
@@ -711,6 +723,25 @@ def test_rows_of_a_call_that_is_refused_do_not_count_as_a_share():
     assert same_network(a, b)
 
 
+def test_rows_that_fail_do_not_count_for_balanced_weights():
+    model = stream("binary", class_weight="balanced")
+    untouched = copy.deepcopy(model)
+    with pytest.raises(ValueError, match="features"):
+        model.partial_fit(X[:9], SIGN[:9], X_val=X[:, :5], y_val=SIGN)
+    for each in (model, untouched):
+        each.partial_fit(X, SIGN)
+    assert same_network(model, untouched)
+
+
+def test_a_change_within_class_weights_is_seen():
+    model = stream("binary", class_weight={0: 1.0, 1: 1.0})
+    other = copy.deepcopy(model).set_params(class_weight={0: 1.0, 1: 9.0})
+    model.class_weight[1] = 9.0
+    for each in (model, other):
+        each.partial_fit(X[:8], SIGN[:8])
+    assert same_network(model, other)
+
+
 @pytest.mark.parametrize(
     ("problem", "class_weight", "message"),
     [
@@ -719,6 +750,8 @@ def test_rows_of_a_call_that_is_refused_do_not_count_as_a_share():
         ("binary", {"a": 1.0}, r"`class_weight`={'a': 1.0} does not fit the classes"),
         ("binary", {0: -1.0, 1: 1.0}, "`class_weight` must hold finite numbers >= 0"),
         ("binary", {0: 0.0, 1: 0.0}, "`class_weight` must hold finite numbers >= 0"),
+        ("binary", {0: 1e300, 1: 1.0}, "`class_weight` must not give a row .* more than 1e.18"),
+        ("multilabel", [{0: 1, 1: 1e7}] * 3, "`class_weight` must not give a row .* more than"),
     ],
 )
 def test_class_weights_that_no_stream_can_have(problem, class_weight, message):

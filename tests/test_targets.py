@@ -119,6 +119,9 @@ def test_numbers_as_they_are():
         (np.array([1, "a"], object), "huber", "`y` must hold numbers, got dtype object"),
         (np.array([1.0, np.nan]), "huber", "`y` must hold finite values up to 1e.30.*got nan"),
         (np.array([1.0, -1e31]), "huber", "`y` must hold finite values up to 1e.30.*got 1e.31"),
+        (np.array(["2020-01-01"], "M8[D]"), "huber", "`y` must hold numbers, got dtype datetime"),
+        (np.array([1, 2], "m8[s]"), "huber", "`y` must hold numbers, got dtype timedelta"),
+        (np.array([1e300], np.longdouble) ** 2, "huber", "`y` must hold finite values.*got inf"),
         (np.array([1.0, -1.0]), "poisson", "`y` must be >= 0.*got values from -1 to 1.*squared"),
         (np.array([[1.0, 0.0]]), "poisson", "`y` must be >= 0, and in each column somewhere > 0"),
     ],
@@ -136,6 +139,16 @@ def test_numbers_of_later_rows_are_encoded_as_the_first():
     assert few.tolist() == [[3.0, 1.0], [0.0, 1.0]]
     with pytest.raises(ValueError, match="`y_val` must have 1 columns, as in the first fit, got 2"):
         first.alike(np.ones((2, 2)), "y_val")
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-5])
+def test_numbers_too_far_from_the_first_are_refused(factor):
+    y = factor * np.array([1.0, 3.0])
+    first = targets.encode_numbers(y, "squared_error", 0.0, normalize=True)
+    with pytest.raises(ValueError, match=r"`y_val` must lie within 1e.30 standard deviations"):
+        first.alike(np.array([1e28]), "y_val")
+    assert first.encode_few(np.array([1e28])) is None
+    assert first.encode_few(y) is not None
 
 
 @pytest.mark.parametrize(
