@@ -332,8 +332,8 @@ def cases(draw):
 
 
 _ACTIONS = [
-    "fit", "partial_fit", "partial_fit", "predict", "predict", "score", "transform", "store",
-    "change", "bad parameter", "bad rows",
+    "fit", "partial_fit", "partial_fit", "predict", "predict", "score", "transform", "extremes",
+    "store", "change", "bad parameter", "bad rows",
 ]  # fmt: skip
 
 
@@ -351,6 +351,9 @@ def steps(draw, kind, n_rows, dtypes, actions=_ACTIONS):
         return "partial_fit", form, (start, stop), again, draw(st.booleans())
     if action in ("predict", "score", "transform"):
         return action, form, (start, stop)
+    if action == "extremes":
+        value = draw(st.sampled_from([1e-45, 1e10, 1e30, np.finfo(np.float32).max]))
+        return action, value, draw(st.sampled_from(["f4", "f8"]))
     if action == "store":
         return "store", draw(st.sampled_from([2, 4, 5]))
     if action == "change":
@@ -492,6 +495,12 @@ class Life:
         self.count("dtype", form[0])
         found, refusal = _attempt(getattr(self.model, name), held(X, form), *more, **keywords)
         expected, wanted = _attempt(getattr(self.twin, name), X, *more, **keywords)
+        if (refusal is None) != (wanted is None):
+            # Zeros times what is not finite are nothing where zeros are not stored.
+            refusal, wanted = (
+                refusal or self.diverged(self.model),
+                wanted or self.diverged(self.twin),
+            )
         check(
             type(refusal) is type(wanted),
             f"{name} of {form} and of a plain array differ:", repr(refusal), repr(wanted),
@@ -569,6 +578,19 @@ class Life:
             check((found >= 0).all() and (found <= 1).all(), "probabilities beyond [0, 1]")
             if found.shape[1] == len(model.classes_) and not model._multilabel:
                 check(np.allclose(found.sum(axis=1), 1.0, atol=1e-4), "they do not sum to 1")
+
+    def do_extremes(self, value, dtype):
+        """Rows of any finite numbers give numbers."""
+        self.be_fitted()
+        X = (np.sign(self.case.X) * value).astype(dtype)
+        names = ["predict_proba" if self.case.kind is HardL0MLPClassifier else "predict"]
+        for name in names:
+            self.count(name, "extremes", dtype)
+            found, refusal = _attempt(getattr(self.model, name), X)
+            if refusal is None:
+                self.count(name, "done")
+                check(found.shape[0] == len(X), name, "gives", found.shape)
+                check(not np.isnan(found).any(), name, "gives NaN of rows of", value)
 
     def do_score(self, form, rows):
         self.be_fitted()
@@ -653,10 +675,13 @@ class Life:
             return str(error)
         return arrays, model.n_iter_, model.loss_curve_, model.t_, model.n_features_in_
 
+    def diverged(self, model):
+        """The error that tells that a model has parameters which are not finite, or None."""
+        return _attempt(lambda: model.coefs_)[1] if self.is_fitted else None
+
     def look_at_both(self):
         model, twin = self.model, self.twin
-        _, refusal = _attempt(lambda: (model.coefs_, model.history_))
-        _, expected = _attempt(lambda: (twin.coefs_, twin.history_))
+        refusal, expected = self.diverged(model), self.diverged(twin)
         check(type(refusal) is type(expected), "one has diverged:", refusal, expected)
         if refusal is not None:
             self.count("diverged")
