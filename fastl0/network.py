@@ -3,6 +3,7 @@
 A plain dense MLP in NumPy; needs neither Numba nor the C core. May import `gates`.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -54,13 +55,16 @@ class Network:
         """Number of weights and biases."""
         return sum(array.size for array in [*self.coefs, *self.intercepts])
 
-    def outputs(self, X: Any) -> NDArray[np.floating]:
+    def outputs(self, X: Any, *, moderate: bool = False) -> NDArray[np.floating]:
         """Compute the activated outputs.
 
         Parameters
         ----------
         X : ndarray or CSR matrix of shape (n_rows, n_features)
             Any real dtype. Rows are worked on in blocks: X is never converted as a whole.
+        moderate : bool, default=False
+            Whether X holds no numbers so large that float32 might overflow on the way. To look
+            for that takes a while, compared to one row.
 
         Returns
         -------
@@ -70,8 +74,10 @@ class Network:
         dtype = np.float64 if X.dtype == np.float64 else np.float32
         out = np.empty((X.shape[0], len(self.intercepts[-1])), dtype=dtype)
         columns = None if self.support.all() else np.flatnonzero(self.support)
+        is_safe = moderate or dtype is np.float64
+        forward = self._forward if is_safe else self._without_overflow
         for rows in self._blocks(X.shape, np.dtype(dtype).itemsize):
-            out[rows] = self._forward(_select(X[rows], columns, dtype))
+            out[rows] = forward(_select(X[rows], columns, dtype))
         return out
 
     def predict_codes(self, X: Any) -> NDArray[np.intp]:
@@ -123,6 +129,18 @@ class Network:
         for start in range(0, n_rows, step):
             yield slice(start, start + step)
 
+    def _without_overflow(self, block: Any) -> NDArray[np.floating]:
+        """Outputs of float32 rows; by way of float64 where they are too large on the way."""
+        try:
+            with np.errstate(over="raise", invalid="raise"):
+                values = self._forward(block)
+                if math.isfinite(np.add.reduce(values, axis=None)):  # threads raise nothing
+                    return values
+        except FloatingPointError:
+            pass
+        with np.errstate(over="ignore"):
+            return self._forward(block.astype(np.float64)).astype(np.float32)
+
     def _forward(self, values: Any) -> NDArray[np.floating]:
         last = len(self.coefs) - 1
         for layer, (coef, intercept) in enumerate(zip(self.coefs, self.intercepts, strict=True)):
@@ -169,7 +187,8 @@ def _activate_(values: NDArray[np.floating], activation: str) -> None:
     elif activation == "logistic":
         expit(values, out=values)
     elif activation == "exp":
-        np.exp(values, out=values)
+        with np.errstate(over="ignore"):
+            np.exp(values, out=values)
     elif activation == "softmax":
         values -= values.max(axis=1, keepdims=True)
         np.exp(values, out=values)

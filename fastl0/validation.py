@@ -16,6 +16,8 @@ from sklearn.utils import assert_all_finite
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _FLOAT32_TINY = float(np.finfo(np.float32).tiny)
+#: Up to here numbers times weights stay far below that.
+_MODERATE = 1e9
 #: Entries up to which looking at an array costs less than scikit-learn's checks.
 _FEW = 2**14
 #: Bounds of an automatic mini-batch, and how many of them make an epoch where there are gates.
@@ -189,8 +191,9 @@ def _holds_numbers(X: Any, place: int, dtype: Any) -> bool:
 def is_plain(X: Any, estimator: Any) -> bool:
     """Whether a few rows are so plain that a fitted estimator can take them as they are.
 
-    scikit-learn's checks and `readable` would return the very same array; for one row they
-    take longer than the network does.
+    No number is so large that float32 might overflow within a network. scikit-learn's checks and
+    `readable` would return the very same array; for one row they take longer than the network
+    does.
     """
     return (
         type(X) is np.ndarray
@@ -201,7 +204,7 @@ def is_plain(X: Any, estimator: Any) -> bool:
         and X.shape[1] == estimator.n_features_in_
         and not hasattr(estimator, "feature_names_in_")
         # False for NaN and infinity, too.
-        and bool(np.abs(X).max() <= _FLOAT32_MAX)
+        and bool(np.abs(X).max() <= _MODERATE)
     )
 
 

@@ -223,3 +223,30 @@ def test_folding_copies_and_changes_nothing():
         array[:] = 7
     for own, was in zip((array for layer in layers for array in layer), before, strict=True):
         np.testing.assert_array_equal(own, was)
+
+
+# --- numbers at the edge of float32 ------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", ["identity", "relu", "tanh", "logistic"])
+@pytest.mark.parametrize("out_activation", ["identity", "softmax", "logistic", "exp"])
+@pytest.mark.parametrize("container", [np.asarray, csr_array])
+def test_rows_of_any_finite_numbers_give_numbers(activation, out_activation, container):
+    """Products that overflow float32 are computed in float64; what is too large is infinite."""
+    rng = np.random.default_rng(0)
+    widths = (5, 8, 6, 3)
+    pairs = list(zip(widths[:-1], widths[1:], strict=True))
+    network = Network(
+        [rng.normal(0, 10, pair).astype(np.float32) for pair in pairs],
+        [rng.normal(size=width).astype(np.float32) for width in widths[1:]],
+        np.ones(5, bool),
+        activation,
+        out_activation,
+    )
+    X = rng.choice([-1, 1, 0.5], size=(40, 5)) * np.float32(np.finfo(np.float32).max)
+    found = network.outputs(container(X.astype(np.float32)))
+    expected = network.outputs(X.astype(np.float64))
+    assert found.dtype == np.float32
+    assert not np.isnan(found).any()
+    with np.errstate(over="ignore"):
+        np.testing.assert_allclose(found, expected.astype(np.float32), rtol=1e-5)

@@ -447,13 +447,16 @@ def test_an_adaptive_rate_falls_to_its_floor_before_it_stops(kind):
     assert adaptive.n_iter_ == constant.n_iter_ + n_falls * (3 + 1)
 
 
-def test_progress_is_logged_and_never_printed(capsys, caplog):
-    """scikit-learn prints lines on standard output, in partial_fit as well."""
-    with caplog.at_level("INFO", logger="fastl0"):
-        clf = HardL0MLPClassifier((2,), solver="sgd", max_iter=2, verbose=10)
-        clf.fit([[3, 2], [1, 6]], [1, 0])
+def test_every_epoch_is_told_of_in_fit_and_in_partial_fit(caplog, capsys):
+    """scikit-learn prints lines on standard output; here a logger, or a bar, tells."""
+    caplog.set_level("INFO", logger="fastl0")
+    X, y = [[3, 2], [1, 6]], [1, 0]
+    clf = HardL0MLPClassifier((2,), solver="sgd", max_iter=2, verbose=10, batch_size=1).fit(X, y)
+    assert [record.args[0] for record in caplog.records] == ["1 of at most 2", "2 of at most 2"]
+    caplog.clear()
+    clf.partial_fit(np.tile(X, (100, 1)), np.tile(y, 100))
+    assert "loss" in caplog.text
     assert capsys.readouterr().out == ""
-    assert "epoch 2 of at most 2: loss" in caplog.messages[-1]
 
 
 # --- warm starts -------------------------------------------------------------------------
