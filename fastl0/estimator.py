@@ -552,24 +552,14 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         network = Network(
             self.coefs_, self.intercepts_, self.support_, self.activation, self.out_activation_
         )
-<<<<<<< HEAD
-        if not validation.is_plain(X, self):
-            if reads_by_blocks(X):
-                return self._outputs_by_blocks(network, X)
-            validation.check_unmasked("X", X)
-            validation.check_columns(X)
-            X = validate_data(self, X, accept_sparse="csr", reset=False)
-            X = validation.readable(X)
-        return network.outputs(X)
-=======
         if validation.is_plain(X, self):
             return network.outputs(X, moderate=True)
         if reads_by_blocks(X):
             return self._outputs_by_blocks(network, X)
+        validation.check_unmasked("X", X)
         validation.check_columns(X)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
         return network.outputs(validation.readable(X))
->>>>>>> afca2b4e974107a69a6575b0332b5d9cc2e50584
 
     def _outputs_by_blocks(self, network: Network, X: Any) -> NDArray[np.floating]:
         blocks = opened(self, X, reset=False)
