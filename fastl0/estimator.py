@@ -2,8 +2,8 @@
 
 Checks, hands over to the training loop, and keeps what is left. Imports the training code
 inside `fit` only: a process that predicts never loads Numba or the C core. May import
-`blocks`, `callbacks`, `names`, `network`, `selecting` and `validation`, and, once it fits,
-`fitting` or `streaming`, or, once it is shown, `diagram`.
+`blocks`, `callbacks`, `forks`, `names`, `network`, `selecting` and `validation`, and, once it
+fits, `fitting` or `streaming`, or, once it is shown, `diagram`.
 """
 
 import inspect
@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastl0 import validation
+from fastl0 import forks, validation
 from fastl0.blocks import opened, reads_by_blocks
 from fastl0.callbacks import CallbackSupportMixin, with_callbacks
 from fastl0.names import FITTED
@@ -492,7 +492,8 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
 
         With `keep_interrupted`, Ctrl-C keeps what the finished epochs have trained.
         """
-        from fastl0.fitting import Validation, fit_estimator
+        with forks.importing:
+            from fastl0.fitting import Validation, fit_estimator
 
         fit_estimator(
             self,
@@ -513,8 +514,9 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         sample_weight: Any,
         held_out: tuple[Any, Any, Any],
     ) -> Self:
-        from fastl0.fitting import Validation
-        from fastl0.streaming import partial_fit
+        with forks.importing:
+            from fastl0.fitting import Validation
+            from fastl0.streaming import partial_fit
 
         partial_fit(self, X, y, classes, sample_weight, Validation(*held_out))
         return self

@@ -1,6 +1,6 @@
 """The one JIT policy, and the C entry points that compiled kernels may call.
 
-Every Numba kernel of fastl0 is decorated with `kernel`. May import only `_kernels`.
+Every Numba kernel of fastl0 is decorated with `kernel`. May import only `_kernels` and `forks`.
 
 * ``error_model="numpy"``: a division needs no zero check, so the loops vectorise.
 * ``fastmath`` may fuse and reorder sums but keeps NaN and infinity: a diverging loss
@@ -23,11 +23,12 @@ from llvmlite import binding
 from numba import config, njit, types
 from numba.core import cgutils
 from numba.core import event as events
+from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 from numba.np.numpy_support import from_dtype
 
-from fastl0 import _kernels
+from fastl0 import _kernels, forks
 
 _POLICY: dict[str, Any] = {
     "nogil": True,
@@ -171,6 +172,7 @@ matrix = _view("f4", ndim=2)
 
 
 events.register("numba:compile", _Announcement())
+forks.wait_for(global_compiler_lock)
 
 
 def _entry_point(name: str, result: str, n_arguments: int) -> Any:

@@ -1,8 +1,8 @@
 """`l0_path`: the whole frontier of size and score from one run, large to small.
 
 Fits one estimator again and again with `warm_start=True`, each time to a smaller size. May
-import `blocks`, `classifier`, `estimator`, `regressor`, `validation` and, once it fits, `fitting`,
-`footprint`, `planning` and `rows`.
+import `blocks`, `classifier`, `estimator`, `forks`, `regressor`, `validation` and, once it fits,
+`fitting`, `footprint`, `planning` and `rows`.
 """
 
 import math
@@ -19,7 +19,7 @@ from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
 
-from fastl0 import validation
+from fastl0 import forks, validation
 from fastl0.blocks import in_order
 from fastl0.classifier import HardL0MLPClassifier
 from fastl0.estimator import HardL0MLP
@@ -193,8 +193,9 @@ def checked(
     sizes : list of (size, n_parameters)
         Large to small.
     """
-    from fastl0 import fitting
-    from fastl0.rows import checked_weights
+    with forks.importing:
+        from fastl0 import fitting
+        from fastl0.rows import checked_weights
 
     X, y = fitting.checked(model, X, y, reset=True)
     weights = checked_weights(sample_weight, X)
