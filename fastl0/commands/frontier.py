@@ -109,7 +109,8 @@ def settings(plan: Plan, mnist: MNIST) -> dict[str, Any]:
         "seeds": plan.seeds,
         "target_size": list(plan.sizes),
         "estimator": ESTIMATOR,
-        "by_size": [by_size(size) for size in plan.sizes],
+        "learning_rate": [LEARNING_RATE, AT_SIZE, POWER, HIGHEST_RATE],
+        "label_smoothing": [LABEL_SMOOTHING, SMOOTHED_FROM],
     }
     return experiment.settings(mnist, own)
 
