@@ -348,7 +348,8 @@ def steps(draw, kind, n_rows, dtypes, actions=_ACTIONS):
         return "fit", form, draw(st.booleans()), draw(st.sampled_from([False, False, True]))
     if action == "partial_fit":
         again = draw(st.integers(1, 4))
-        return "partial_fit", form, (start, stop), again, draw(st.booleans())
+        judged = draw(st.sampled_from([False, False, True]))
+        return "partial_fit", form, (start, stop), again, draw(st.booleans()), judged
     if action in ("predict", "score", "transform"):
         return action, form, (start, stop)
     if action == "extremes":
@@ -475,8 +476,8 @@ class Life:
         self.twin = case.kind(**case.settings)
         self.names = None
 
-    def count(self, *what):
-        self.counts[": ".join(map(str, what))] += 1
+    def count(self, kind, name, number=1):
+        self.counts[kind, str(name)] += number
 
     @property
     def is_fitted(self):
@@ -491,7 +492,7 @@ class Life:
     def both(self, name, form, rows, *more, **keywords):
         """Call a method of both with the same rows; they agree in the result, or the refusal."""
         X = self.case.X[slice(*rows)]
-        self.count(name, form[1])
+        self.count("container", form[1])
         self.count("dtype", form[0])
         found, refusal = _attempt(getattr(self.model, name), held(X, form), *more, **keywords)
         expected, wanted = _attempt(getattr(self.twin, name), X, *more, **keywords)
@@ -505,10 +506,10 @@ class Life:
             type(refusal) is type(wanted),
             f"{name} of {form} and of a plain array differ:", repr(refusal), repr(wanted),
         )  # fmt: skip
-        if wanted is None:
-            self.count(name, "done")
-        else:
-            self.count(name, "refused", type(wanted).__name__)
+        # Both have been called.
+        self.count(f"{name}, done" if wanted is None else f"{name}, refused", "", 2)
+        if wanted is not None:
+            self.count("error", type(wanted).__name__, 2)
         return found, expected, wanted
 
     def be_fitted(self):
@@ -534,10 +535,12 @@ class Life:
         if refusal is not None:
             check(self.state() == before, "a fit that was refused has changed the estimator")
 
-    def do_partial_fit(self, form, rows, again, weighted):
+    def do_partial_fit(self, form, rows, again, weighted, judged):
         case = self.case
         y = case.y[slice(*rows)]
         more = {"sample_weight": np.arange(len(y)) % 3 + 0.5} if weighted else {}
+        if judged:
+            more |= {"X_val": case.X, "y_val": case.y}
         if case.classes is not None and not self.is_fitted:
             more["classes"] = case.classes
         for _ in range(again):
@@ -583,14 +586,14 @@ class Life:
         """Rows of any finite numbers give numbers."""
         self.be_fitted()
         X = (np.sign(self.case.X) * value).astype(dtype)
-        names = ["predict_proba" if self.case.kind is HardL0MLPClassifier else "predict"]
-        for name in names:
-            self.count(name, "extremes", dtype)
+        name = "predict_proba" if self.case.kind is HardL0MLPClassifier else "predict"
+        with np.errstate(invalid="ignore"):  # scikit-learn adds numbers up to look for NaN
             found, refusal = _attempt(getattr(self.model, name), X)
-            if refusal is None:
-                self.count(name, "done")
-                check(found.shape[0] == len(X), name, "gives", found.shape)
-                check(not np.isnan(found).any(), name, "gives NaN of rows of", value)
+        self.count("extremes", value)
+        self.count(f"{name}, done" if refusal is None else f"{name}, refused", "")
+        if refusal is None:
+            check(found.shape[0] == len(X), name, "gives", found.shape)
+            check(not np.isnan(found).any(), name, "gives NaN of rows of", value)
 
     def do_score(self, form, rows):
         self.be_fitted()
@@ -631,6 +634,7 @@ class Life:
         self.count("bad parameter", name)
         self.model.set_params(**{name: value})
         refusal = self.refused(self.model, method, self.case.X, self.case.y)
+        self.count(f"{method}, refused", "")
         self.model.set_params(**{name: good})
         check(refusal is not None, f"{name}={value!r} is not refused by {method}")
         if name not in str(refusal):  # then something else is wrong as well
@@ -649,6 +653,7 @@ class Life:
         before = self.state()
         self.count("bad rows", what)
         refusal = self.refused(self.model, method, X, y)
+        self.count(f"{method}, refused", "")
         check(refusal is not None, f"{what} is not refused by {method}")
         check(self.state() == before, f"{what} was refused and has changed something")
 
@@ -684,7 +689,7 @@ class Life:
         refusal, expected = self.diverged(model), self.diverged(twin)
         check(type(refusal) is type(expected), "one has diverged:", refusal, expected)
         if refusal is not None:
-            self.count("diverged")
+            self.count("diverged", "")
             return
         check(same_network(model, twin), "containers decide about the network")
         self.look_at(model)
@@ -735,6 +740,6 @@ class Life:
 def live(case, counts=None):
     """Live through a case; raises `FuzzError`, or whatever it should not."""
     counts = Counter() if counts is None else counts
-    counts["cases"] += 1
+    counts["cases", case.kind.__name__] += 1
     with surroundings(case.fewest_draws):
         Life(case, counts).live()
