@@ -250,11 +250,21 @@ class Stream:
         """
         return self._of_training() if name in OF_TRAINING else self._of_network()
 
-    def _of_network(self) -> dict[str, Any]:
+    def freeze(self) -> Network:
+        """Return the network as it is.
+
+        Raises
+        ------
+        ValueError
+            As in `describe`.
+        """
         self._check_whole()
         if not self.trainer.buffers.all_finite():
             raise self.trainer.diverged(self.plan)
-        network = self.trainer.freeze(self.plan)
+        return self.trainer.freeze(self.plan)
+
+    def _of_network(self) -> dict[str, Any]:
+        network = self.freeze()
         if self.plan.early_stopping and self.trainer.record.best is not None:
             network = self.trainer.record.best
         return fitted.of_network(network, self.targets)
@@ -425,7 +435,7 @@ def partial_fit(
         try:
             stream.learn(X, codes)
             if judge is not None:
-                network = stream.trainer.freeze(stream.plan)
+                network = stream.freeze()
                 stream.note(judge(network), network)
             own["_stream"] = stream
         finally:

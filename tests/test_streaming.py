@@ -584,6 +584,12 @@ def test_parameters_that_are_not_finite_never_predict():
     ).shape == (400,)
 
 
+def test_parameters_that_are_not_finite_are_not_judged():
+    settings = SMALL | {"lam": 1e30}
+    with pytest.raises(ValueError, match="not finite"):
+        HardL0MLPRegressor(**settings).partial_fit(X, NUMBER, X_val=X, y_val=NUMBER)
+
+
 def interrupting(function, after):
     """Stand in for a function: Ctrl-C comes in a later call of it."""
     calls = []
