@@ -10,7 +10,7 @@ import inspect
 import os
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -530,10 +530,13 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
 
     def __getattr__(self, name: str) -> Any:
         # What partial_fit has trained is described when it is asked for.
-        if name in FITTED and "_stream" in vars(self):
-            self.__dict__.update(self._stream.describe(name))
-            if name in vars(self):
-                return vars(self)[name]
+        stream = vars(self).get("_stream")
+        if name in FITTED and stream is not None:
+            with stream.lock:
+                found = stream.describe(name)
+                self.__dict__.update(found)
+            if name in found:
+                return found[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -549,11 +552,13 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
     # --- predicting ------------------------------------------------------------------
 
     def _outputs(self, X: ArrayLike) -> NDArray[np.floating]:
-        if not hasattr(self, "coefs_"):
-            check_is_fitted(self, "coefs_")
-        network = Network(
-            self.coefs_, self.intercepts_, self.support_, self.activation, self.out_activation_
-        )
+        stream = vars(self).get("_stream")
+        with nullcontext() if stream is None else stream.lock:  # while they belong together
+            if not hasattr(self, "coefs_"):
+                check_is_fitted(self, "coefs_")
+            network = Network(
+                self.coefs_, self.intercepts_, self.support_, self.activation, self.out_activation_
+            )
         if validation.is_plain(X, self):
             return network.outputs(X, moderate=True)
         if reads_by_blocks(X):

@@ -32,6 +32,7 @@ from fastl0 import _kernels, forks
 
 _POLICY: dict[str, Any] = {
     "nogil": True,
+    "no_cfunc_wrapper": True,
     "error_model": "numpy",
     "fastmath": {"contract", "nsz", "reassoc"},
 }

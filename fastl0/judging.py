@@ -74,7 +74,8 @@ def scorer_judge(
     Raises
     ------
     ValueError
-        By the judge, if the scorer returns no finite number.
+        By the judge, if the scorer returns no finite number; what it raises itself gets a note
+        that says so.
     """
     # Checked rows have no names.
     hidden = ("feature_names_in_", "_warm_state", "_stream", "_skl_callbacks")
@@ -87,7 +88,11 @@ def scorer_judge(
 
     def judge_by_scorer(network: Network) -> Judgement:
         vars(stand_in).update(fitted.of_network(network, targets))
-        score = scorer(stand_in, X, y, **extra)
+        try:
+            score = scorer(stand_in, X, y, **extra)
+        except Exception as error:
+            error.add_note(f"This was raised by `scoring`={estimator.scoring!r}.")
+            raise
         if not isinstance(score, int | float | np.number) or not np.isfinite(score):
             raise ValueError(
                 f"`scoring` must give a finite number, got {score!r} from {estimator.scoring!r}. "

@@ -59,7 +59,7 @@ class Progress:
 
 
 def log(which: str, entries: dict[str, Any]) -> None:
-    """Log one epoch with the level INFO.
+    """Log one epoch with the level INFO; to standard error if nobody has set up logging.
 
     Parameters
     ----------
@@ -69,10 +69,22 @@ def log(which: str, entries: dict[str, Any]) -> None:
         As `Progress.note` takes them.
     """
     score = "" if entries["score"] is None else f", validation score {entries['score']:.4f}"
-    _LOGGER.info(
+    _inform(
         "epoch %s: loss %.4g, units %s, %d parameters%s",
         which, entries["loss"], _units(entries), entries["n_parameters"], score,
     )  # fmt: skip
+
+
+def _inform(text: str, *values: Any) -> None:
+    """Log with the level INFO; where nobody has set up logging, to standard error.
+
+    There Python shows what has the level WARNING only, but who sets `verbose` wants to see it.
+    """
+    if _LOGGER.hasHandlers() or _LOGGER.level > logging.INFO or logging.lastResort is None:
+        _LOGGER.info(text, *values)
+    else:
+        record = _LOGGER.makeRecord(_LOGGER.name, logging.INFO, "", 0, text, values, None)
+        logging.lastResort.handle(record)
 
 
 def _units(entries: dict[str, Any]) -> str:

@@ -1,11 +1,12 @@
 """Which rows train and which judge, and what they weigh. May import `blocks` and `validation`."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils import check_array
 
 from fastl0 import validation
 from fastl0.blocks import in_memory
@@ -56,34 +57,61 @@ def set_aside(
 
 
 def checked_weights(
-    sample_weight: Any, X: Any, name: str = "sample_weight"
+    sample_weight: Any, X: Any, name: str = "sample_weight", *, may_be_zero: bool = False
 ) -> NDArray[np.float64] | None:
     """Check the weights of rows; None for none.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_rows,), float or None
+        A float is the weight of every row.
+    X : array of shape (n_rows, n_features)
+    name : str, default="sample_weight"
+        What errors call them.
+    may_be_zero : bool, default=False
+        Whether all may be 0.
 
     Raises
     ------
     ValueError
-        If they are not one finite number >= 0 a row, or all are 0.
+        If they are not one finite number >= 0 a row, or all are 0 and may not.
     """
     if sample_weight is None:
         return None
     validation.check_unmasked(name, sample_weight)
+    n_rows = X.shape[0]
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_rows, float(sample_weight))
+    given = in_memory(sample_weight)
     try:
-        weights = _check_sample_weight(
-            in_memory(sample_weight), X, dtype=np.float64, ensure_non_negative=True, copy=True
+        weights = np.asarray(
+            check_array(given, ensure_2d=False, dtype=np.float64, copy=True, input_name=name)
         )
     except (TypeError, ValueError) as error:
-        if name in str(error):
-            raise
         raise ValueError(f"`{name}`: {error}") from error
+    if weights.shape != (n_rows,):
+        raise ValueError(
+            f"`{name}` must hold one weight for each of {n_rows} rows, got an array of shape "
+            f"{weights.shape}. Give one number a row, or None."
+        )
+    if weights.min() < 0.0:
+        raise ValueError(
+            f"`{name}` must not be negative, got {weights.min():g}. Leave such rows out, or give "
+            "them a weight of 0."
+        )
+    if not (may_be_zero or weights.any()):
+        raise ValueError(
+            f"`{name}` must not be zero in every row, got zeros only. Give some row a weight, or "
+            "None to give all the same."
+        )
     with np.errstate(over="ignore"):
         total = float(weights.sum())
-    if not 0.0 < total < np.inf:
+    if total == np.inf:
         raise ValueError(
-            f"`{name}` must have a sum above 0 that is finite, got {total!r}. Give some row a "
-            "weight, or None to give all the same."
+            f"`{name}` must have a sum that is finite, got weights up to {weights.max():.3g}. "
+            "Divide them by a constant."
         )
-    return np.asarray(weights)
+    return weights
 
 
 def relative(weights: NDArray[np.float64] | None) -> NDArray[np.float64] | None:

@@ -25,6 +25,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
+from fastl0 import validation
 from fastl0.classifier import HardL0MLPClassifier
 from fastl0.estimator import HardL0MLP, documented
 from fastl0.regressor import HardL0MLPRegressor
@@ -92,8 +93,13 @@ def _documented(**words: str) -> Callable[[type], type]:
     return documented(parameters=_PARAMETERS, attributes=_ATTRIBUTES, inputs=_INPUTS, **words)
 
 
-class _SizeSearch(BaseEstimator, metaclass=ABCMeta):
-    """Cross-validation of the size; see the two public classes."""
+class _SizeSearch(metaclass=ABCMeta):
+    """Cross-validation of the size; see the two public classes.
+
+    To the left of scikit-learn's mixins, whose `score` knows nothing of `scoring`.
+    """
+
+    best_estimator_: Any
 
     #: The kind of network.
     _kind: ClassVar[type[HardL0MLP]]
@@ -125,7 +131,7 @@ class _SizeSearch(BaseEstimator, metaclass=ABCMeta):
         self.verbose = verbose
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
+        tags = super().__sklearn_tags__()  # type: ignore[misc]  # of BaseEstimator
         tags.input_tags.sparse = True
         return tags
 
@@ -189,11 +195,31 @@ class _SizeSearch(BaseEstimator, metaclass=ABCMeta):
         )
         return self
 
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Score `best_estimator_` by `scoring`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+            Larger is better; with ``scoring=None`` as the network scores itself: the accuracy,
+            or R^2.
+        """
+        check_is_fitted(self)
+        extra = {} if sample_weight is None else {"sample_weight": sample_weight}
+        scorer = check_scoring(self.best_estimator_, scoring=self.scoring)
+        return validation.score(scorer(self.best_estimator_, X, y, **extra), scorer)
+
 
 @_documented(
     network="HardL0MLPClassifier", folds="5 of them, stratified", score="the accuracy"
 )  # fmt: skip
-class HardL0MLPClassifierCV(ClassifierMixin, _SizeSearch):
+class HardL0MLPClassifierCV(_SizeSearch, ClassifierMixin, BaseEstimator):
     """Multilayer perceptron classifier whose size is chosen by cross-validation.
 
     Every fold goes down one `l0_path`. Of all sizes the smallest is taken whose mean score is
@@ -306,7 +332,7 @@ n_iter_, out_activation_
 
 
 @_documented(network="HardL0MLPRegressor", folds="5 of them", score="R^2")
-class HardL0MLPRegressorCV(RegressorMixin, _SizeSearch):
+class HardL0MLPRegressorCV(_SizeSearch, RegressorMixin, BaseEstimator):
     """Multilayer perceptron regressor whose size is chosen by cross-validation.
 
     As `HardL0MLPClassifierCV`: the smallest size whose mean score is within one standard error

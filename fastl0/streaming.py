@@ -6,6 +6,8 @@ Stands between the estimators and the training loop, as `fitting` does; loaded b
 
 import copy
 import math
+import os
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -89,9 +91,19 @@ class Stream:
     _since_priced: int = 0
     _clock: float = 0.0  # when seconds were last counted
     _lent: Any = field(default=None, repr=False)
+    _lock: Any = field(default_factory=threading.RLock, repr=False)
+    _process: int = field(default_factory=os.getpid, repr=False)  # that the lock is of
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_lent": None}  # addresses
+        # Without addresses, and what belongs to a process.
+        return {**vars(self), "_lent": None, "_lock": None, "_process": 0}
+
+    @property
+    def lock(self) -> Any:
+        """Held while the network changes or is described: other threads may predict meanwhile."""
+        if self._process != os.getpid():  # in a forked child nobody could give it back
+            self._lock, self._process = threading.RLock(), os.getpid()
+        return self._lock
 
     # --- learning --------------------------------------------------------------------
 
@@ -412,35 +424,55 @@ def partial_fit(
     stream: Stream | None = own.get("_stream")
     is_plain = sample_weight is None and classes is None
     if stream is not None and is_plain and all(part is None for part in held_out):
-        try:
-            if stream.take_few(estimator, X, y):
-                return
-        finally:
-            _forget_attributes(estimator)
+        with stream.lock:
+            try:
+                if stream.take_few(estimator, X, y):
+                    return
+            finally:
+                _forget_attributes(estimator)
     estimator._validate_params()
     validation.check_held_out(*held_out)
     is_first = stream is None and "coefs_" not in own
     with undone_on_error(estimator, ("n_features_in_", "feature_names_in_")):
         X, y = checked(estimator, X, y, reset=is_first)
-        weights = checked_weights(sample_weight, X)
+        weights = checked_weights(sample_weight, X, may_be_zero=True)
         if stream is None:
             stream = _begin(estimator, X, y, classes)
-        elif not same_settings(settings_of(estimator), stream.settings):
-            stream.change_plan(estimator, X.shape[0])
-            _forget_attributes(estimator)
-        if classes is not None:
-            stream.targets.check_classes(classes)
-        judge = None if held_out.X is None else given_judge(estimator, stream.targets, held_out)
-        codes = stream.encode(y, weights)  # last: it counts the rows of each class
-        try:
-            stream.learn(X, codes)
-            if judge is not None:
-                network = stream.freeze()
-                stream.note(judge(network), network)
-            own["_stream"] = stream
-        finally:
-            _forget_attributes(estimator)
+        with stream.lock:
+            _go_on(estimator, stream, X, y, classes, weights, held_out)
     own.pop("_warm_state", None)  # of the time before
+
+
+def _go_on(
+    estimator: Any,
+    stream: Stream,
+    X: Any,
+    y: Any,
+    classes: Any,
+    weights: NDArray[np.float64] | None,
+    held_out: Validation,
+) -> None:
+    """Check what is left to check, and learn from the rows."""
+    if not same_settings(settings_of(estimator), stream.settings):
+        stream.change_plan(estimator, X.shape[0])
+        _forget_attributes(estimator)
+    if classes is not None:
+        stream.targets.check_classes(classes)
+    judge = None if held_out.X is None else given_judge(estimator, stream.targets, held_out)
+    if weights is not None and not weights.any():
+        stream.targets.alike(y, "y")
+        codes = None  # such rows are none
+    else:
+        codes = stream.encode(y, weights)  # last: it counts the rows of each class
+    try:
+        if codes is not None:
+            stream.learn(X, codes)
+        if judge is not None:
+            network = stream.freeze()
+            stream.note(judge(network), network)
+        vars(estimator)["_stream"] = stream
+    finally:
+        _forget_attributes(estimator)
 
 
 def _forget_attributes(estimator: Any) -> None:

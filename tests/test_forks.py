@@ -6,10 +6,11 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 from numba.core.compiler_lock import global_compiler_lock
 
-from fastl0 import forks
+from fastl0 import HardL0MLPRegressor, forks
 from fastl0.jit import kernel
 
 pytestmark = [
@@ -132,3 +133,14 @@ def test_a_child_fits_that_was_forked_during_the_first_fit_of_its_parent(call, m
     env = os.environ | {"NUMBA_DISABLE_JIT": "1"}
     command = [sys.executable, "-W", "ignore", "-c", code]
     subprocess.run(command, timeout=3 * PATIENCE, check=True, env=env)
+
+
+def test_a_child_uses_a_stream_that_another_thread_was_training():
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    model = HardL0MLPRegressor((5,), random_state=0).partial_fit(X, X[:, 0])
+
+    def use():
+        model.partial_fit(X, X[:, 0])
+        model.predict(X)
+
+    assert beside(model._stream.lock, lambda: exit_code_of_child(use)) == 0

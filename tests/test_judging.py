@@ -267,3 +267,25 @@ def test_r2_needs_two_rows_and_other_scores_do_not():
     assert np.isfinite(reg.validation_scores_).all()
     clf = HardL0MLPClassifier(**SETTINGS).fit(X, X[:, 0] > 0, X_val=X[:1], y_val=X[:1, 0] > 0)
     assert set(clf.validation_scores_) <= {0.0, 1.0}
+
+
+def test_what_a_scorer_raises_says_that_it_was_the_scorer():
+    X, y = problem()
+
+    def scorer(estimator, X, y):
+        raise RuntimeError("out of paper")
+
+    clf = HardL0MLPClassifier(**SETTINGS, scoring=scorer)
+    with pytest.raises(RuntimeError, match="out of paper") as caught:
+        clf.fit(X, y, X_val=X, y_val=y)
+    assert "`scoring`=<function" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_errors_about_validation_rows_name_them(method):
+    X, y = problem()
+    spoilt = X.copy()
+    spoilt[0, 0] = np.nan
+    reg = HardL0MLPRegressor(**SETTINGS)
+    with pytest.raises(ValueError, match=r"`X_val` or `y_val`: Input X contains NaN"):
+        getattr(reg, method)(X, y.astype(float), X_val=spoilt, y_val=y.astype(float))

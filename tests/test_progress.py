@@ -154,3 +154,26 @@ def test_epochs_that_an_earlier_process_has_done_count():
         progress.note(entries)
         progress.close()
     assert "5/10" in terminal.getvalue()
+
+
+def test_who_has_not_set_up_logging_sees_epochs_all_the_same(problems, caplog, capsys, monkeypatch):
+    logger = logging.getLogger("fastl0")
+    monkeypatch.setattr(logger, "propagate", False)  # to the handlers of pytest
+    (model, data), _ = problems
+    model.set_params(verbose=True).fit(*data)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert [line[:18] for line in shown.err.splitlines()] == [
+        f"epoch {number} of at most" for number in (1, 2, 3)
+    ]
+
+
+def test_a_logger_that_is_told_to_be_silent_is(problems, capsys, monkeypatch):
+    logger = logging.getLogger("fastl0")
+    monkeypatch.setattr(logger, "propagate", False)
+    monkeypatch.setattr(logger, "level", logging.ERROR)
+    logger.manager._clear_cache()
+    (model, data), _ = problems
+    model.set_params(verbose=True).fit(*data)
+    assert capsys.readouterr().err == ""
+    logger.manager._clear_cache()

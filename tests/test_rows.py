@@ -262,3 +262,28 @@ def test_weights_of_rows_that_are_set_aside_judge():
     best = max(range(3), key=lambda k: (reg.validation_scores_[k], k))
     expected = reg.score(X[judge], y[judge], sample_weight=weights[judge])
     assert reg.validation_scores_[best] == pytest.approx(expected, abs=1e-5)
+
+
+def test_one_weight_may_stand_for_all():
+    assert rows.checked_weights(2, np.zeros((3, 1))).tolist() == [2.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("weights", "rule"),
+    [
+        ([1.0, 2.0], r"one weight for each of 3 rows, got .* \(2,\)"),
+        ([[1.0], [2.0], [3.0]], r"one weight for each of 3 rows, got .* \(3, 1\)"),
+        ([1.0, -0.5, 3.0], "not be negative, got -0.5"),
+        ([0.0, 0.0, 0.0], "not be zero in every row, got zeros only"),
+        ([1e308, 1e308, 1e308], r"a sum that is finite, got weights up to 1e\+308"),
+    ],
+)
+def test_bad_weights_are_named(weights, rule):
+    with pytest.raises(ValueError, match=f"`sample_weight_val` must .*{rule}"):
+        rows.checked_weights(weights, np.zeros((3, 1)), "sample_weight_val")
+    with pytest.raises(ValueError, match="Input sample_weight contains NaN"):
+        rows.checked_weights([1.0, np.nan, 1.0], np.zeros((3, 1)))
+
+
+def test_all_weights_are_zero_where_they_may_be():
+    assert not rows.checked_weights([0.0, 0.0], np.zeros((2, 1)), may_be_zero=True).any()

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.datasets import make_multilabel_classification, make_regression
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import log_loss
 from sklearn.model_selection import KFold, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -275,3 +276,21 @@ def test_predict_refuses_an_unfitted_search(digits):
 
 def test_the_docstring_example_is_true():
     assert doctest.testmod(fastl0.selection).failed == 0
+
+
+# --- scores --------------------------------------------------------------------------
+
+
+def test_a_search_scores_by_its_scoring(search, digits):
+    X, y = digits
+    assert search.score(X, y) == search.best_estimator_.score(X, y)
+    by_loss = HardL0MLPClassifierCV(QUICK, target_sizes=[0.5], cv=2, scoring="neg_log_loss")
+    weights = np.arange(len(y)) % 3
+    found = by_loss.fit(X, y).score(X, y, sample_weight=weights)
+    probabilities = by_loss.predict_proba(X)
+    assert found == pytest.approx(-log_loss(y, probabilities, sample_weight=weights))
+
+
+def test_an_unfitted_search_has_no_score(digits):
+    with pytest.raises(NotFittedError):
+        HardL0MLPClassifierCV(QUICK).score(*digits)

@@ -3,7 +3,9 @@
 import copy
 import io
 import pickle
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
@@ -984,3 +986,76 @@ def test_real_labels_are_learned_as_by_fit():
     for _ in range(80):
         model.partial_fit(rows, labels)
     assert (model.predict(rows) == labels).mean() > 0.8
+
+
+# --- rows without weight -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("problem", ["multiclass", "multilabel", "outputs"])
+def test_rows_without_weight_are_none(problem):
+    kind, y, first = PROBLEMS[problem]
+    model = kind(**SMALL).partial_fit(X, y, **first)
+    before = pickle.dumps(model)
+    model.partial_fit(X[:1], y[:1], sample_weight=[0.0])
+    model.partial_fit(X, y, sample_weight=np.zeros(len(X)))
+    other = pickle.loads(before)
+    for each in (model, other):
+        each.partial_fit(X[:40], y[:40])
+    np.testing.assert_array_equal(model.coefs_[0], other.coefs_[0])
+    assert model.t_ == other.t_
+
+
+def test_rows_without_weight_are_checked_all_the_same():
+    model = HardL0MLPClassifier(**SMALL).partial_fit(X, SIGN, classes=[0, 1])
+    with pytest.raises(ValueError, match="`y` must hold labels out of"):
+        model.partial_fit(X[:1], [7], sample_weight=[0.0])
+
+
+def test_a_stream_may_begin_with_rows_without_weight():
+    model = HardL0MLPRegressor(**SMALL).partial_fit(X[:3], NUMBER[:3], sample_weight=[0, 0, 0])
+    assert np.isfinite(model.predict(X)).all()
+    assert model.t_ == 0
+
+
+# --- several threads -----------------------------------------------------------------
+
+
+def in_a_thread(job):
+    """Begin a job in a thread; the result comes with `result()`."""
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(job)
+    pool.shutdown(wait=False)
+    return future
+
+
+@pytest.mark.parametrize("use", [
+    lambda model: model.predict(X), lambda model: model.coefs_, lambda model: model.history_,
+    lambda model: model.partial_fit(X[:1], NUMBER[:1]), lambda model: model.partial_fit(X, NUMBER),
+])  # fmt: skip
+def test_who_uses_a_stream_waits_for_a_call_that_trains(use):
+    model = HardL0MLPRegressor(**SMALL).partial_fit(X, NUMBER)
+    with model._stream.lock:
+        waiting = in_a_thread(lambda: use(model))
+        with pytest.raises(TimeoutError):
+            waiting.result(0.1)
+    assert waiting.result(60) is not None
+
+
+def test_predictions_beside_training_are_of_one_network():
+    """Of any but the network before or after a call they would have another shape, or fail."""
+    model = HardL0MLPRegressor(**ON_THE_WAY, target_size=0.2).partial_fit(X, NUMBER)
+    sizes, stop = set(), threading.Event()
+
+    def predict():
+        while not stop.is_set():
+            assert model.predict(X).shape == NUMBER.shape
+            sizes.add(model.n_parameters_)
+
+    waiting = in_a_thread(predict)
+    try:
+        for _ in range(20):
+            model.partial_fit(X, NUMBER)
+    finally:
+        stop.set()
+    waiting.result(60)
+    assert model.n_parameters_ == min(sizes)
