@@ -1,4 +1,4 @@
-"""`HardL0MLPClassifier`. May import `estimator`, `network` and, to fit, `targets`."""
+"""`HardL0MLPClassifier`. May import `estimator`, `network` and, to fit, `classes`."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -304,20 +304,20 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
         classes: Any = None,
         stream: bool = False,
     ) -> Any:
-        from fastl0 import targets
+        from fastl0.classes import check_same_classes, encode_classes, encode_first_classes
 
         smoothing = float(self.label_smoothing)
         if stream:
-            return targets.encode_first_classes(y, classes, smoothing)
-        encoded = targets.encode_classes(y, smoothing)
+            return encode_first_classes(y, classes, smoothing)
+        encoded = encode_classes(y, smoothing)
         if again:
-            targets.check_same_classes(encoded, self.classes_, self._multilabel)
+            check_same_classes(encoded, self.classes_, self._multilabel)
         return encoded
 
     def _encoding(self) -> Any:
-        from fastl0 import targets
+        from fastl0.classes import ClassTargets
 
-        return targets.ClassTargets(
+        return ClassTargets(
             np.zeros((0, self.n_outputs_ if self._multilabel else 1), np.uint8),
             self.classes_,
             self.n_outputs_,
@@ -330,9 +330,9 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
     def _row_weights(
         self, y: Any, sample_weight: NDArray[np.float64] | None
     ) -> NDArray[np.float64] | None:
-        from fastl0 import targets
+        from fastl0.classes import with_class_weights
 
-        return targets.with_class_weights(y, self.class_weight, sample_weight)
+        return with_class_weights(y, self.class_weight, sample_weight)
 
     def _class_weights(self, targets: Any) -> NDArray[np.float64] | None:
         return targets.class_weights(self.class_weight)

@@ -1,4 +1,4 @@
-"""`HardL0MLPRegressor`. May import `estimator` and, to fit, `targets`."""
+"""`HardL0MLPRegressor`. May import `estimator` and, to fit, `reals`."""
 
 import os
 from collections.abc import Callable
@@ -295,11 +295,11 @@ default="squared_error"
         classes: Any = None,
         stream: bool = False,
     ) -> Any:
-        from fastl0 import targets
+        from fastl0 import reals
 
         if again:
-            targets.check_same_link(self.loss, self.out_activation_)
-        return targets.encode_numbers(
+            reals.check_same_link(self.loss, self.out_activation_)
+        return reals.encode_numbers(
             y,
             self.loss,
             self._loss_parameter,
@@ -314,10 +314,10 @@ default="squared_error"
         return float({"huber": self.delta, "quantile": self.quantile}.get(self.loss, 0.0))
 
     def _encoding(self) -> Any:
-        from fastl0 import targets
+        from fastl0 import reals
 
-        targets.check_same_link(self.loss, self.out_activation_)
-        return targets.RealTargets(
+        reals.check_same_link(self.loss, self.out_activation_)
+        return reals.RealTargets(
             np.zeros((0, self.n_outputs_), np.float32),
             self.loss,
             self._loss_parameter,

@@ -257,7 +257,7 @@ def test_nothing_is_deleted_after_an_epoch_that_has_collapsed(digits, monkeypatc
         return decide(trainer, plan)
 
     monkeypatch.setattr(Trainer, "_decide", count)
-    monkeypatch.setattr("fastl0.targets.ClassTargets.null_loss", lambda *_: 1e-9)
+    monkeypatch.setattr("fastl0.classes.ClassTargets.null_loss", lambda *_: 1e-9)
     fitted(digits, target_size=0.3, max_iter=12, finetune_fraction=0.0)
     assert seen == []
     monkeypatch.undo()
