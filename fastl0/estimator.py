@@ -2,8 +2,8 @@
 
 Checks, hands over to the training loop, and keeps what is left. Imports the training code
 inside `fit` only: a process that predicts never loads Numba or the C core. May import
-`blocks`, `callbacks`, `forks`, `names`, `network`, `selecting` and `validation`, and, once it
-fits, `fitting` or `streaming`, or, once it is shown, `diagram`.
+`blocks`, `callbacks`, `forks`, `inputs`, `names`, `network` and `selecting`, and, once it fits,
+`fitting` or `streaming`, or, once it is shown, `diagram`.
 """
 
 import inspect
@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastl0 import forks, validation
+from fastl0 import forks, inputs
 from fastl0.blocks import opened, reads_by_blocks
 from fastl0.callbacks import CallbackSupportMixin, with_callbacks
 from fastl0.names import FITTED
@@ -554,14 +554,14 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         network = Network(
             self.coefs_, self.intercepts_, self.support_, self.activation, self.out_activation_
         )
-        if validation.is_plain(X, self):
+        if inputs.is_plain(X, self):
             return network.outputs(X, moderate=True)
         if reads_by_blocks(X):
             return self._outputs_by_blocks(network, X)
-        validation.check_unmasked("X", X)
-        validation.check_columns(X)
+        inputs.check_unmasked("X", X)
+        inputs.check_columns(X)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
-        return network.outputs(validation.readable(X))
+        return network.outputs(inputs.readable(X))
 
     def _outputs_by_blocks(self, network: Network, X: Any) -> NDArray[np.floating]:
         blocks = opened(self, X, reset=False)

@@ -17,7 +17,7 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
 
-from fastl0 import fingerprint, fitted, footprint, validation
+from fastl0 import fingerprint, fitted, footprint, inputs, validation
 from fastl0._kernels import RowSource
 from fastl0.blocks import Blocks, in_memory, in_order, opened, reads_by_blocks
 from fastl0.callbacks import EpochCallbacks
@@ -207,17 +207,17 @@ def _earlier(estimator: Any) -> WarmState | None:
 def checked(estimator: Any, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
     """Check X and y; note the names and number of features in the estimator, or compare them."""
     y = in_memory(y)
-    validation.check_unmasked("X", X)
-    validation.check_unmasked("y", y)
+    inputs.check_unmasked("X", X)
+    inputs.check_unmasked("y", y)
     if reads_by_blocks(X):
         X = opened(estimator, X, y, reset=reset)
         y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
         check_consistent_length(X, y)
         X.check()
         return X, y
-    validation.check_columns(X)
+    inputs.check_columns(X)
     X, y = validate_data(estimator, X, y, accept_sparse="csr", multi_output=True, reset=reset)
-    return validation.readable(X), y
+    return inputs.readable(X), y
 
 
 def _split(

@@ -1,4 +1,4 @@
-"""Which rows train and which judge, and what they weigh. May import `blocks` and `validation`."""
+"""Which rows train and which judge, and what they weigh. May import `blocks` and `inputs`."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import _check_sample_weight
 
-from fastl0 import validation
+from fastl0 import inputs
 from fastl0.blocks import in_memory
 
 #: Least mean weight of the rows that train: `alpha`, divided by it, has to stay in float32.
@@ -67,7 +67,7 @@ def checked_weights(
     """
     if sample_weight is None:
         return None
-    validation.check_unmasked(name, sample_weight)
+    inputs.check_unmasked(name, sample_weight)
     try:
         weights = _check_sample_weight(
             in_memory(sample_weight), X, dtype=np.float64, ensure_non_negative=True, copy=True

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from fastl0 import fitted, progress, pruning, validation
+from fastl0 import fitted, inputs, progress, pruning, validation
 from fastl0._kernels import RowSource
 from fastl0.blocks import Blocks
 from fastl0.epoch import train_batches
@@ -342,7 +342,7 @@ class Stream:
         """
         if not same_settings(settings_of(estimator), self.settings):
             return False
-        if not validation.is_plain(X, estimator):
+        if not inputs.is_plain(X, estimator):
             return False
         codes = self.targets.encode_few(y)
         if codes is None or len(codes) != len(X):

@@ -39,20 +39,20 @@ PLANNING = TRAINING | {
     "training",
     "validation",
 }
-FITTING = PLANNING | {"callbacks", "judging", "keeping", "planning", "progress", "rows"}
+FITTING = PLANNING | {"callbacks", "inputs", "judging", "keeping", "planning", "progress", "rows"}
 ESTIMATOR = {
     "blocks",
     "callbacks",
     "diagram",
     "fitting",
     "forks",
+    "inputs",
     "names",
     "network",
     "selecting",
     "streaming",
     "targets",
     "training",
-    "validation",
 }
 
 MAY_IMPORT = {
@@ -67,7 +67,7 @@ MAY_IMPORT = {
     },
     "__main__": {"commands"},
     "archive": set(),
-    "blocks": {"validation"},
+    "blocks": {"inputs"},
     "callback_shim": set(),
     "callbacks": {"callback_shim"},
     "checkpoints": {"archive"},
@@ -96,6 +96,7 @@ MAY_IMPORT = {
     "frontier_display": {"displaying", "style"},
     "gates": set(),
     "generator": {"fields"},
+    "inputs": set(),
     "jit": {"_kernels", "forks"},
     "judging": {"_kernels", "blocks", "fitted", "network", "targets", "training"},
     "keeping": {"checkpoints", "fields", "notices", "training"},
@@ -127,9 +128,9 @@ MAY_IMPORT = {
     "reals": {"targets"},
     "record": {"fields", "network", "stopping"},
     "regressor": {"estimator", "reals"},
-    "rows": {"blocks", "validation"},
+    "rows": {"blocks", "inputs"},
     "safeguard": {"fields"},
-    "selecting": {"blocks", "validation"},
+    "selecting": {"blocks", "inputs"},
     "selection": {"classifier", "estimator", "path", "regressor"},
     "sizes": set(),
     "steering": {"fields"},
