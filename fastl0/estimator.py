@@ -28,8 +28,8 @@ from fastl0.network import Network
 from fastl0.selecting import InputSelectorMixin
 
 if TYPE_CHECKING:
+    from fastl0.plan import EpochHook
     from fastl0.targets import Targets
-    from fastl0.training import EpochHook
 
 #: Parameters of both estimators, for their docstrings.
 _PARAMETERS = """\
@@ -488,7 +488,7 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         held_out: tuple[Any, Any, Any] = (None, None, None),
         keep_interrupted: bool = False,
     ) -> Self:
-        """Fit, and call `on_epoch` after every epoch (see `training.EpochHook`).
+        """Fit, and call `on_epoch` after every epoch (see `plan.EpochHook`).
 
         With `keep_interrupted`, Ctrl-C keeps what the finished epochs have trained.
         """

@@ -25,12 +25,13 @@ from fastl0.judging import rows_judge, scorer_judge
 from fastl0.keeping import Keeper
 from fastl0.memory import Layout
 from fastl0.notices import warn
+from fastl0.plan import Data, EpochHook, Judge, Plan
 from fastl0.planning import check_shaping, first_layout, make_plan, shaping
 from fastl0.progress import Progress
 from fastl0.record import Record
 from fastl0.rows import beside, checked_weights, relative, set_aside
 from fastl0.targets import Targets
-from fastl0.training import Data, EpochHook, Judge, Plan, Trainer
+from fastl0.training import Trainer
 
 #: Steps of float32 at the mean of the targets, in standard deviations, at most.
 _MOST_COARSE = 0.1
@@ -76,7 +77,7 @@ def fit_estimator(
     sample_weight : array-like of shape (n_samples,), default=None
     held_out : Validation
     on_epoch : callable, default=None
-        See `training.EpochHook`.
+        See `plan.EpochHook`.
     keep_interrupted : bool, default=False
         Whether Ctrl-C after the first epoch keeps the network trained so far.
 

@@ -1,6 +1,6 @@
 """What a target size comes to: parameters, for shares of them and for bytes of a saved model.
 
-May import `fitted`, `memory` (the layout), `network`, `sizes`, `targets`, `training` and
+May import `fitted`, `memory` (the layout), `network`, `plan`, `record`, `sizes`, `targets` and
 `validation`.
 """
 
@@ -14,10 +14,10 @@ import numpy as np
 from fastl0 import fitted, validation
 from fastl0.memory import Layout
 from fastl0.network import Network
+from fastl0.plan import SizeLeft
 from fastl0.record import Record
 from fastl0.sizes import count_parameters
 from fastl0.targets import Targets
-from fastl0.training import SizeLeft
 
 #: Bytes from which on pickle writes several frames, each with a head of nine bytes.
 _FRAME = 2**16

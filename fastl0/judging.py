@@ -1,6 +1,6 @@
 """Scores a network in training by validation rows.
 
-May import `network`, `targets`, `fitted` and `training` (the forms a judgement takes), and
+May import `network`, `targets`, `fitted` and `plan` (the forms a judgement takes), and
 `_kernels` and `blocks` (the readers of rows).
 """
 
@@ -15,8 +15,8 @@ from fastl0 import fitted
 from fastl0._kernels import RowSource
 from fastl0.blocks import Blocks
 from fastl0.network import Network
+from fastl0.plan import Judge, Judgement
 from fastl0.targets import Targets
-from fastl0.training import Judge, Judgement
 
 #: Validation rows gathered and put through the network at a time, and bytes that they may take.
 _BLOCK, _BLOCK_NBYTES = 1024, 2**22
