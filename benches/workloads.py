@@ -33,8 +33,9 @@ from fastl0.jit import floats, flush_begin, flush_end, ints, kernel, longs
 from fastl0.kernels import ADAM, RELU, SOFTMAX_LOSS
 from fastl0.memory import Buffers, Layout
 from fastl0.ordering import Order, draw_keys, list_rows_
+from fastl0.plan import Data, Plan
 from fastl0.threads import Crew, Pace
-from fastl0.training import Data, Plan, Trainer
+from fastl0.training import Trainer
 
 BATCH_SIZE = 128
 WHOLE = (784, 300, 100, 10)

@@ -2,7 +2,7 @@
 
 Owns which objects are read so, where blocks begin and end, and that each is checked whenever
 it is read. A process that predicts needs it, so it loads neither Numba nor the C core. May
-import `validation`.
+import `inputs`.
 """
 
 import copy
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 
-from fastl0 import validation
+from fastl0 import inputs
 
 #: Bytes of small chunks, next to each other, that are read at once; those of a block at most.
 AT_ONCE, MOST = 2**20, 2**22
@@ -97,11 +97,11 @@ class Blocks:
     """
 
     def __init__(self, X: Any) -> None:
-        validation.check_form(X.shape)
+        inputs.check_form(X.shape)
         self._X = X
         self.shape: tuple[int, int] = (int(X.shape[0]), int(X.shape[1]))
         self.dtype = np.dtype(X.dtype)
-        self.read_dtype = validation.readable(np.empty((0, 1), self.dtype)).dtype
+        self.read_dtype = inputs.readable(np.empty((0, 1), self.dtype)).dtype
         row_nbytes = self.shape[1] * self.dtype.itemsize
         self._edges = _edges(_chunk_ends(X), self.shape[0], row_nbytes)
         self._rows: NDArray[np.integer[Any]] | None = None  # all of them
@@ -138,7 +138,7 @@ class Blocks:
         """
         start, stop = (int(edge) for edge in self._edges[number : number + 2])
         shape = (stop - start, self.shape[1])
-        values = validation.checked_block(self._X[start:stop], start, shape, self.dtype)
+        values = inputs.checked_block(self._X[start:stop], start, shape, self.dtype)
         return values if self._rows is None else values[self._rows[self.places(number)] - start]
 
     def __iter__(self) -> Iterator[tuple[slice, NDArray[Any]]]:

@@ -2,8 +2,8 @@
 
 Checks, hands over to the training loop, and keeps what is left. Imports the training code
 inside `fit` only: a process that predicts never loads Numba or the C core. May import
-`blocks`, `callbacks`, `forks`, `names`, `network`, `selecting` and `validation`, and, once it
-fits, `fitting` or `streaming`, or, once it is shown, `diagram`.
+`blocks`, `callbacks`, `forks`, `inputs`, `names`, `network` and `selecting`, and, once it fits,
+`fitting` or `streaming`, or, once it is shown, `diagram`.
 """
 
 import inspect
@@ -12,7 +12,7 @@ from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastl0 import forks, validation
+from fastl0 import forks, inputs
 from fastl0.blocks import opened, reads_by_blocks
 from fastl0.callbacks import CallbackSupportMixin, with_callbacks
 from fastl0.names import FITTED
@@ -28,8 +28,10 @@ from fastl0.network import Network
 from fastl0.selecting import InputSelectorMixin
 
 if TYPE_CHECKING:
+    from fastl0.plan import EpochHook
     from fastl0.targets import Targets
-    from fastl0.training import EpochHook
+
+_T = TypeVar("_T")
 
 #: Parameters of both estimators, for their docstrings.
 _PARAMETERS = """\
@@ -245,10 +247,10 @@ An X that is no array but has a `shape`, a `dtype` and slices of rows, as dask a
     top of `memory_budget` and of ``history_["buffer_nbytes"]``."""
 
 
-def documented(**parts: str) -> Callable[[type], type]:
+def documented(**parts: str) -> Callable[[_T], _T]:
     """Fill the placeholders of a docstring, as ``{name}``, with texts of these names.
 
-    All of them lose their indentation first: compilers from Python 3.13 on take it from a class's
+    All of them lose their indentation first: compilers from Python 3.13 on take it from a
     docstring, but not from the texts.
 
     Parameters
@@ -257,7 +259,7 @@ def documented(**parts: str) -> Callable[[type], type]:
         In this order; texts may hold placeholders of later ones.
     """
 
-    def fill(documented: type) -> type:
+    def fill(documented: _T) -> _T:
         text = inspect.cleandoc(documented.__doc__ or "")
         for name, part in parts.items():
             text = text.replace("{" + name + "}", inspect.cleandoc(part))
@@ -267,7 +269,7 @@ def documented(**parts: str) -> Callable[[type], type]:
     return fill
 
 
-def documented_network(score: str, attributes: str) -> Callable[[type], type]:
+def documented_network(score: str, attributes: str) -> Callable[[_T], _T]:
     """Put the shared parameters, attributes and notes into the docstring of an estimator.
 
     Parameters
@@ -284,6 +286,69 @@ def documented_network(score: str, attributes: str) -> Callable[[type], type]:
         score=score,
         own_attributes=attributes,
     )
+
+
+#: For the docstrings of `fit` and `partial_fit` of both estimators.
+documented_method = documented(
+    fit_X="""
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Training rows. Integer, bool, float32 and float64 arrays of any memory layout,
+        read-only and memory-mapped ones and CSR matrices are read in mini-batches and
+        never copied or converted as a whole. Other sparse formats are converted to CSR,
+        other dtypes to float, and data frames, whose columns must hold numbers, to one
+        array. dask and zarr arrays, HDF5 data sets and the like are read by blocks of rows
+        (see Notes of the class).
+    """,
+    fit_weights_and_rows="""
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, >= 0. A row of weight 2 counts like two rows, in the loss, in
+        `alpha` and in `lam`.
+    X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+        Rows that judge the network after every epoch; with ``early_stopping=True`` in
+        place of training rows that are set aside.
+    """,
+    fit_val_weights="""
+    sample_weight_val : array-like of shape (n_val,), default=None
+        Their weights.
+    """,
+    fit_errors="""
+    ValueError
+        If a parameter, X or y breaks a rule, or the training loss stops being finite.
+        The estimator is then as it was before the call.
+    """,
+    stream="""
+    The network shrinks as it goes: every 100 mini-batches, which make an epoch in
+    `history_`, units that were on too seldom are deleted. With a target size, it is reached
+    when ``(1 - finetune_fraction) * max_iter`` such epochs are over, and gates are then
+    folded; with `lam`, which a row counts by one over the number of rows so far (over
+    10,000 at first), they stay. After `fit` training goes on from the network it has left.
+    The learning rate is constant. "auto" and "dynamic" mini-batches are as those of `fit`
+    for the rows of the first call, or of 8 rows where these are few (of 200 rows without
+    pruning). Parameters that do not shape the network may change from call to call: a new
+    `target_size` is reached as many epochs after it is set. A size in bytes has room
+    for the history of `max_iter` epochs; each one after these adds about 50 bytes. Losses are
+    means over rows, without penalties. The training state is kept, and pickled, with the
+    estimator; ``fit`` with ``warm_start=True`` goes on from it.
+    """,
+    stream_X="""
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Rows to learn from, one or more. float32 and float64 arrays of few rows, with y
+        an array, take the least time.
+    """,
+    stream_weights_and_rows="""
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, >= 0, relative to those of other calls.
+    X_val, y_val, sample_weight_val : as in `fit`, default=None
+        Rows that judge the network after this call. With ``early_stopping=True`` the
+        network that they have scored best is the one that predicts; it never stops by
+        itself.
+    """,
+    stream_errors="""
+    ValueError
+        If a parameter, X or y breaks a rule, or the loss stops being finite. Mini-batches
+        before that one have been learned; after a failed first call the estimator is as it was.
+    """,
+)
 
 
 class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metaclass=ABCMeta):
@@ -488,7 +553,7 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         held_out: tuple[Any, Any, Any] = (None, None, None),
         keep_interrupted: bool = False,
     ) -> Self:
-        """Fit, and call `on_epoch` after every epoch (see `training.EpochHook`).
+        """Fit, and call `on_epoch` after every epoch (see `plan.EpochHook`).
 
         With `keep_interrupted`, Ctrl-C keeps what the finished epochs have trained.
         """
@@ -559,14 +624,14 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
             network = Network(
                 self.coefs_, self.intercepts_, self.support_, self.activation, self.out_activation_
             )
-        if validation.is_plain(X, self):
+        if inputs.is_plain(X, self):
             return network.outputs(X, moderate=True)
         if reads_by_blocks(X):
             return self._outputs_by_blocks(network, X)
-        validation.check_unmasked("X", X)
-        validation.check_columns(X)
+        inputs.check_unmasked("X", X)
+        inputs.check_columns(X)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
-        return network.outputs(validation.readable(X))
+        return network.outputs(inputs.readable(X))
 
     def _outputs_by_blocks(self, network: Network, X: Any) -> NDArray[np.floating]:
         blocks = opened(self, X, reset=False)

@@ -1,14 +1,15 @@
 """What a fitted estimator tells of its network and its training: attributes with an underscore.
 
-May import `network`, `targets` and `training`.
+May import `network`, `plan`, `record`, `targets` and `training`.
 """
 
 from typing import Any
 
 from fastl0.network import Network
+from fastl0.plan import Plan
 from fastl0.record import HISTORY, Record
 from fastl0.targets import Targets
-from fastl0.training import Plan, Trainer
+from fastl0.training import Trainer
 
 
 def attributes(plan: Plan, targets: Targets, trainer: Trainer) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
 
-from fastl0 import fingerprint, fitted, footprint, validation
+from fastl0 import fingerprint, fitted, footprint, inputs, validation
 from fastl0._kernels import RowSource
 from fastl0.blocks import Blocks, in_memory, in_order, opened, reads_by_blocks
 from fastl0.callbacks import EpochCallbacks
@@ -25,12 +25,13 @@ from fastl0.judging import rows_judge, scorer_judge
 from fastl0.keeping import Keeper
 from fastl0.memory import Layout
 from fastl0.notices import warn
+from fastl0.plan import Data, EpochHook, Judge, Plan
 from fastl0.planning import check_shaping, first_layout, make_plan, shaping
 from fastl0.progress import Progress
 from fastl0.record import Record
 from fastl0.rows import beside, checked_weights, relative, set_aside
 from fastl0.targets import Targets
-from fastl0.training import Data, EpochHook, Judge, Plan, Trainer
+from fastl0.training import Trainer
 
 #: Steps of float32 at the mean of the targets, in standard deviations, at most.
 _MOST_COARSE = 0.1
@@ -76,7 +77,7 @@ def fit_estimator(
     sample_weight : array-like of shape (n_samples,), default=None
     held_out : Validation
     on_epoch : callable, default=None
-        See `training.EpochHook`.
+        See `plan.EpochHook`.
     keep_interrupted : bool, default=False
         Whether Ctrl-C after the first epoch keeps the network trained so far.
 
@@ -207,17 +208,17 @@ def _earlier(estimator: Any) -> WarmState | None:
 def checked(estimator: Any, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
     """Check X and y; note the names and number of features in the estimator, or compare them."""
     y = in_memory(y)
-    validation.check_unmasked("X", X)
-    validation.check_unmasked("y", y)
+    inputs.check_unmasked("X", X)
+    inputs.check_unmasked("y", y)
     if reads_by_blocks(X):
         X = opened(estimator, X, y, reset=reset)
         y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
         check_consistent_length(X, y)
         X.check()
         return X, y
-    validation.check_columns(X)
+    inputs.check_columns(X)
     X, y = validate_data(estimator, X, y, accept_sparse="csr", multi_output=True, reset=reset)
-    return validation.readable(X), y
+    return inputs.readable(X), y
 
 
 def _split(

@@ -1,7 +1,7 @@
 """What a target size comes to: parameters, for shares of them and for bytes of a saved model.
 
-May import `fitted`, `memory` (the layout), `network`, `sizes`, `targets`, `training` and
-`validation`.
+May import `fitted`, `memory` (the layout), `names`, `network`, `plan`, `record`, `sizes`, `targets`
+and `validation`.
 """
 
 import copy
@@ -13,24 +13,15 @@ import numpy as np
 
 from fastl0 import fitted, validation
 from fastl0.memory import Layout
+from fastl0.names import BESIDE_MODEL
 from fastl0.network import Network
+from fastl0.plan import SizeLeft
 from fastl0.record import Record
 from fastl0.sizes import count_parameters
 from fastl0.targets import Targets
-from fastl0.training import SizeLeft
 
 #: Bytes from which on pickle writes several frames, each with a head of nine bytes.
 _FRAME = 2**16
-
-#: Attributes that do not count: training state and, with all they refer to, callbacks.
-_NO_PART = (
-    "_warm_state",
-    "_stream",
-    "_skl_callbacks",
-    "_skl_callbacks_to_teardown",
-    "_callback_fit_ctx",
-    "_parent_callback_ctx",
-)
 
 #: Entries of an epoch that are floats, where they are there.
 _FLOATS = ("loss", "epoch_time", "score", "validation_loss")
@@ -187,7 +178,7 @@ def _overhead(
     model = copy.copy(estimator)
     vars(model).update(fitted.of_network(network, targets))
     vars(model).update(fitted.of_record(record, bool(estimator.early_stopping)))
-    for name in _NO_PART:
+    for name in BESIDE_MODEL:
         vars(model).pop(name, None)
     # Lengths of arrays may take three bytes more than here: shapes, and those of the numbers.
     most_more = 3 * (3 * n_layers + 2 * n_layers + 8)

@@ -1,6 +1,6 @@
 """Scores a network in training by validation rows.
 
-May import `network`, `targets`, `fitted` and `training` (the forms a judgement takes), and
+May import `names`, `network`, `targets`, `fitted` and `plan` (the forms a judgement takes), and
 `_kernels` and `blocks` (the readers of rows).
 """
 
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from fastl0 import fitted
 from fastl0._kernels import RowSource
 from fastl0.blocks import Blocks
+from fastl0.names import BESIDE_MODEL
 from fastl0.network import Network
+from fastl0.plan import Judge, Judgement
 from fastl0.targets import Targets
-from fastl0.training import Judge, Judgement
 
 #: Validation rows gathered and put through the network at a time, and bytes that they may take.
 _BLOCK, _BLOCK_NBYTES = 1024, 2**22
@@ -78,7 +79,7 @@ def scorer_judge(
         that says so.
     """
     # Checked rows have no names.
-    hidden = ("feature_names_in_", "_warm_state", "_stream", "_skl_callbacks")
+    hidden = {"feature_names_in_", *BESIDE_MODEL}
     # Not by `copy`: a stream would be described, all its epochs, at every call.
     stand_in = object.__new__(type(estimator))
     vars(stand_in).update(

@@ -1,7 +1,7 @@
 """Keeps what a fit has reached in checkpoints, and takes up what a fit that was killed has left.
 
 Owns when a checkpoint is written, and what becomes of it. May import `checkpoints`, `fields`,
-`notices` and `training`.
+`notices`, `plan` and `training`.
 """
 
 import logging
@@ -16,7 +16,8 @@ from sklearn.utils import check_random_state
 from fastl0.checkpoints import Checkpoints
 from fastl0.fields import Fields, StateError
 from fastl0.notices import warn
-from fastl0.training import Plan, Trainer
+from fastl0.plan import Plan
+from fastl0.training import Trainer
 
 
 class Keeper:

@@ -1,4 +1,4 @@
-"""Names of the fitted attributes. Imports nothing of fastl0."""
+"""Names of the attributes of a fitted estimator. Imports nothing of fastl0."""
 
 #: What tells of the training.
 OF_TRAINING = frozenset(
@@ -32,5 +32,17 @@ FITTED = OF_TRAINING | frozenset(
         "_multilabel",
         "_sparse_labels",
         "_one_column",
+    )
+)
+
+#: No part of the fitted model: training state and, with all they refer to, callbacks.
+BESIDE_MODEL = frozenset(
+    (
+        "_warm_state",
+        "_stream",
+        "_skl_callbacks",
+        "_skl_callbacks_to_teardown",
+        "_callback_fit_ctx",
+        "_parent_callback_ctx",
     )
 )

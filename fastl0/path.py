@@ -1,8 +1,8 @@
 """`l0_path`: the whole frontier of size and score from one run, large to small.
 
 Fits one estimator again and again with `warm_start=True`, each time to a smaller size. May
-import `blocks`, `classifier`, `estimator`, `forks`, `regressor`, `validation` and, once it fits,
-`fitting`, `footprint`, `planning` and `rows`.
+import `blocks`, `classifier`, `estimator`, `forks`, `names`, `regressor`, `validation` and, once it
+fits, `fitting`, `footprint`, `planning` and `rows`.
 """
 
 import math
@@ -23,6 +23,7 @@ from fastl0 import forks, validation
 from fastl0.blocks import in_order
 from fastl0.classifier import HardL0MLPClassifier
 from fastl0.estimator import HardL0MLP
+from fastl0.names import BESIDE_MODEL
 from fastl0.regressor import HardL0MLPRegressor
 
 #: Sizes where none are given: shares of the parameters at the start.
@@ -41,9 +42,6 @@ _FARTHEST = 100.0
 #: Epochs (one to prune in, and one to finish) and mini-batches that it goes on for at least,
 #: as long as that is no longer than the first fit.
 _FEWEST_EPOCHS, _FEWEST_BATCHES = 2, 500
-
-#: Attributes that belong to a training, not to the network it leaves.
-_TRAINING = {"_warm_state", "_skl_callbacks"}
 
 
 @dataclass(frozen=True)
@@ -292,7 +290,7 @@ def trace(
         runner.set_params(target_size=n_parameters)._fit(rows.X, rows.y, sample_weight=rows.weights)
         n_before = runner.n_parameters_
         member = clone(model).set_params(target_size=size)
-        fitted = set(vars(runner)) - set(runner.get_params(deep=False)) - _TRAINING
+        fitted = set(vars(runner)) - set(runner.get_params(deep=False)) - BESIDE_MODEL
         vars(member).update({name: getattr(runner, name) for name in fitted})
         scores.append(_score(member, held_out, scorer))
         # Not before: checked rows have no names.

@@ -1,7 +1,7 @@
 """Turns an estimator's parameters into a plan and a layout of the buffers to begin with.
 
-May import `footprint`, `gates`, `memory` (the layout), `targets`, `threads` (how many there
-may be), `training` (the plan) and `validation`.
+May import `footprint`, `gates`, `memory` (the layout), `plan`, `targets`, `threads` (how many
+there may be), `training` and `validation`.
 """
 
 import math
@@ -12,9 +12,10 @@ from typing import Any
 
 from fastl0 import footprint, gates, validation
 from fastl0.memory import Layout, fit_into
+from fastl0.plan import Plan
 from fastl0.targets import Targets
 from fastl0.threads import usable_threads
-from fastl0.training import Plan, Trainer
+from fastl0.training import Trainer
 
 #: Parameters that shape a network; a warm start cannot change them.
 _SHAPING = (

@@ -3,6 +3,7 @@
 May import `fields`, `network` and `stopping`.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,13 @@ class Record:
     def samples_seen(self) -> int:
         """Training rows visited, all epochs added up."""
         return int(self.epochs[-1]["samples_seen"]) if self.epochs else 0
+
+    def forget_best_above(self, most: int) -> None:
+        """Forget a best network of more than so many parameters; 0 stands for any number."""
+        if self.best is not None and 0 < most < self.best.n_parameters:
+            self.best = None
+            if self.patience is not None:
+                self.patience.best_score = -math.inf
 
     # --- to a checkpoint and back ------------------------------------------------------
 

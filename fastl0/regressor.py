@@ -1,4 +1,4 @@
-"""`HardL0MLPRegressor`. May import `estimator` and, to fit, `targets`."""
+"""`HardL0MLPRegressor`. May import `estimator` and, to fit, `reals`."""
 
 import os
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from fastl0.estimator import HardL0MLP, documented_network
+from fastl0.estimator import HardL0MLP, documented_method, documented_network
 
 _OWN = """
     center_, scale_ : ndarray of shape (n_outputs_,), float64
@@ -185,6 +185,7 @@ default="squared_error"
     # --- fitting ---------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @documented_method
     def fit(
         self,
         X: ArrayLike,
@@ -199,25 +200,13 @@ default="squared_error"
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training rows. Integer, bool, float32 and float64 arrays of any memory layout,
-            read-only and memory-mapped ones and CSR matrices are read in mini-batches and
-            never copied or converted as a whole. Other sparse formats are converted to CSR,
-            other dtypes to float, and data frames, whose columns must hold numbers, to one
-            array. dask and zarr arrays, HDF5 data sets and the like are read by blocks of rows
-            (see Notes of the class).
+        {fit_X}
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Numbers to predict.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, >= 0. A row of weight 2 counts like two rows, in the loss, in
-            `alpha` and in `lam`.
-        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
-            Rows that judge the network after every epoch; with ``early_stopping=True`` in
-            place of training rows that are set aside.
+        {fit_weights_and_rows}
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Their targets.
-        sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights.
+        {fit_val_weights}
 
         Returns
         -------
@@ -225,15 +214,14 @@ default="squared_error"
 
         Raises
         ------
-        ValueError
-            If a parameter, X or y breaks a rule, or the training loss stops being finite.
-            The estimator is then as it was before the call.
+        {fit_errors}
         """
         held_out = (X_val, y_val, sample_weight_val)
         return self._fit(
             X, y, sample_weight=sample_weight, held_out=held_out, keep_interrupted=True
         )
 
+    @documented_method
     def partial_fit(
         self,
         X: ArrayLike,
@@ -247,32 +235,16 @@ default="squared_error"
         """Train on some rows once, going on from where the last call stopped.
 
         The first call sets the scale of the targets (see `normalize_y`) and should have some
-        rows. The network shrinks as it goes: every 100 mini-batches, which make an epoch in
-        `history_`, units that were on too seldom are deleted. With a target size, it is reached
-        when ``(1 - finetune_fraction) * max_iter`` such epochs are over, and gates are then
-        folded; with `lam`, which a row counts by one over the number of rows so far (over
-        10,000 at first), they stay. After `fit` training goes on from the network it has left.
-        The learning rate is constant. "auto" and "dynamic" mini-batches are as those of `fit`
-        for the rows of the first call, or of 8 rows where these are few (of 200 rows without
-        pruning). Parameters that do not shape the network may change from call to call: a new
-        `target_size` is reached as many epochs after it is set. A size in bytes has room
-        for the history of `max_iter` epochs; each one after these adds about 50 bytes. Losses are
-        means over rows, without penalties. The training state is kept, and pickled, with the
-        estimator; ``fit`` with ``warm_start=True`` goes on from it.
+        rows.
+
+        {stream}
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to learn from, one or more. float32 and float64 arrays of few rows, with y
-            an array, take the least time.
+        {stream_X}
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Their targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, >= 0, relative to those of other calls.
-        X_val, y_val, sample_weight_val : as in `fit`, default=None
-            Rows that judge the network after this call. With ``early_stopping=True`` the
-            network that they have scored best is the one that predicts; it never stops by
-            itself.
+        {stream_weights_and_rows}
 
         Returns
         -------
@@ -280,9 +252,7 @@ default="squared_error"
 
         Raises
         ------
-        ValueError
-            If a parameter, X or y breaks a rule, or the loss stops being finite. Mini-batches
-            before that one have been learned; after a failed first call the estimator is as it was.
+        {stream_errors}
         """
         return self._partial_fit(X, y, None, sample_weight, (X_val, y_val, sample_weight_val))
 
@@ -295,11 +265,11 @@ default="squared_error"
         classes: Any = None,
         stream: bool = False,
     ) -> Any:
-        from fastl0 import targets
+        from fastl0 import reals
 
         if again:
-            targets.check_same_link(self.loss, self.out_activation_)
-        return targets.encode_numbers(
+            reals.check_same_link(self.loss, self.out_activation_)
+        return reals.encode_numbers(
             y,
             self.loss,
             self._loss_parameter,
@@ -314,10 +284,10 @@ default="squared_error"
         return float({"huber": self.delta, "quantile": self.quantile}.get(self.loss, 0.0))
 
     def _encoding(self) -> Any:
-        from fastl0 import targets
+        from fastl0 import reals
 
-        targets.check_same_link(self.loss, self.out_activation_)
-        return targets.RealTargets(
+        reals.check_same_link(self.loss, self.out_activation_)
+        return reals.RealTargets(
             np.zeros((0, self.n_outputs_), np.float32),
             self.loss,
             self._loss_parameter,

@@ -1,4 +1,4 @@
-"""Which rows train and which judge, and what they weigh. May import `blocks` and `validation`."""
+"""Which rows train and which judge, and what they weigh. May import `blocks` and `inputs`."""
 
 from numbers import Real
 from typing import Any
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array
 
-from fastl0 import validation
+from fastl0 import inputs
 from fastl0.blocks import in_memory
 
 #: Least mean weight of the rows that train: `alpha`, divided by it, has to stay in float32.
@@ -78,7 +78,7 @@ def checked_weights(
     """
     if sample_weight is None:
         return None
-    validation.check_unmasked(name, sample_weight)
+    inputs.check_unmasked(name, sample_weight)
     n_rows = X.shape[0]
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_rows, float(sample_weight))

@@ -1,6 +1,4 @@
-"""Feature selection by the inputs that a network has kept. May import `blocks`
-and `validation`.
-"""
+"""Feature selection by the inputs that a network has kept. May import `blocks` and `inputs`."""
 
 from typing import Any
 
@@ -17,7 +15,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from fastl0 import validation
+from fastl0 import inputs
 from fastl0.blocks import opened, reads_by_blocks
 
 
@@ -61,7 +59,7 @@ class InputSelectorMixin(TransformerMixin):
         check_is_fitted(self)
         if reads_by_blocks(X):
             return self._transform_by_blocks(X)
-        validation.check_unmasked("X", X)
+        inputs.check_unmasked("X", X)
         kept = np.flatnonzero(self.support_)
         checked = validate_data(self, X, dtype=None, accept_sparse=("csr", "csc"), reset=False)
         wanted = _get_output_config("transform", self)["dense"]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from fastl0 import fitted, progress, pruning, validation
+from fastl0 import fitted, inputs, progress, pruning, validation
 from fastl0._kernels import RowSource
 from fastl0.blocks import Blocks
 from fastl0.epoch import train_batches
@@ -31,11 +31,12 @@ from fastl0.memory import DRAWS_AHEAD, Layout
 from fastl0.names import FITTED, OF_TRAINING
 from fastl0.network import Network
 from fastl0.ordering import Order
+from fastl0.plan import Data, Judgement, Plan
 from fastl0.planning import check_shaping, check_widths, first_layout, make_plan, shaping
 from fastl0.rows import checked_weights
 from fastl0.targets import LARGEST_WEIGHT, Targets
 from fastl0.threads import Crew, Pace
-from fastl0.training import Data, Judgement, Plan, Trainer
+from fastl0.training import Trainer
 
 #: Mini-batches that make an epoch of a stream.
 EPOCH = pruning.FEWEST_DRAWS
@@ -134,7 +135,7 @@ class Stream:
         except BaseException:
             # The gates of the mini-batch that failed are counted already.
             if self.trainer.buffers.whole:
-                self.trainer.forget_draws()
+                self.trainer.shrinker.forget_draws()
                 self._since_priced = 0
             raise
         self._count_seconds()
@@ -179,7 +180,7 @@ class Stream:
                 if self._since_priced == 0:
                     self._set_prices()
                 # Prices are set, and units deleted, after as many mini-batches as in short calls.
-                n = min(DRAWS_AHEAD - self._since_priced, EPOCH - trainer.n_draws)
+                n = min(DRAWS_AHEAD - self._since_priced, EPOCH - trainer.shrinker.n_draws)
                 n = min(n, n_batches - first)
                 lent, tally = trainer.buffers.lend(), np.zeros(1)
                 try:
@@ -197,7 +198,7 @@ class Stream:
 
     def _set_prices(self) -> None:
         """Price units by the network as it is, at the point the stream has come to."""
-        self.trainer.price_stream(self.plan, self._progress)
+        self.trainer.shrinker.price_at(self.plan, self._progress)
 
     @property
     def _n_epochs(self) -> int:
@@ -207,7 +208,7 @@ class Stream:
     @property
     def _progress(self) -> float:
         """Share of the way to a target size that is over."""
-        return min(1.0, (self._n_epochs + self.trainer.n_draws / EPOCH) / self._n_pruning)
+        return min(1.0, (self._n_epochs + self.trainer.shrinker.n_draws / EPOCH) / self._n_pruning)
 
     @property
     def _n_pruning(self) -> int:
@@ -218,8 +219,8 @@ class Stream:
         self.loss += loss
         self.rows_since += n_rows
         self._since_priced = (self._since_priced + n_batches) % DRAWS_AHEAD
-        self.trainer.n_draws += n_batches
-        if self.trainer.n_draws >= EPOCH:
+        self.trainer.shrinker.n_draws += n_batches
+        if self.trainer.shrinker.n_draws >= EPOCH:
             self.end_epoch()
 
     def _count_seconds(self) -> None:
@@ -334,7 +335,7 @@ class Stream:
             layout = _layout(estimator, targets, n_rows, trainer)
         # Bytes of a model would be another number of parameters by now.
         target = None if is_changed(estimator, before, "target_size", "lam") else self.plan.target
-        gated = replace(layout, gated=trainer.gated)
+        gated = replace(layout, gated=trainer.shrinker.gated)
         plan = make_plan(estimator, targets, gated, target=target)
         if layout != trainer.buffers.layout:
             trainer.buffers.make_room(layout.batch_size, layout.n_threads)
@@ -354,7 +355,7 @@ class Stream:
         """
         if not same_settings(settings_of(estimator), self.settings):
             return False
-        if not validation.is_plain(X, estimator):
+        if not inputs.is_plain(X, estimator):
             return False
         codes = self.targets.encode_few(y)
         if codes is None or len(codes) != len(X):

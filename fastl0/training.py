@@ -1,160 +1,40 @@
-"""The training loop: epochs, shuffling, deletion at an epoch's end, history.
+"""The training loop: epochs, shuffling, going back, judging, history.
 
 Owner of randomness (one NumPy generator per run) and of the decision to stop. May import
 everything but the estimator, the data sets, the plots and the commands.
 """
 
-import copy
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastl0 import gates, generator, pruning
-from fastl0._kernels import RowSource
 from fastl0.blocks import Blocks
 from fastl0.epoch import Rule, train_batches
 from fastl0.fields import Fields, StateError
-from fastl0.kernels import ACTIVATIONS, LOSSES, SOLVERS
 from fastl0.memory import DRAWS_AHEAD, VERY_MANY, Buffers, Layout
 from fastl0.network import Network, fold
 from fastl0.notices import warn
 from fastl0.ordering import Order, draw_keys
 from fastl0.phases import Course
+from fastl0.plan import Data, DivergedError, Plan, SizeLeft, Watcher
 from fastl0.record import HISTORY, Record
 from fastl0.safeguard import STEP_DOWN, Safeguard
+from fastl0.shrinking import OPEN, Shrinker
 from fastl0.sizes import count_parameters
 from fastl0.steering import Steering
 from fastl0.stopping import Patience, RateSchedule, epochs_to_wait
 from fastl0.threads import Crew, Pace
 from fastl0.visits import ArrayVisit, BlockVisit, Stretch, Visit
 
-#: Log-odds of gates that are opened anew: the lowest whose deterministic gate is 1.
-_OPEN = 2.4
-#: Deterministic gate of a unit that stays although its gate has closed.
-_AJAR = 0.1
 #: A dynamic mini-batch has at most so many times as many rows as the first one ...
 _MOST_GROWTH = 8
 #: ... and leaves at least as many mini-batches to an epoch.
 _FEWEST_BATCHES = 20
-
-#: Called after every epoch with its number (from 0), a function that freezes the network
-#: as it is, and the epoch's history entries; True stops the training.
-EpochHook = Callable[[int, Callable[[], Network], dict[str, Any]], bool | None]
-
-
-#: Called with the entries of the epochs run and the number of epochs to come; returns a size.
-SizeLeft = Callable[[list[dict[str, Any]], int], int]
-
-
-class Judgement(NamedTuple):
-    """What validation rows say of a network: a score, larger is better, and the mean loss."""
-
-    score: float
-    loss: float
-
-
-#: Judges a network by validation rows.
-Judge = Callable[[Network], Judgement]
-
-
-class Watcher(Protocol):
-    """Who is told of every epoch."""
-
-    def begin_epoch(self) -> None:
-        """An epoch begins."""
-
-    def end_epoch(self, epoch: int, freeze: Callable[[], Network], entries: dict[str, Any]) -> bool:
-        """An epoch is over (arguments as in `EpochHook`); say whether to stop."""
-
-    def keep(self, epoch: int, state: Callable[[], dict[str, Any]]) -> None:
-        """`state()` is all that the epochs to come depend on; not called after the last one."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Checked settings of one training run; see `HardL0MLPClassifier` for their meaning."""
-
-    activation: str
-    solver: str
-    alpha: float
-    batch_size: int  # to begin with
-    dynamic_batch_size: bool
-    learning_rate: str
-    learning_rate_init: float
-    power_t: float
-    max_iter: int
-    shuffle: bool
-    tol: float
-    momentum: float
-    nesterovs_momentum: bool
-    early_stopping: bool
-    beta_1: float
-    beta_2: float
-    epsilon: float
-    n_iter_no_change: int
-    lam: float  # of no account with a target
-    target: int  # parameters to end with; 0 for none
-    memory_limit: int  # bytes of the buffers at most; 0 for none
-    penalty: str
-    input_price: float
-    finetune_fraction: float
-    pruning: str
-    prune_threshold: float
-    gate_learning_rate: str
-    gate_learning_rate_init: float
-    droprate_init: tuple[float, float]
-    loss: str
-    loss_parameter: float
-    out_activation: str
-    center: tuple[float, ...] | None = None  # of the targets, see `Network.in_units_of`
-    scale: tuple[float, ...] | None = None
-
-    def rule(self, batch_size: int, data: "Data", rate: float) -> Rule:
-        """Settings of one epoch as the kernels take them."""
-        return Rule(
-            batch_size=batch_size,
-            activation=ACTIVATIONS[self.activation],
-            loss=LOSSES[self.loss],
-            parameter=float(self.loss_parameter),
-            solver=SOLVERS[self.solver],
-            rate=float(rate),
-            gate_rate=float(self.gate_learning_rate_init),
-            momentum=float(self.momentum),
-            nesterov=bool(self.nesterovs_momentum),
-            beta_1=float(self.beta_1),
-            beta_2=float(self.beta_2),
-            epsilon=float(self.epsilon),
-            alpha=float(self.alpha) / data.mean_weight,
-            lam=float(self.lam) / data.total_weight,
-        )
-
-
-@dataclass(frozen=True)
-class Data:
-    """Rows to learn from and rows to judge by. Borrows the user's X.
-
-    `y` holds encoded targets and, where rows have weights, these divided by their mean.
-    `rows` are the numbers of the rows to learn from; empty for all `n_rows` of them. Where X is
-    read by blocks they ascend.
-    `total_weight` is what all rows weigh, and `mean_weight` what one does, before they were
-    divided by it.
-    `null_loss` is the mean loss of the best prediction that looks at no input: a network that
-    does worse has collapsed. `judge` scores a network.
-    """
-
-    x: RowSource | Blocks
-    y: RowSource
-    n_rows: int
-    rows: NDArray[np.int32]
-    total_weight: float
-    mean_weight: float = 1.0
-    null_loss: float = math.inf
-    judge: "Judge | None" = None
 
 
 @dataclass
@@ -164,24 +44,6 @@ class _Fit:
     course: Course
     schedule: RateSchedule
     number: int = 0  # of epochs that are over
-
-
-class DivergedError(ValueError):
-    """The training loss, or a parameter, has stopped being finite or has exploded.
-
-    Parameters
-    ----------
-    what : str
-        A clause that says what has happened.
-    remedy : str
-    """
-
-    def __init__(self, what: str, remedy: str) -> None:
-        super().__init__(what, remedy)  # both, so that it can be pickled
-        self.what, self.remedy = what, remedy
-
-    def __str__(self) -> str:
-        return f"{self.what}. {self.remedy}"
 
 
 class Trainer:
@@ -202,14 +64,7 @@ class Trainer:
         self._n_features = layout.widths[0]
         # Mini-batches grow into what deletions leave, whether or not there is a fallback.
         self._first = replace(layout, n_threads=1, fallback=False)
-        self.n_draws = 0  # gate draws that the tallies cover
-        self._gated = layout.gated
-        self._steering: Steering | None = None
-        self._most = plan.target  # parameters, as far as is known by now; 0 for any number
-        self._progress, self._epoch_share = 0.0, 1.0  # of the pruning phase
-        self._has_collapsed = False  # in the last epoch
         self._gate_factor = 1.0  # on the learning rate of the gates
-        self._price = plan.lam
         self._safeguard = Safeguard()
         self._n_forgotten = 0  # updates before training last went back
         self._fit: _Fit | None = None  # under way
@@ -217,6 +72,7 @@ class Trainer:
         #: decides how much room there is for parameters.
         self.size_left: SizeLeft | None = None
         self.buffers = Buffers(layout)
+        self.shrinker = Shrinker(plan, self.buffers)
         self._initialise(plan)
 
     def _initialise(self, plan: Plan) -> None:
@@ -252,21 +108,14 @@ class Trainer:
             If the loss or a parameter is not finite, or the loss has exploded, and going back
             has not helped; what is not finite, also if there is nothing to go back to.
         """
-        n_rows = data.n_rows
-        n_draws = self.n_draws
-        shrunk = False
-        may_prune = plan.pruning == "hard" and self.buffers.layout.n_gates > 0
-        # A network that has lost a class shall find it again before it loses units as well.
-        may_prune &= not (plan.target and self._has_collapsed)
-        if may_prune and n_draws >= pruning.FEWEST_DRAWS:
-            shrunk, n_draws = self._shrink(self._decide(plan)), 0
-        if n_draws == 0:
-            self.buffers.forget_tallies()
-        self.n_draws = 0  # an interrupted epoch leaves tallies that nothing may judge by
+        shrinker = self.shrinker
+        shrunk = shrinker.delete_off(plan)
+        n_draws = shrinker.n_draws
+        shrinker.n_draws = 0  # an interrupted epoch leaves tallies that nothing may judge by
         if plan.dynamic_batch_size:
-            self._enlarge_batch(plan, n_rows)
+            self._enlarge_batch(plan, data.n_rows)
         self.buffers.remember()
-        before = copy.copy(self._steering), self._has_collapsed
+        before = shrinker.remember()
         while True:
             n_before = self._n_updates
             try:
@@ -279,8 +128,8 @@ class Trainer:
                 self._note_return(plan, error)
             self._n_forgotten = self._n_updates
             self.buffers.go_back()
-            self._steering, self._has_collapsed = copy.copy(before[0]), before[1]
-            self.n_draws = n_draws = 0
+            shrinker.go_back(before)
+            n_draws = 0
 
     def _note_return(self, plan: Plan, error: DivergedError) -> None:
         rate = plan.learning_rate_init * self._safeguard.factor
@@ -301,11 +150,10 @@ class Trainer:
         rate *= math.sqrt(growth) if plan.solver == "adam" else growth
         rate *= self._safeguard.factor
         loss = self._run_batches(plan, data, rate, crew, pace)
-        self.n_draws = n_draws + n_batches
-        self._has_collapsed = loss > n_rows * data.null_loss
+        self.shrinker.n_draws = n_draws + n_batches
+        self.shrinker.has_collapsed = loss > n_rows * data.null_loss
         decay = 0.5 * plan.alpha * self.buffers.squared_norm() * n_batches / data.total_weight
-        # The price of the way to a target is no setting: with it no two epochs would compare.
-        penalty = 0.0 if self._steering else self._price * self._expected_penalty(plan)
+        penalty = self.shrinker.penalty(plan)
         objective = loss / n_rows + penalty / data.total_weight + decay
         # No mini-batch has seen what the last update did.
         if not (math.isfinite(objective) and self.buffers.all_finite()):
@@ -352,8 +200,10 @@ class Trainer:
         shared = plan, data, rate, visit, lent, crew, pace, tally
         try:
             for first in range(0, n_batches, DRAWS_AHEAD):
-                has_collapsed = self._has_collapsed if recent is None else recent > data.null_loss
-                self._set_prices(plan, first / n_batches, has_collapsed)
+                has_collapsed = (
+                    self.shrinker.has_collapsed if recent is None else recent > data.null_loss
+                )
+                self.shrinker.set_prices(plan, first / n_batches, has_collapsed)
                 n = min(DRAWS_AHEAD, n_batches - first)
                 if not self._safeguard.knows_start:
                     self.run_some(*shared, 1)
@@ -446,82 +296,7 @@ class Trainer:
         growth = self.buffers.batch_size / plan.batch_size
         # Gates follow Adam.
         gate_rate = rule.gate_rate * self._gate_factor * math.sqrt(growth)
-        return rule._replace(gate_rate=gate_rate, lam=self._price / data.total_weight)
-
-    # --- prices and sizes ------------------------------------------------------------
-
-    def _set_prices(self, plan: Plan, part: float, has_collapsed: bool) -> None:
-        """Set what units and parameters cost when `part` of an epoch is over."""
-        buffers = self.buffers
-        if not buffers.layout.n_gates:
-            return
-        if self._steering is not None:
-            progress = self._progress + part * self._epoch_share
-            if has_collapsed:
-                self._price = self._steering.pardon(progress)
-            else:
-                size = self._open_size(plan.prune_threshold)
-                self._price = self._steering.price(progress, size)
-        if part == 0.0 or plan.penalty == "size":
-            units = self._expected_units()
-            gated = buffers.layout.gated
-            buffers.set_prices(
-                pruning.prices(plan.penalty, units, buffers.widths, gated, plan.input_price)
-            )
-
-    def _expected_units(self) -> list[float]:
-        """Expected number of open units of every layer."""
-        buffers = self.buffers
-        return [
-            float(width) if a is None else float(gates.on_probability(a).sum())
-            for a, width in zip(buffers.by_set("log_odds"), buffers.widths, strict=False)
-        ] + [float(buffers.widths[-1])]
-
-    def _expected_penalty(self, plan: Plan) -> float:
-        """Return the expected L0 term, before its price."""
-        layout = self.buffers.layout
-        if not layout.n_gates:
-            return 0.0
-        return pruning.expected_penalty(
-            plan.penalty, self._expected_units(), layout.widths, layout.gated, plan.input_price
-        )
-
-    def _open_size(self, threshold: float) -> int:
-        """Parameters between units whose on-probability is above the threshold."""
-        buffers = self.buffers
-        least = gates.log_odds_of(threshold)
-        counts = [
-            width if a is None else max(1, int(np.count_nonzero(a >= least)))
-            for a, width in zip(buffers.by_set("log_odds"), buffers.widths, strict=False)
-        ]
-        return count_parameters([*counts, buffers.widths[-1]])
-
-    # --- deletions -------------------------------------------------------------------
-
-    def _shrink(self, keep: list[NDArray[np.bool_]]) -> bool:
-        """Delete units, if there are any to delete; say whether there were."""
-        if all(stays.all() for stays in keep):
-            return False
-        self.buffers.shrink(keep)
-        return True
-
-    def _decide(self, plan: Plan) -> list[NDArray[np.bool_]]:
-        """Say which units stay, by the tallies; as many as the way to a target allows."""
-        buffers = self.buffers
-        counts, sums = buffers.by_set("on_count"), buffers.by_set("on_sum")
-        keep = [
-            np.ones(width, dtype=bool)
-            if count is None or total is None
-            else pruning.decide(count, total, self.n_draws, plan.prune_threshold)
-            for count, total, width in zip(counts, sums, buffers.widths[:-1], strict=True)
-        ]
-        if self._steering is None:
-            return keep
-        # What closes too soon is not deleted: its gates may open again.
-        size = int(self._steering.wanted(self._progress))
-        log_odds = buffers.by_set("log_odds")
-        least = pruning.cut_to_size(log_odds, buffers.widths, size, exchange=False)
-        return [flags | needed for flags, needed in zip(keep, least, strict=True)]
+        return rule._replace(gate_rate=gate_rate, lam=self.shrinker.price / data.total_weight)
 
     def settle(self, plan: Plan, n_more: int = 0) -> bool:
         """Bring a network with gates to its target size; say whether units had to go.
@@ -532,57 +307,22 @@ class Trainer:
         n_more : int, default=0
             Epochs to come.
         """
-        buffers = self.buffers
         if not plan.target:
             return False
         if self.size_left is not None and self.record.epochs:
             left = self.size_left(self.record.epochs, n_more)
-            self._limit_size(max(left, self._smallest()))
-        if not buffers.layout.n_gates or count_parameters(buffers.widths) <= self._most:
-            return False
-        log_odds = buffers.by_set("log_odds")
-        return self._shrink(pruning.cut_to_size(log_odds, buffers.widths, self._most))
+            self._limit_size(max(left, self.shrinker.smallest))
+        return self.shrinker.cut()
+
+    def _finish_gates(self, plan: Plan, n_more: int) -> bool:
+        """Come to the target size and fold the gates; say whether units were deleted."""
+        shrunk = self.settle(plan, n_more)
+        return self.shrinker.fold_gates(plan) or shrunk
 
     def _limit_size(self, most: int) -> None:
         """Keep to so many parameters from now on; forget a best network that is larger."""
-        self._most = most
-        if self.record.best is not None and 0 < most < self.record.best.n_parameters:
-            self.record.best = None
-            if self.record.patience is not None:
-                self.record.patience.best_score = -math.inf
-
-    def _smallest(self) -> int:
-        """Parameters with one unit in each set that has gates before they are folded."""
-        widths = self.buffers.widths
-        ones = [1 if gated else w for w, gated in zip(widths, self._gated, strict=False)]
-        return count_parameters([*ones, widths[-1]])
-
-    def _fold_gates(self, plan: Plan, n_more: int) -> bool:
-        """Multiply the deterministic gates into the weights; delete units whose gate is 0.
-
-        Those that a target has room for stay. Returns whether units were deleted.
-        """
-        buffers = self.buffers
-        shrunk = self.settle(plan, n_more)
-        values = [
-            None if a is None else gates.deterministic_gate(a).astype(np.float32)
-            for a in buffers.by_set("log_odds")
-        ]
-        if plan.target:
-            values = [None if z is None else np.maximum(z, np.float32(_AJAR)) for z in values]
-        else:
-            keep = []
-            log_odds = buffers.by_set("log_odds")
-            for z, a, width in zip(values, log_odds, buffers.widths, strict=False):
-                if z is not None and a is not None and not z.any():
-                    z[np.argmax(a)] = _AJAR
-                keep.append(np.ones(width, bool) if z is None else z > 0)
-            log_odds.clear()
-            del a
-            shrunk = self._shrink(keep) or shrunk
-            values = [None if z is None else z[z > 0] for z in values]
-        buffers.fold_gates(values)
-        return shrunk
+        self.shrinker.most = most
+        self.record.forget_best_above(most)
 
     def _enlarge_batch(self, plan: Plan, n_rows: int) -> None:
         """Let mini-batches grow into the memory that deleted units have left."""
@@ -666,16 +406,6 @@ class Trainer:
 
     # --- streams ---------------------------------------------------------------------
 
-    @property
-    def gated(self) -> tuple[bool, ...]:
-        """Whether the inputs and each hidden layer carry gates before these are folded."""
-        return self._gated
-
-    def forget_draws(self) -> None:
-        """Begin to count anew how often each gate is open."""
-        self.n_draws = 0
-        self.buffers.forget_tallies()
-
     def take_up(self, plan: Plan, network: Network) -> None:
         """Start from a frozen network; where it shall shrink further its gates open anew."""
         buffers = self.buffers
@@ -692,9 +422,9 @@ class Trainer:
             weights[...], biases[...] = coef, intercept
         for log_odds in buffers.by_set("log_odds"):
             if log_odds is not None:
-                log_odds[:] = _OPEN
+                log_odds[:] = OPEN
         if plan.target and network.n_parameters <= plan.target:
-            self._fold_gates(plan, 0)
+            self._finish_gates(plan, 0)
 
     def begin_stream(self, plan: Plan) -> None:
         """Prepare for rows that come a few at a time, or for another price or size.
@@ -702,21 +432,8 @@ class Trainer:
         A network that is finished, and has to become smaller than it is, has its gates opened
         anew.
         """
-        buffers = self.buffers
         self._limit_size(plan.target)
-        self._steering, self._price = None, plan.lam
-        size = count_parameters(buffers.widths)
-        again = buffers.layout.gated != self._gated
-        if again and not size <= plan.target:
-            buffers.open_gates(self._gated, _OPEN)
-            self.n_draws = 0
-        if plan.target and buffers.layout.n_gates:
-            self._steering = Steering(size, plan.target, again)
-
-    def price_stream(self, plan: Plan, progress: float) -> None:
-        """Set the prices at a point of the way to a target size."""
-        self._progress, self._epoch_share = progress, 0.0
-        self._set_prices(plan, 0.0, False)
+        self.shrinker.begin(plan, if_small=False)
 
     def end_stream_epoch(self, plan: Plan, is_last: bool) -> bool:
         """Delete what has stayed off; after the last epoch that prunes, come to the target.
@@ -731,12 +448,12 @@ class Trainer:
         if not self.buffers.all_finite():
             raise self.diverged(plan)
         if not self.buffers.layout.n_gates:
-            self.n_draws = 0
+            self.shrinker.n_draws = 0
             return False
-        changed = plan.pruning == "hard" and self._shrink(self._decide(plan))
-        self.forget_draws()
+        changed = plan.pruning == "hard" and self.shrinker.prune(plan)
+        self.shrinker.forget_draws()
         if plan.target and is_last:
-            self._fold_gates(plan, 0)
+            self._finish_gates(plan, 0)
             changed = True
         return changed
 
@@ -744,17 +461,9 @@ class Trainer:
 
     def _begin(self, plan: Plan) -> _Fit:
         """Prepare a fit: what an earlier one has finished goes on with open gates."""
-        buffers = self.buffers
         self._limit_size(plan.target)
-        again = buffers.layout.gated != self._gated
-        if again:
-            buffers.open_gates(self._gated, _OPEN)
-            self.n_draws = 0
-        self._steering, self._price = None, plan.lam
-        self._has_collapsed = False
+        self.shrinker.begin(plan, if_small=True)
         self._safeguard = Safeguard()
-        if plan.target:
-            self._steering = Steering(count_parameters(buffers.widths), plan.target, again)
         fit = self._fit_to_come(plan)
         fit.schedule.end_epoch(self.record.samples_seen)
         return fit
@@ -763,7 +472,7 @@ class Trainer:
         return _Fit(
             Course(
                 plan.max_iter,
-                plan.finetune_fraction if any(self._gated) else 0.0,
+                plan.finetune_fraction if any(self.shrinker.gated) else 0.0,
                 all_along=plan.learning_rate == "cosine",
                 gates_as_well=plan.gate_learning_rate == "cosine",
             ),
@@ -781,17 +490,17 @@ class Trainer:
 
         Plain values and views of arrays, which are not to be held.
         """
-        fit = self._fit
+        fit, shrinker = self._fit, self.shrinker
         assert fit is not None, "no fit is under way"
         return {
             **self.lasting_state(),
             "course": fit.course.state(),
             "safeguard": self._safeguard.state(),
-            "steering": self._steering.state() if self._steering else None,
+            "steering": shrinker.steering.state() if shrinker.steering else None,
             "rate": fit.schedule.rate,
             "number": fit.number,
-            "most": self._most,
-            "has_collapsed": self._has_collapsed,
+            "most": shrinker.most,
+            "has_collapsed": shrinker.has_collapsed,
         }
 
     def lasting_state(self) -> dict[str, Any]:
@@ -800,7 +509,7 @@ class Trainer:
             "buffers": self.buffers.state(),
             "record": self.record.state(),
             "random": generator.state_of(self._rng),
-            "n_draws": self.n_draws,
+            "n_draws": self.shrinker.n_draws,
             "n_forgotten": self._n_forgotten,
         }
 
@@ -843,20 +552,22 @@ class Trainer:
         growth = _MOST_GROWTH if plan.dynamic_batch_size else 1
         self.buffers.restore(buffers, self._first, growth * plan.batch_size)
         self._rng.bit_generator.state = random
-        self.record, self._fit, self._steering, self._safeguard = record, fit, steering, safeguard
-        self._most, self.n_draws, self._n_forgotten = most, n_draws, n_forgotten
-        self._has_collapsed, self._price = has_collapsed, plan.lam
+        self.record, self._fit, self._safeguard = record, fit, safeguard
+        self._n_forgotten, shrinker = n_forgotten, self.shrinker
+        shrinker.steering, shrinker.most, shrinker.price = steering, most, plan.lam
+        shrinker.n_draws, shrinker.has_collapsed = n_draws, has_collapsed
 
     def _enter(self, plan: Plan, course: Course, number: int) -> bool:
         """Prepare an epoch: note how far pruning is, or end it; say whether units went."""
-        self._progress, self._epoch_share = course.progress(number), 1.0 / course.begin
+        shrinker = self.shrinker
+        shrinker.enter(course.progress(number), 1.0 / course.begin)
         self._gate_factor = course.gate_rate(number)
         if number != course.begin:
             return False
-        if self.n_draws >= pruning.FEWEST_DRAWS:
-            self._shrink(self._decide(plan))
-        self.n_draws = 0
-        return self._fold_gates(plan, course.end - number)
+        if shrinker.n_draws >= pruning.FEWEST_DRAWS:
+            shrinker.prune(plan)
+        shrinker.n_draws = 0
+        return self._finish_gates(plan, course.end - number)
 
     def _average(self, plan: Plan, course: Course, number: int) -> None:
         """Take an epoch that finishes into the average of the weights, where that has room."""
@@ -901,7 +612,8 @@ class Trainer:
         if not plan.early_stopping:
             return patience.note_loss(entries["loss"], shrunk)
         # Of equal scores the later network is the smaller one.
-        if plan.target and (self.buffers.layout.n_gates or network.n_parameters > self._most):
+        too_large = network.n_parameters > self.shrinker.most
+        if plan.target and (self.buffers.layout.n_gates or too_large):
             return False  # on the way down it is too large, or by chance too small
         if score >= patience.best_score:
             self.record.best = network

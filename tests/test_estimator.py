@@ -50,3 +50,14 @@ def test_a_filled_docstring_is_flush_however_it_was_compiled(indent):
     Kind.__doc__ = f"First.\n\n{indent}{{parts}}\n{indent}last : {{what}}\n"
     documented(parts="one : {what}\n        Text.\n    two", what="int")(Kind)
     assert Kind.__doc__ == "First.\n\none : int\n    Text.\ntwo\nlast : int"
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS[:2])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_docstrings_of_methods_describe_every_argument(estimator, method):
+    function = getattr(estimator, method)
+    text = inspect.getdoc(function)
+    assert not re.search(r"\{\w+\}", text)
+    described = re.findall(r"^([\w, ]+) : ", text[text.index("Parameters") :], re.MULTILINE)
+    names = [name for part in described for name in part.split(", ")]
+    assert names == [*list(inspect.signature(function).parameters)[1:], "self"]

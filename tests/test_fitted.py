@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, fitted, names, targets
+from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, fitted, names, reals
 from fastl0.network import Network
 from fastl0.stopping import Patience
 from fastl0.training import Record
@@ -61,7 +61,7 @@ def test_a_network_tells_its_size():
         "relu",
         "identity",
     )
-    encoded = targets.encode_numbers(np.array([1.0, 3.0]), "huber", 1.0, normalize=True)
+    encoded = reals.encode_numbers(np.array([1.0, 3.0]), "huber", 1.0, normalize=True)
     found = fitted.of_network(network, encoded)
     assert (found["n_units_"], found["n_parameters_"], found["n_layers_"]) == ((2, 3, 1), 13, 3)
     assert (found["center_"], found["scale_"], found["n_outputs_"]) == (2.0, 1.0, 1)

@@ -1,4 +1,4 @@
-"""Kinds of X in memory or in a mapped file: none is made dense or copied as a whole."""
+"""Kinds of X in memory or in a mapped file: what is refused; none is made dense or copied whole."""
 
 import datetime as dt
 import os
@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from scipy.io import loadmat
 from sklearn.base import clone
 
-from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor
+from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, inputs
 
 SETTINGS = {"hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0, "target_size": 0.5}
 
@@ -48,6 +48,65 @@ def peaks(X, y, clf):
         "score": peak_of(lambda: fitted.score(X, y)),
         "transform": peak_of(lambda: fitted.transform(X[:100])),
     }
+
+
+# --- as it is, or converted -------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"])
+def test_readable_dtypes_come_back_as_they_are(dtype):
+    X = np.ones((3, 2), dtype)
+    assert inputs.readable(X) is X
+    S = sp.csr_array(X)
+    assert inputs.readable(S) is S
+
+
+@pytest.mark.parametrize(
+    ("dtype", "becomes"), [("f2", "f4"), (">f4", "f4"), (">f8", "f8"), (">i8", "f8"), ("g", "f8")]
+)
+def test_other_dtypes_are_converted(dtype, becomes):
+    X = np.arange(6).reshape(3, 2).astype(dtype)
+    found = inputs.readable(X)
+    assert found.dtype == np.dtype(becomes)
+    np.testing.assert_array_equal(found, X)
+
+
+@pytest.mark.parametrize("value", [1e39, -1e39])
+def test_values_beyond_float32_are_refused(value):
+    for X in (np.array([[value]]), sp.csr_array(np.array([[value]]))):
+        with pytest.raises(ValueError, match="X must hold values within the float32 range"):
+            inputs.readable(X)
+    inputs.readable(np.array([[np.finfo(np.float32).max]], np.float64))
+
+
+def test_csr_with_gaps_or_mixed_indices_is_rebuilt():
+    X = sp.csr_array(np.array([[0.0, 2, 0], [1, 0, 3]]))
+    gaps = sp.csr_array(X)
+    gaps.indices = np.repeat(X.indices, 2)[::2]
+    mixed = sp.csr_array(X)
+    mixed.indptr = X.indptr.astype(np.int64)
+    for odd in (gaps, mixed):
+        found = inputs.readable(odd)
+        assert found.indices.dtype == found.indptr.dtype
+        assert found.indices.flags.c_contiguous
+        np.testing.assert_array_equal(found.toarray(), X.toarray())
+
+
+@pytest.mark.parametrize("kind", ["M8[s]", "m8[s]"])
+def test_dates_are_no_numbers(kind):
+    with pytest.raises(ValueError, match="X must hold numbers, got dtype"):
+        inputs.readable(np.zeros((2, 2), kind))
+
+
+@pytest.mark.parametrize("place", ["indices", "indptr"])
+@pytest.mark.parametrize("value", [-1, 3, 10**6])
+def test_unsound_csr_matrices_are_refused(place, value):
+    X = sp.csr_array(np.eye(3))
+    getattr(X, place)[1] = value
+    if (place, value) == ("indptr", 3):
+        X.indptr[2] = 2
+    with pytest.raises(ValueError, match="not a sound CSR matrix"):
+        inputs.readable(X)
 
 
 # --- sparse --------------------------------------------------------------------------

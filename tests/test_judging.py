@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.metrics import f1_score, log_loss, make_scorer, roc_auc_score
 
-from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, judging, targets
+from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, classes, judging, reals
 from fastl0._kernels import RowSource
 from fastl0.network import Network
 from fastl0.streaming import Stream
@@ -45,7 +45,7 @@ def test_judged_by_accuracy_and_cross_entropy(container, weighted):
     judge = judging.rows_judge(
         RowSource(container(X)),
         np.arange(len(X), dtype=np.int32),
-        targets.encode_classes(y),
+        classes.encode_classes(y),
         weights,
     )
     score, loss = judge(net)
@@ -60,7 +60,7 @@ def test_judged_by_r2_in_units_of_y(n_outputs):
     X = rows(500)
     net = network(n_outputs, "identity")
     y = 1e6 * (net.outputs(X) + rows(500)[:, :n_outputs])
-    encoded = targets.encode_numbers(
+    encoded = reals.encode_numbers(
         y if n_outputs > 1 else y[:, 0], "squared_error", 0.0, normalize=True
     )
     judge = judging.rows_judge(RowSource(X), np.arange(500, dtype=np.int32), encoded, None)
@@ -75,7 +75,7 @@ def test_only_the_rows_that_are_named_judge():
     X = rows(50)
     y = (network(1, "logistic").outputs(X)[:, 0] > 0.5).astype(int)
     y[10:] = 1 - y[10:]  # only the first ten agree
-    encoded = targets.encode_classes(y)
+    encoded = classes.encode_classes(y)
     for some, expected in ((np.arange(10), 1.0), (np.arange(10, 50), 0.0), ([3, 40], 0.5)):
         some = np.array(some, np.int32)
         judge = judging.rows_judge(RowSource(X), some, encoded.take(some), None)
@@ -87,7 +87,7 @@ def test_labels_are_not_smoothed_when_they_judge():
     y = (X[:, 0] > 0).astype(int)
     losses = []
     for smoothing in (0.0, 0.5):
-        encoded = targets.encode_classes(y, smoothing)
+        encoded = classes.encode_classes(y, smoothing)
         judge = judging.rows_judge(RowSource(X), np.arange(100, dtype=np.int32), encoded, None)
         losses.append(judge(network(1, "logistic")).loss)
     assert losses[0] == losses[1]

@@ -8,7 +8,7 @@ import small
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastl0 import HardL0MLPClassifier, planning, training
+from fastl0 import HardL0MLPClassifier, planning, pruning, shrinking, training
 from fastl0.pruning import (
     FEWEST_DRAWS,
     MOST_AT_ONCE,
@@ -356,14 +356,14 @@ def test_without_input_gates_every_input_stays(X_y):
 def test_a_deletion_acts_from_the_next_epoch_on(X_y):
     """What is decided on epoch k's tallies is what epoch k + 1 is trained with."""
     seen = []
-    original = training.Trainer._shrink
+    original = shrinking.Shrinker._shrink
 
     def note(self, keep):
         seen.append([int(k.sum()) for k in keep])
         return original(self, keep)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Trainer, "_shrink", note)
+        patch.setattr(shrinking.Shrinker, "_shrink", note)
         history = classifier()._fit(*X_y).history_
     trained = [list(widths[:-1]) for widths in history["n_units"]]
     assert trained[0] == [20, 30, 20]
@@ -400,7 +400,7 @@ def test_short_epochs_are_pooled_until_there_are_draws_enough(X_y):
 
 
 def test_decisions_use_the_draws_of_all_pooled_epochs(X_y, monkeypatch):
-    seen, original = [], training.pruning.decide
+    seen, original = [], pruning.decide
 
     def note(on_count, on_sum, n_draws, threshold):
         assert np.all(on_count <= n_draws)
@@ -408,7 +408,7 @@ def test_decisions_use_the_draws_of_all_pooled_epochs(X_y, monkeypatch):
         seen.append((n_draws, int(on_count.max())))
         return original(on_count, on_sum, n_draws, threshold)
 
-    monkeypatch.setattr(training.pruning, "decide", note)
+    monkeypatch.setattr(pruning, "decide", note)
     classifier(lam=0.0)._fit(*X_y)
     assert [n_draws for n_draws, _ in seen] == [FEWEST_DRAWS] * len(seen)
     assert len(seen) == 3 * 2

@@ -18,9 +18,11 @@ from scipy.sparse import csr_array
 
 from fastl0._kernels import RowSource
 from fastl0.kernels import ACTIVATIONS
+from fastl0.memory import DRAWS_AHEAD
 from fastl0.network import Network, fold
+from fastl0.plan import Data, Plan
 from fastl0.threads import Crew, Pace
-from fastl0.training import DRAWS_AHEAD, Data, Plan, Trainer
+from fastl0.training import Trainer
 
 GRADIENTS, TEN_STEPS = 1e-5, 1e-4
 OUTPUTS = {"softmax": ("softmax", 5), "binary": ("logistic", 1), "multilabel": ("logistic", 3)}

@@ -9,8 +9,9 @@ import pytest
 from sklearn.datasets import load_diabetes
 
 from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, planning
+from fastl0.plan import DivergedError
 from fastl0.safeguard import MOST_RETURNS, STEP_DOWN
-from fastl0.training import DivergedError, Trainer
+from fastl0.training import Trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 eagerly = pytest.mark.usefixtures("decided_each_epoch")
@@ -124,7 +125,7 @@ def test_the_way_down_to_a_size_is_that_of_a_training_that_never_left_it(digits,
     attempt = Trainer._attempt
 
     def note(trainer, *arguments):
-        steerings.append(copy.copy(trainer._steering))
+        steerings.append(copy.copy(trainer.shrinker.steering))
         return attempt(trainer, *arguments)
 
     monkeypatch.setattr(Trainer, "_attempt", note)

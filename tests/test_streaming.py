@@ -428,7 +428,7 @@ def test_other_losses_may_follow_but_not_those_with_another_link():
 def test_another_batch_size_counts_from_the_next_call_on():
     model = stream("regression", lam=0.1).set_params(batch_size=40)
     model.partial_fit(X, NUMBER)
-    assert model._stream.trainer.n_draws == 50 + 10
+    assert model._stream.trainer.shrinker.n_draws == 50 + 10
     assert model.history_["batch_size"] == [40]
     n_bytes = model.history_["buffer_nbytes"][-1]
     model.set_params(batch_size="auto").partial_fit(X, NUMBER)
@@ -613,7 +613,7 @@ def test_ctrl_c_leaves_a_stream_that_goes_on(monkeypatch, n_rows):
         patch.setattr(place, "train_batches", interrupting(place.train_batches, n_rows // 300))
         with pytest.raises(KeyboardInterrupt):
             model.partial_fit(X[:n_rows], NUMBER[:n_rows])
-    assert model._stream.trainer.n_draws == 0
+    assert model._stream.trainer.shrinker.n_draws == 0
     assert model.score(X, NUMBER) < 0.9
     for _ in range(20):
         model.partial_fit(X, NUMBER)

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from fastl0 import HardL0MLPClassifier, footprint, planning
 from fastl0.memory import Buffers
+from fastl0.shrinking import Shrinker
 from fastl0.sizes import count_parameters
 from fastl0.training import Trainer
 
@@ -250,18 +251,18 @@ def test_a_rare_class_is_not_pushed_out(seed):
 
 def test_nothing_is_deleted_after_an_epoch_that_has_collapsed(digits, monkeypatch):
     seen = []
-    decide = Trainer._decide
+    decide = Shrinker._decide
 
-    def count(trainer, plan):
-        seen.append(trainer._has_collapsed)
-        return decide(trainer, plan)
+    def count(shrinker, plan):
+        seen.append(shrinker.has_collapsed)
+        return decide(shrinker, plan)
 
-    monkeypatch.setattr(Trainer, "_decide", count)
-    monkeypatch.setattr("fastl0.targets.ClassTargets.null_loss", lambda *_: 1e-9)
+    monkeypatch.setattr(Shrinker, "_decide", count)
+    monkeypatch.setattr("fastl0.classes.ClassTargets.null_loss", lambda *_: 1e-9)
     fitted(digits, target_size=0.3, max_iter=12, finetune_fraction=0.0)
     assert seen == []
     monkeypatch.undo()
-    monkeypatch.setattr(Trainer, "_decide", count)
+    monkeypatch.setattr(Shrinker, "_decide", count)
     fitted(digits, target_size=0.3, max_iter=12, finetune_fraction=0.0)
     assert seen
     assert not any(seen)

@@ -1,71 +1,15 @@
-"""Tests of the encoding of y."""
+"""Tests of the encoding of numbers."""
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from sklearn.metrics import mean_poisson_deviance
 
-from fastl0 import targets
-
-
-def test_targets_are_encoded_as_small_as_they_fit():
-    two = targets.encode_classes(np.array(["b", "a", "b"]))
-    assert (two.n_outputs, two.out_activation, two.codes.dtype) == (1, "logistic", np.uint8)
-    assert two.codes.tolist() == [[1], [0], [1]]
-    three = targets.encode_classes(np.array([7, 3, 5, 3]))
-    assert (three.n_outputs, three.out_activation) == (3, "softmax")
-    assert three.codes.tolist() == [[2], [0], [1], [0]]
-    many = targets.encode_classes(np.repeat(np.arange(257), 3))
-    assert many.codes.dtype == np.int32
-
-
-@pytest.mark.parametrize("container", [np.array, sp.csr_array])
-def test_multilabel_indicators(container):
-    found = targets.encode_classes(container([[0, 1, 1], [1, 0, 0]]))
-    assert found.codes.tolist() == [[0, 1, 1], [1, 0, 0]]
-    assert found.codes.dtype == np.uint8
-    assert (found.n_outputs, found.multilabel) == (3, True)
-    assert found.sparse == (container is sp.csr_array)
-
-
-def test_multilabel_values_other_than_0_and_1_are_refused():
-    for low, high in ((-1, 1), (1, 2), (0, 2)):
-        Y = np.where([[0, 1], [1, 0], [1, 1]], high, low)
-        with pytest.raises(ValueError, match=r"y must hold 0 and 1 only.*astype"):
-            targets.encode_classes(Y)
-
-
-def test_a_sparse_column_holds_one_label_a_row():
-    y = np.array([[0], [2], [1], [2]])
-    assert targets.encode_classes(sp.csr_array(y)).codes.tolist() == y.tolist()
-
-
-@pytest.mark.parametrize("n_rows", [100, 70_000])
-@pytest.mark.parametrize("odd", ["q", None])
-def test_labels_of_several_kinds_are_refused_however_many_there_are(n_rows, odd):
-    y = np.array([1, 2] * (n_rows // 2), dtype=object)
-    y[-1] = odd
-    with pytest.raises(ValueError, match=r"[Ll]abel"):
-        targets.encode_classes(y)
-
-
-def test_many_labels_are_encoded_as_few_are():
-    rng = np.random.default_rng(0)
-    for y in (rng.integers(0, 300, 140_000), rng.choice(["b", "a"], 70_000)):
-        found = targets.encode_classes(y)
-        classes, codes = np.unique(y, return_inverse=True)
-        np.testing.assert_array_equal(found.classes, classes)
-        np.testing.assert_array_equal(found.codes[:, 0], codes)
-    with pytest.raises(ValueError, match="continuous"):
-        targets.encode_classes(rng.random(70_000))
-
-
-# --- numbers -----------------------------------------------------------------------------
+from fastl0 import reals
 
 
 def test_numbers_are_brought_to_a_mean_of_0_and_a_spread_of_1():
     y = np.array([[1.0, 1e6], [3.0, 3e6], [5.0, 2e6]])
-    found = targets.encode_numbers(y, "squared_error", 0.0, normalize=True)
+    found = reals.encode_numbers(y, "squared_error", 0.0, normalize=True)
     np.testing.assert_allclose(found.center, y.mean(axis=0))
     np.testing.assert_allclose(found.scale, y.std(axis=0))
     np.testing.assert_allclose(found.codes * found.scale + found.center, y, rtol=1e-6)
@@ -75,7 +19,7 @@ def test_numbers_are_brought_to_a_mean_of_0_and_a_spread_of_1():
 
 def test_means_are_weighted():
     y = np.array([0.0, 10.0, 99.0])
-    found = targets.encode_numbers(
+    found = reals.encode_numbers(
         y, "squared_error", 0.0, normalize=True, weights=np.array([3.0, 1.0, 0.0])
     )
     np.testing.assert_allclose(found.center, [2.5])
@@ -85,29 +29,29 @@ def test_means_are_weighted():
 @pytest.mark.parametrize("factor", [1e-290, 1e-30, 1.0, 1e29])
 def test_the_scale_of_numbers_neither_overflows_nor_vanishes(factor):
     y = factor * np.random.default_rng(0).normal(size=1000)
-    found = targets.encode_numbers(y, "huber", 1.0, normalize=True)
+    found = reals.encode_numbers(y, "huber", 1.0, normalize=True)
     np.testing.assert_allclose(found.codes.std(), 1.0, rtol=1e-5)
 
 
 @pytest.mark.parametrize("value", [0.0, 3.7, -1e20, 0.1])
 def test_a_constant_has_a_scale_of_1(value):
-    found = targets.encode_numbers(np.full(7, value), "squared_error", 0.0, normalize=True)
+    found = reals.encode_numbers(np.full(7, value), "squared_error", 0.0, normalize=True)
     assert (found.scale, found.center) == (1.0, pytest.approx(value))
     np.testing.assert_allclose(found.codes, 0.0, atol=1e-4 * abs(value))
 
 
 def test_counts_are_divided_by_their_mean():
     y = np.array([[0.0, 4.0], [2.0, 0.0]])
-    found = targets.encode_numbers(y, "poisson", 0.0, normalize=True)
+    found = reals.encode_numbers(y, "poisson", 0.0, normalize=True)
     assert (found.center.tolist(), found.scale.tolist()) == ([0.0, 0.0], [1.0, 2.0])
     assert found.out_activation == "exp"
-    zeros = targets.encode_numbers(np.zeros(3), "poisson", 0.0, normalize=True, few=True)
+    zeros = reals.encode_numbers(np.zeros(3), "poisson", 0.0, normalize=True, few=True)
     assert zeros.scale == 1.0
 
 
 def test_numbers_as_they_are():
     y = np.array([5.0, 7.0])
-    found = targets.encode_numbers(y, "squared_error", 0.0, normalize=False)
+    found = reals.encode_numbers(y, "squared_error", 0.0, normalize=False)
     assert (found.center, found.scale) == (0.0, 1.0)
     assert found.codes.tolist() == [[5.0], [7.0]]
 
@@ -128,11 +72,11 @@ def test_numbers_as_they_are():
 )
 def test_bad_numbers_are_refused(y, loss, message):
     with pytest.raises(ValueError, match=message):
-        targets.encode_numbers(y, loss, 0.5, normalize=True)
+        reals.encode_numbers(y, loss, 0.5, normalize=True)
 
 
 def test_numbers_of_later_rows_are_encoded_as_the_first():
-    first = targets.encode_numbers(np.array([1.0, 3.0]), "squared_error", 0.0, normalize=True)
+    first = reals.encode_numbers(np.array([1.0, 3.0]), "squared_error", 0.0, normalize=True)
     again = first.alike(np.array([5.0, 2.0]), "y")
     assert again.codes[:, 0].tolist() == [3.0, 0.0]
     few = first.encode_few(np.array([5.0, 2.0]))
@@ -144,7 +88,7 @@ def test_numbers_of_later_rows_are_encoded_as_the_first():
 @pytest.mark.parametrize("factor", [1e-300, 1e-5])
 def test_numbers_too_far_from_the_first_are_refused(factor):
     y = factor * np.array([1.0, 3.0])
-    first = targets.encode_numbers(y, "squared_error", 0.0, normalize=True)
+    first = reals.encode_numbers(y, "squared_error", 0.0, normalize=True)
     with pytest.raises(ValueError, match=r"`y_val` must lie within 1e.30 standard deviations"):
         first.alike(np.array([1e28]), "y_val")
     assert first.encode_few(np.array([1e28])) is None
@@ -155,18 +99,16 @@ def test_numbers_too_far_from_the_first_are_refused(factor):
     "y", [[1.0], np.array([1]), np.zeros(0), np.ones((2, 1)), np.array([np.nan]), np.array([1e31])]
 )
 def test_few_numbers_that_need_a_check(y):
-    first = targets.encode_numbers(np.array([1.0, 3.0]), "squared_error", 0.0, normalize=True)
+    first = reals.encode_numbers(np.array([1.0, 3.0]), "squared_error", 0.0, normalize=True)
     assert first.encode_few(y) is None
 
 
-def test_few_labels():
-    first = targets.encode_classes(np.array([3, 5, 9]))
-    assert first.encode_few(np.array([9, 3])).tolist() == [[2.0, 1.0], [0.0, 1.0]]
-    for y in ([9], np.array([4]), np.array([10]), np.array([9.0]), np.array([[9]])):
-        assert first.encode_few(y) is None
-    words = targets.encode_classes(np.array(["no", "yes"]))
-    assert words.encode_few(np.array(["yes", "no"])).tolist() == [[1.0, 1.0], [0.0, 1.0]]
-    assert words.encode_few(np.array(["no"])) is None  # of another width
+def test_links():
+    reals.check_same_link("huber", "identity")
+    reals.check_same_link("poisson", "exp")
+    for loss, out_activation in (("poisson", "identity"), ("huber", "exp")):
+        with pytest.raises(ValueError, match=f"`loss` must not change.*got '{loss}'.*afresh"):
+            reals.check_same_link(loss, out_activation)
 
 
 # --- losses of validation rows -----------------------------------------------------------
@@ -180,7 +122,7 @@ def test_the_best_constant_loses_no_more_than_others(loss, weighted):
     rng = np.random.default_rng(0)
     y = rng.gamma(2.0, size=(50, 2))
     weights = rng.random(50) if weighted else None
-    encoded = targets.encode_numbers(
+    encoded = reals.encode_numbers(
         y, loss, PARAMETERS.get(loss, 0.0), normalize=True, weights=weights
     )
     best = encoded.null_loss(weights)
@@ -196,7 +138,7 @@ def test_the_best_constant_loses_no_more_than_others(loss, weighted):
 def test_losses_are_those_of_the_formulas(loss):
     rng = np.random.default_rng(1)
     y, outputs = rng.normal(3, 2, (20, 2)), rng.normal(3, 2, (20, 2))
-    encoded = targets.encode_numbers(y, loss, PARAMETERS[loss], normalize=True)
+    encoded = reals.encode_numbers(y, loss, PARAMETERS[loss], normalize=True)
     r = (outputs - y) / encoded.scale
     expected = {
         "squared_error": r**2 / 2,
@@ -211,31 +153,9 @@ def test_losses_are_those_of_the_formulas(loss):
 def test_the_loss_of_counts_is_half_the_deviance_up_to_a_constant():
     rng = np.random.default_rng(1)
     y, means = rng.poisson(3.0, 40).astype(float), rng.gamma(3.0, size=(2, 40, 1))
-    encoded = targets.encode_numbers(y, "poisson", 0.0, normalize=True)
+    encoded = reals.encode_numbers(y, "poisson", 0.0, normalize=True)
     a, b = (encoded.mean_loss(mean, None) for mean in means)
     deviances = [mean_poisson_deviance(y, mean[:, 0]) for mean in means]
     np.testing.assert_allclose(
         (a - b) * encoded.scale, (deviances[0] - deviances[1]) / 2, rtol=1e-5
     )
-
-
-# --- weights by class --------------------------------------------------------------------
-
-
-def test_weights_by_code():
-    labels = targets.encode_classes(np.array([3, 5, 3]))
-    assert labels.class_weights(None) is None
-    assert labels.class_weights({5: 2.0}).tolist() == [[1.0, 2.0]]
-    assert labels.class_weights({5: 2.0, 3: 0.0}).tolist() == [[0.0, 2.0]]
-    with pytest.raises(ValueError, match=r"`class_weight`=\{7: 2.0\} does not fit the classes"):
-        labels.class_weights({7: 2.0})
-    several = targets.encode_classes(np.array([[0, 1], [1, 1]]))
-    assert several.class_weights([{0: 2.0}, {1: 3.0}]).tolist() == [[2.0, 1.0], [1.0, 3.0]]
-
-
-def test_links():
-    targets.check_same_link("huber", "identity")
-    targets.check_same_link("poisson", "exp")
-    for loss, out_activation in (("poisson", "identity"), ("huber", "exp")):
-        with pytest.raises(ValueError, match=f"`loss` must not change.*got '{loss}'.*afresh"):
-            targets.check_same_link(loss, out_activation)

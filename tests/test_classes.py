@@ -1,0 +1,80 @@
+"""Tests of the encoding of labels."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from fastl0.classes import encode_classes
+
+
+def test_labels_are_encoded_as_small_as_they_fit():
+    two = encode_classes(np.array(["b", "a", "b"]))
+    assert (two.n_outputs, two.out_activation, two.codes.dtype) == (1, "logistic", np.uint8)
+    assert two.codes.tolist() == [[1], [0], [1]]
+    three = encode_classes(np.array([7, 3, 5, 3]))
+    assert (three.n_outputs, three.out_activation) == (3, "softmax")
+    assert three.codes.tolist() == [[2], [0], [1], [0]]
+    many = encode_classes(np.repeat(np.arange(257), 3))
+    assert many.codes.dtype == np.int32
+
+
+@pytest.mark.parametrize("container", [np.array, sp.csr_array])
+def test_multilabel_indicators(container):
+    found = encode_classes(container([[0, 1, 1], [1, 0, 0]]))
+    assert found.codes.tolist() == [[0, 1, 1], [1, 0, 0]]
+    assert found.codes.dtype == np.uint8
+    assert (found.n_outputs, found.multilabel) == (3, True)
+    assert found.sparse == (container is sp.csr_array)
+
+
+def test_multilabel_values_other_than_0_and_1_are_refused():
+    for low, high in ((-1, 1), (1, 2), (0, 2)):
+        Y = np.where([[0, 1], [1, 0], [1, 1]], high, low)
+        with pytest.raises(ValueError, match=r"y must hold 0 and 1 only.*astype"):
+            encode_classes(Y)
+
+
+def test_a_sparse_column_holds_one_label_a_row():
+    y = np.array([[0], [2], [1], [2]])
+    assert encode_classes(sp.csr_array(y)).codes.tolist() == y.tolist()
+
+
+@pytest.mark.parametrize("n_rows", [100, 70_000])
+@pytest.mark.parametrize("odd", ["q", None])
+def test_labels_of_several_kinds_are_refused_however_many_there_are(n_rows, odd):
+    y = np.array([1, 2] * (n_rows // 2), dtype=object)
+    y[-1] = odd
+    with pytest.raises(ValueError, match=r"[Ll]abel"):
+        encode_classes(y)
+
+
+def test_many_labels_are_encoded_as_few_are():
+    rng = np.random.default_rng(0)
+    for y in (rng.integers(0, 300, 140_000), rng.choice(["b", "a"], 70_000)):
+        found = encode_classes(y)
+        classes, codes = np.unique(y, return_inverse=True)
+        np.testing.assert_array_equal(found.classes, classes)
+        np.testing.assert_array_equal(found.codes[:, 0], codes)
+    with pytest.raises(ValueError, match="continuous"):
+        encode_classes(rng.random(70_000))
+
+
+def test_few_labels():
+    first = encode_classes(np.array([3, 5, 9]))
+    assert first.encode_few(np.array([9, 3])).tolist() == [[2.0, 1.0], [0.0, 1.0]]
+    for y in ([9], np.array([4]), np.array([10]), np.array([9.0]), np.array([[9]])):
+        assert first.encode_few(y) is None
+    words = encode_classes(np.array(["no", "yes"]))
+    assert words.encode_few(np.array(["yes", "no"])).tolist() == [[1.0, 1.0], [0.0, 1.0]]
+    assert words.encode_few(np.array(["no"])) is None  # of another width
+
+
+def test_weights_by_code():
+    labels = encode_classes(np.array([3, 5, 3]))
+    assert labels.class_weights(None) is None
+    assert labels.class_weights({5: 2.0}).tolist() == [[1.0, 2.0]]
+    assert labels.class_weights({5: 2.0, 3: 0.0}).tolist() == [[0.0, 2.0]]
+    with pytest.raises(ValueError, match=r"`class_weight`=\{7: 2.0\} does not fit the classes"):
+        labels.class_weights({7: 2.0})
+    several = encode_classes(np.array([[0, 1], [1, 1]]))
+    assert several.class_weights([{0: 2.0}, {1: 3.0}]).tolist() == [[2.0, 1.0], [1.0, 3.0]]
