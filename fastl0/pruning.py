@@ -34,6 +34,10 @@ _Flags = NDArray[np.bool_]
 # --- prices --------------------------------------------------------------------------
 
 
+#: Price of a unit, at most: it has to stay in float32.
+_DEAREST = 1e30
+
+
 def prices(
     kind: str,
     units: Sequence[float],
@@ -73,7 +77,7 @@ def prices(
             price = surcharge * units[1]
         else:
             price = units[layer - 1] + 1.0 + units[layer + 1]
-        parts.append(np.full(widths[layer], price, dtype=np.float32))
+        parts.append(np.full(widths[layer], min(price, _DEAREST), dtype=np.float32))
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
 
 

@@ -1,6 +1,6 @@
 """The size of a network by cross-validation: `HardL0MLPClassifierCV`, `HardL0MLPRegressorCV`.
 
-May import `classifier`, `estimator`, `regressor` and, once it fits, `path`.
+May import `classifier`, `estimator`, `regressor`, `validation` and, once it fits, `path`.
 """
 
 from abc import ABCMeta, abstractmethod

@@ -19,6 +19,9 @@ from fastl0.steering import Steering
 OPEN = 2.4
 #: Deterministic gate of a unit that stays although its gate has closed.
 _AJAR = 0.1
+#: Derivative of the penalty by an on-probability, at most. Adam squares it in float32, and
+#: takes no larger steps for a larger one.
+_STEEPEST = 1e15
 
 
 class Shrinker:
@@ -59,6 +62,7 @@ class Shrinker:
         self.steering: Steering | None = None
         self._buffers = buffers
         self._progress, self._epoch_share = 0.0, 1.0  # of the pruning phase
+        self._dearest = 1.0  # unit, in parameters
 
     def begin(self, plan: Plan, *, if_small: bool) -> None:
         """Set out for the size, or by the price, of a plan.
@@ -115,9 +119,13 @@ class Shrinker:
         if part == 0.0 or plan.penalty == "size":
             units = self._expected_units()
             gated = buffers.layout.gated
-            buffers.set_prices(
-                pruning.prices(plan.penalty, units, buffers.widths, gated, plan.input_price)
-            )
+            prices = pruning.prices(plan.penalty, units, buffers.widths, gated, plan.input_price)
+            buffers.set_prices(prices)
+            self._dearest = max(1.0, float(prices.max()))
+
+    def strength(self, total_weight: float) -> float:
+        """Price of a parameter in units of the mean loss of rows that weigh so much in all."""
+        return min(self.price / total_weight, _STEEPEST / self._dearest)
 
     def penalty(self, plan: Plan) -> float:
         """Return the expected L0 term, summed over the rows; 0 where there is a target.

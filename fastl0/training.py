@@ -296,7 +296,8 @@ class Trainer:
         growth = self.buffers.batch_size / plan.batch_size
         # Gates follow Adam.
         gate_rate = rule.gate_rate * self._gate_factor * math.sqrt(growth)
-        return rule._replace(gate_rate=gate_rate, lam=self.shrinker.price / data.total_weight)
+        lam = self.shrinker.strength(data.total_weight)
+        return rule._replace(gate_rate=gate_rate, lam=lam)
 
     def settle(self, plan: Plan, n_more: int = 0) -> bool:
         """Bring a network with gates to its target size; say whether units had to go.

@@ -144,7 +144,7 @@ MAY_IMPORT = {
     "rows": {"blocks", "inputs"},
     "safeguard": {"fields"},
     "selecting": {"blocks", "inputs"},
-    "selection": {"classifier", "estimator", "path", "regressor"},
+    "selection": {"classifier", "estimator", "path", "regressor", "validation"},
     "shrinking": {"gates", "memory", "plan", "pruning", "sizes", "steering"},
     "sizes": set(),
     "steering": {"fields"},
