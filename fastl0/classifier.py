@@ -61,7 +61,8 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
         "balanced" for weights in inverse proportion to the classes' shares, for multilabel
         targets a list of dicts from 0 and 1. They multiply `sample_weight` in training; in
         scores of validation rows they do not count (``scoring="balanced_accuracy"`` weighs
-        classes there). For `partial_fit` the shares are those in all rows so far.
+        classes there). For `partial_fit` the shares are those in all rows since it
+        was set.
     label_smoothing : float, default=0.0
         Share of each label, in [0, 1), that is spread evenly over all classes. Probabilities
         become less extreme, and in networks that have room to learn their training set by heart

@@ -82,7 +82,7 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
         True or 1 shows a progress bar on standard error where that is a terminal or a notebook;
         elsewhere, with 2 and more everywhere, and in partial_fit each epoch becomes a record of
         level INFO of the logger "fastl0": its number, loss, units, parameters and validation
-        score. ``logging.basicConfig(level=logging.INFO)`` shows them.
+        score. They go to standard error until logging is set up.
     warm_start : bool, default=False
         Whether the next fit goes on from where this one stopped: weights, gates, moments,
         random numbers and the reduced network, whose gates open anew if they were folded. To
@@ -328,7 +328,8 @@ documented_method = documented(
     `target_size` is reached as many epochs after it is set. A size in bytes has room
     for the history of `max_iter` epochs; each one after these adds about 50 bytes. Losses are
     means over rows, without penalties. The training state is kept, and pickled, with the
-    estimator; ``fit`` with ``warm_start=True`` goes on from it.
+    estimator; ``fit`` with ``warm_start=True`` goes on from it. Other threads may predict: they
+    wait for the end of a call.
     """,
     stream_X="""
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -337,7 +338,8 @@ documented_method = documented(
     """,
     stream_weights_and_rows="""
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows, >= 0, relative to those of other calls.
+        Weights of the rows, >= 0, relative to those of other calls. Where all are 0, nothing
+        is learned.
     X_val, y_val, sample_weight_val : as in `fit`, default=None
         Rows that judge the network after this call. With ``early_stopping=True`` the
         network that they have scored best is the one that predicts; it never stops by
