@@ -19,6 +19,7 @@ TRAINING = KERNELS | {
     "network",
     "notices",
     "ordering",
+    "passes",
     "phases",
     "plan",
     "pruning",
@@ -108,6 +109,7 @@ MAY_IMPORT = {
     "network": {"gates"},
     "notices": set(),
     "ordering": {"jit"},
+    "passes": {"blocks", "epoch", "memory", "ordering", "plan", "threads", "visits"},
     "path": {
         "blocks",
         "classifier",
