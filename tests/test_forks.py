@@ -132,3 +132,36 @@ def test_a_child_fits_that_was_forked_during_the_first_fit_of_its_parent(call, m
     env = os.environ | {"NUMBA_DISABLE_JIT": "1"}
     command = [sys.executable, "-W", "ignore", "-c", code]
     subprocess.run(command, timeout=3 * PATIENCE, check=True, env=env)
+
+
+LOADS = """
+import importlib.abc, sys
+import numpy as np
+import fastl0
+from fastl0 import forks
+
+model, loaded, loose = fastl0.{model}((3,), max_iter=2), set(), set()
+
+class Look(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, *_):
+        if name.startswith("fastl0."):
+            loaded.add(name)
+            if not forks.importing._is_owned():
+                loose.add(name)
+
+sys.meta_path.insert(0, Look())
+X = np.random.default_rng(0).normal(size=(40, 3))
+model.{call}
+assert "fastl0.training" in loaded
+assert not loose, loose
+"""
+
+
+@pytest.mark.parametrize("call", ["fit(X, {y})", "partial_fit(X, {y}{classes})"])
+@pytest.mark.parametrize("model", ["HardL0MLPClassifier", "HardL0MLPRegressor"])
+def test_the_first_fit_loads_no_module_that_a_fork_would_not_wait_for(model, call):
+    is_classifier = model == "HardL0MLPClassifier"
+    y = "X[:, 0] > 0" if is_classifier else "X[:, 0]"
+    call = call.format(y=y, classes=", classes=[False, True]" if is_classifier else "")
+    code = LOADS.format(model=model, call=call)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], timeout=PATIENCE, check=True)
