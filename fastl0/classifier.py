@@ -1,4 +1,4 @@
-"""`HardL0MLPClassifier`. May import `estimator`, `network` and, to fit, `classes`."""
+"""`HardL0MLPClassifier`. May import `estimator`, `forks`, `network` and, to fit, `classes`."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from fastl0 import forks
 from fastl0.estimator import HardL0MLP, documented_method, documented_network
 from fastl0.network import codes_of
 
@@ -273,7 +274,8 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
         classes: Any = None,
         stream: bool = False,
     ) -> Any:
-        from fastl0.classes import check_same_classes, encode_classes, encode_first_classes
+        with forks.importing:
+            from fastl0.classes import check_same_classes, encode_classes, encode_first_classes
 
         smoothing = float(self.label_smoothing)
         if stream:
@@ -284,7 +286,8 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
         return encoded
 
     def _encoding(self) -> Any:
-        from fastl0.classes import ClassTargets
+        with forks.importing:
+            from fastl0.classes import ClassTargets
 
         return ClassTargets(
             np.zeros((0, self.n_outputs_ if self._multilabel else 1), np.uint8),
@@ -299,7 +302,8 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
     def _row_weights(
         self, y: Any, sample_weight: NDArray[np.float64] | None
     ) -> NDArray[np.float64] | None:
-        from fastl0.classes import with_class_weights
+        with forks.importing:
+            from fastl0.classes import with_class_weights
 
         return with_class_weights(y, self.class_weight, sample_weight)
 

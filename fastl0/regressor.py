@@ -1,4 +1,4 @@
-"""`HardL0MLPRegressor`. May import `estimator` and, to fit, `reals`."""
+"""`HardL0MLPRegressor`. May import `estimator`, `forks` and, to fit, `reals`."""
 
 import os
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from fastl0 import forks
 from fastl0.estimator import HardL0MLP, documented_method, documented_network
 
 _OWN = """
@@ -265,7 +266,8 @@ default="squared_error"
         classes: Any = None,
         stream: bool = False,
     ) -> Any:
-        from fastl0 import reals
+        with forks.importing:
+            from fastl0 import reals
 
         if again:
             reals.check_same_link(self.loss, self.out_activation_)
@@ -284,7 +286,8 @@ default="squared_error"
         return float({"huber": self.delta, "quantile": self.quantile}.get(self.loss, 0.0))
 
     def _encoding(self) -> Any:
-        from fastl0 import reals
+        with forks.importing:
+            from fastl0 import reals
 
         reals.check_same_link(self.loss, self.out_activation_)
         return reals.RealTargets(

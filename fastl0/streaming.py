@@ -170,21 +170,21 @@ class Stream:
         n_threads = trainer.buffers.n_threads if n_batches >= _MANY else 1
         x = X if isinstance(X, Blocks) else RowSource(X, n_threads)
         data = self._data(x, RowSource(codes))
-        visit = trainer.visit(self.plan, data)
         rate = self.plan.learning_rate_init
         pace = Pace(n_threads)
         first, batch_size = 0, trainer.buffers.batch_size
         with Crew(n_threads) as crew:
+            rows = trainer.begin_pass(self.plan, data, crew, pace)
             while first < n_batches:
-                trainer.buffers.begin_epoch(visit.x)
+                rows.borrow()
                 if self._since_priced == 0:
                     self._set_prices()
                 # Prices are set, and units deleted, after as many mini-batches as in short calls.
                 n = min(DRAWS_AHEAD - self._since_priced, EPOCH - trainer.shrinker.n_draws)
                 n = min(n, n_batches - first)
-                lent, tally = trainer.buffers.lend(), np.zeros(1)
+                tally = np.zeros(1)
                 try:
-                    trainer.run_some(self.plan, data, rate, visit, lent, crew, pace, tally, n)
+                    trainer.run_some(rows, self.plan, data, rate, n, tally)
                 finally:
                     crew.dismiss()  # before buffers change
                 n_rows = min(len(codes), (first + n) * batch_size) - first * batch_size

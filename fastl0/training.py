@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastl0 import gates, generator, pruning
-from fastl0.blocks import Blocks
-from fastl0.epoch import Rule, train_batches
+from fastl0.epoch import Rule
 from fastl0.fields import Fields, StateError
 from fastl0.memory import DRAWS_AHEAD, VERY_MANY, Buffers, Layout
 from fastl0.network import Network, fold
 from fastl0.notices import warn
-from fastl0.ordering import Order, draw_keys
+from fastl0.passes import Pass
 from fastl0.phases import Course
 from fastl0.plan import Data, DivergedError, Plan, SizeLeft, Watcher
 from fastl0.record import HISTORY, Record
@@ -29,7 +28,6 @@ from fastl0.sizes import count_parameters
 from fastl0.steering import Steering
 from fastl0.stopping import Patience, RateSchedule, epochs_to_wait
 from fastl0.threads import Crew, Pace
-from fastl0.visits import ArrayVisit, BlockVisit, Stretch, Visit
 
 #: A dynamic mini-batch has at most so many times as many rows as the first one ...
 _MOST_GROWTH = 8
@@ -191,100 +189,52 @@ class Trainer:
 
     def _run_batches(self, plan: Plan, data: Data, rate: float, crew: Crew, pace: Pace) -> float:
         """Train on all mini-batches; return the sum of the losses of the rows."""
-        buffers = self.buffers
-        visit, lent = self.visit(plan, data), buffers.lend()
-        buffers.begin_epoch(visit.x)
-        n_batches = -(-data.n_rows // buffers.batch_size)
+        batch_size, shrinker = self.buffers.batch_size, self.shrinker
+        rows = self.begin_pass(plan, data, crew, pace)
+        rows.borrow()
+        n_batches = -(-data.n_rows // batch_size)
         # One sum, in the order of the rows, however they are called for.
         tally, before, recent = np.zeros(1), 0.0, None
-        shared = plan, data, rate, visit, lent, crew, pace, tally
         try:
             for first in range(0, n_batches, DRAWS_AHEAD):
                 has_collapsed = (
-                    self.shrinker.has_collapsed if recent is None else recent > data.null_loss
+                    shrinker.has_collapsed if recent is None else recent > data.null_loss
                 )
-                self.shrinker.set_prices(plan, first / n_batches, has_collapsed)
+                shrinker.set_prices(plan, first / n_batches, has_collapsed)
                 n = min(DRAWS_AHEAD, n_batches - first)
                 if not self._safeguard.knows_start:
-                    self.run_some(*shared, 1)
-                    self._safeguard.note_start(
-                        float(tally[0]) / min(buffers.batch_size, data.n_rows)
-                    )
+                    self.run_some(rows, plan, data, rate, 1, tally)
+                    self._safeguard.note_start(float(tally[0]) / min(batch_size, data.n_rows))
                     n -= 1
-                self.run_some(*shared, n)
-                recent = (tally[0] - before) / (DRAWS_AHEAD * buffers.batch_size)
+                self.run_some(rows, plan, data, rate, n, tally)
+                recent = (tally[0] - before) / (DRAWS_AHEAD * batch_size)
                 before = tally[0]
         finally:
             crew.dismiss()
         return float(tally[0])
 
-    def visit(self, plan: Plan, data: Data) -> Visit:
-        """Begin to visit the rows, in an order that is drawn."""
-        rng = self._rng if plan.shuffle else None
-        if isinstance(data.x, Blocks):
-            return BlockVisit(data.x, data.y, data.rows, self.buffers.batch_size, rng)
-        keys = np.zeros(0, np.uint64) if rng is None else draw_keys(rng)
-        return ArrayVisit(data.x, data.y, Order(data.n_rows, data.rows, keys))
+    def begin_pass(self, plan: Plan, data: Data, crew: Crew, pace: Pace) -> Pass:
+        """Begin a pass over the rows, in an order that is drawn."""
+        return Pass(self.buffers, data, plan.shuffle, self._rng, crew, pace)
 
     def run_some(
         self,
+        rows: Pass,
         plan: Plan,
         data: Data,
         rate: float,
-        visit: Visit,
-        lent: tuple[Any, ...],
-        crew: Crew,
-        pace: Pace,
-        tally_: NDArray[np.float64],
         n_batches: int,
+        tally_: NDArray[np.float64],
     ) -> None:
-        """Train on the next mini-batches, up to `DRAWS_AHEAD`, at the present prices.
-
-        Adds the losses of the rows to `tally_`, of shape (1,).
+        """Train on the next mini-batches of a pass, at the present prices; see `Pass.run`.
 
         Raises
         ------
         DivergedError
             If the loss is not finite.
         """
-        rule = self.rule(plan, data, rate)
-        while n_batches:
-            if visit.is_used_up:
-                crew.dismiss()  # nobody holds rows then
-                visit.read_on()
-            stretch = visit.next(n_batches)
-            self._run_stretch(plan, rule, stretch, lent, crew, pace, tally_)
-            n_batches -= stretch.n_batches
-
-    def _run_stretch(
-        self,
-        plan: Plan,
-        rule: Rule,
-        stretch: Stretch,
-        lent: tuple[Any, ...],
-        crew: Crew,
-        pace: Pace,
-        tally_: NDArray[np.float64],
-    ) -> None:
-        """Train on rows that lie in memory; add the losses to `tally_`."""
-        buffers = self.buffers
-        sources = stretch.x.address, stretch.y.address, stretch.order
-
-        def help_out(seat: int) -> None:
-            train_batches(*lent, rule, *sources, 0, buffers.draws(0), tally_, crew.address, seat)
-
-        first, end = stretch.first, stretch.first + stretch.n_batches
-        while first < end:
-            n_threads, n = pace.next(end - first)
-            start = time.perf_counter()
-            crew.recruit(n_threads, help_out)
-            uniforms = buffers.draws(n)
-            self.draw(uniforms)
-            done = train_batches(*lent, rule, *sources, first, uniforms, tally_, crew.address, 0)
-            pace.note(n_threads, done, time.perf_counter() - start, crew.was_late)
-            if done < n:
-                raise self.diverged(plan)
-            first += n
+        if not rows.run(self.rule(plan, data, rate), n_batches, tally_):
+            raise self.diverged(plan)
 
     def draw(self, uniforms: NDArray[np.float32]) -> None:
         """Fill with uniform numbers in [0, 1)."""

@@ -144,3 +144,36 @@ def test_a_child_uses_a_stream_that_another_thread_was_training():
         model.predict(X)
 
     assert beside(model._stream.lock, lambda: exit_code_of_child(use)) == 0
+
+
+LOADS = """
+import importlib.abc, sys
+import numpy as np
+import fastl0
+from fastl0 import forks
+
+model, loaded, loose = fastl0.{model}((3,), max_iter=2), set(), set()
+
+class Look(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, *_):
+        if name.startswith("fastl0."):
+            loaded.add(name)
+            if not forks.importing._is_owned():
+                loose.add(name)
+
+sys.meta_path.insert(0, Look())
+X = np.random.default_rng(0).normal(size=(40, 3))
+model.{call}
+assert "fastl0.training" in loaded
+assert not loose, loose
+"""
+
+
+@pytest.mark.parametrize("call", ["fit(X, {y})", "partial_fit(X, {y}{classes})"])
+@pytest.mark.parametrize("model", ["HardL0MLPClassifier", "HardL0MLPRegressor"])
+def test_the_first_fit_loads_no_module_that_a_fork_would_not_wait_for(model, call):
+    is_classifier = model == "HardL0MLPClassifier"
+    y = "X[:, 0] > 0" if is_classifier else "X[:, 0]"
+    call = call.format(y=y, classes=", classes=[False, True]" if is_classifier else "")
+    code = LOADS.format(model=model, call=call)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], timeout=PATIENCE, check=True)

@@ -8,7 +8,7 @@ import small
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastl0 import HardL0MLPClassifier, planning, pruning, shrinking, training
+from fastl0 import HardL0MLPClassifier, passes, planning, pruning, shrinking
 from fastl0.pruning import (
     FEWEST_DRAWS,
     MOST_AT_ONCE,
@@ -373,7 +373,7 @@ def test_a_deletion_acts_from_the_next_epoch_on(X_y):
 
 def test_an_interrupted_epoch_leaves_no_tallies_to_prune_by(X_y, monkeypatch):
     model = classifier(max_iter=3, batch_size=1, gate_learning_rate_init=1e-6, warm_start=True)
-    original, calls = training.train_batches, []
+    original, calls = passes.train_batches, []
     monkeypatch.setattr(planning, "usable_threads", lambda: 1)
 
     def interrupted(*arguments):
@@ -383,7 +383,7 @@ def test_an_interrupted_epoch_leaves_no_tallies_to_prune_by(X_y, monkeypatch):
         return original(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "train_batches", interrupted)
+        patch.setattr(passes, "train_batches", interrupted)
         with pytest.warns(UserWarning, match="interrupted"):
             model.fit(*X_y)
     assert model.n_iter_ == 1

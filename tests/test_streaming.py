@@ -18,7 +18,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
-from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, streaming
+from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, passes, streaming
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -608,7 +608,7 @@ def interrupting(function, after):
 @pytest.mark.parametrize("n_rows", [8, 400])
 def test_ctrl_c_leaves_a_stream_that_goes_on(monkeypatch, n_rows):
     model = stream("regression", 3)
-    place = streaming if n_rows == 8 else __import__("fastl0.training").training
+    place = streaming if n_rows == 8 else passes
     with monkeypatch.context() as patch:
         patch.setattr(place, "train_batches", interrupting(place.train_batches, n_rows // 300))
         with pytest.raises(KeyboardInterrupt):

@@ -17,7 +17,7 @@ from crews import PATIENCE, shared_by, wait_for
 from joblib import Parallel, delayed
 from sklearn.model_selection import GridSearchCV
 
-from fastl0 import HardL0MLPClassifier, planning, training
+from fastl0 import HardL0MLPClassifier, passes, planning, training
 from fastl0.epoch import train_batches
 from fastl0.products import TILE_ROWS
 
@@ -455,10 +455,10 @@ def test_no_thread_is_left_after_ctrl_c_within_an_epoch(digits, monkeypatch, cal
 
     model = HardL0MLPClassifier(**SETTINGS)
     with shared_by(monkeypatch, 3) as seen:
-        monkeypatch.setattr(training, "train_batches", interrupted)
+        monkeypatch.setattr(passes, "train_batches", interrupted)
         with pytest.raises(KeyboardInterrupt):
             model._fit(*digits)
-        monkeypatch.setattr(training, "train_batches", train_batches)
+        monkeypatch.setattr(passes, "train_batches", train_batches)
     assert max(seen.sizes) == 3
     assert len(calls) == call
 
