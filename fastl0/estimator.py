@@ -581,6 +581,11 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         sample_weight: Any,
         held_out: tuple[Any, Any, Any],
     ) -> Self:
+        stream = vars(self).get("_stream")
+        is_plain = classes is None and sample_weight is None
+        is_plain = is_plain and all(part is None for part in held_out)
+        if stream is not None and is_plain and stream.take_few(self, X, y):
+            return self
         with forks.importing:
             from fastl0.fitting import Validation
             from fastl0.streaming import partial_fit

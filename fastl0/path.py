@@ -158,7 +158,8 @@ def l0_path(
     scorer = check_scoring(model, scoring=scoring)
     validation.check_held_out(X_val, y_val, sample_weight_val)
     rows, targets, sizes = checked(model, X, y, sample_weight, target_sizes)
-    from fastl0.rows import checked_weights, set_aside
+    with forks.importing:
+        from fastl0.rows import checked_weights, set_aside
 
     if X_val is None:
         validation.check_share("validation_fraction", validation_fraction)

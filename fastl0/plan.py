@@ -88,8 +88,21 @@ class Plan:
     center: tuple[float, ...] | None = None  # of the targets, see `Network.in_units_of`
     scale: tuple[float, ...] | None = None
 
-    def rule(self, batch_size: int, data: "Data", rate: float) -> Rule:
-        """Settings of one epoch as the kernels take them."""
+    def rule(
+        self, batch_size: int, rate: float, gate_rate: float, lam: float, mean_weight: float
+    ) -> Rule:
+        """Settings of some mini-batches as the kernels take them.
+
+        Parameters
+        ----------
+        batch_size : int
+        rate, gate_rate : float
+            Learning rates of the weights and of the gates.
+        lam : float
+            Price of a parameter, in units of the mean loss of the rows.
+        mean_weight : float
+            What a row weighs.
+        """
         return Rule(
             batch_size=batch_size,
             activation=ACTIVATIONS[self.activation],
@@ -97,14 +110,14 @@ class Plan:
             parameter=float(self.loss_parameter),
             solver=SOLVERS[self.solver],
             rate=float(rate),
-            gate_rate=float(self.gate_learning_rate_init),
+            gate_rate=float(gate_rate),
             momentum=float(self.momentum),
             nesterov=bool(self.nesterovs_momentum),
             beta_1=float(self.beta_1),
             beta_2=float(self.beta_2),
             epsilon=float(self.epsilon),
-            alpha=float(self.alpha) / data.mean_weight,
-            lam=float(self.lam) / data.total_weight,
+            alpha=float(self.alpha) / mean_weight,
+            lam=float(lam),
         )
 
 

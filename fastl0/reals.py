@@ -18,6 +18,9 @@ from fastl0.targets import LEAST
 #: Targets and predictions shall stay within the range of float32.
 _LARGEST = 1e30
 
+#: Numbers up to which Python takes less time than NumPy.
+_VERY_FEW = 8
+
 
 @dataclass(frozen=True)
 class RealTargets:
@@ -125,7 +128,23 @@ class RealTargets:
         """Encode numbers of a few rows, with weights of 1; None where they need to be checked."""
         if type(y) is not np.ndarray or y.ndim != 1 or not len(y) or y.dtype.char not in "fd":
             return None
-        if not self.one_column or not bool(np.abs(y).max() <= _LARGEST):
+        if not self.one_column:
+            return None
+        if len(y) > _VERY_FEW:
+            return self._encode_some(y)
+        center, scale = self.center.item(), self.scale.item()
+        codes = []
+        for value in y.tolist():
+            scaled = (value - center) / scale
+            if not (abs(value) <= _LARGEST and abs(scaled) <= _LARGEST):
+                return None
+            if self.loss == "poisson" and value < 0.0:
+                return None
+            codes.append((scaled, 1.0))
+        return np.array(codes, np.float32)
+
+    def _encode_some(self, y: NDArray[np.floating]) -> NDArray[np.float32] | None:
+        if not bool(np.abs(y).max() <= _LARGEST):
             return None
         if self.loss == "poisson" and y.min() < 0.0:
             return None

@@ -158,7 +158,7 @@ class Stream:
         uniforms = trainer.buffers.draws(1)
         trainer.draw(uniforms)
         tally = np.zeros(1)
-        rule = trainer.rule(self.plan, self._data(x, y), self.plan.learning_rate_init)
+        rule = trainer.rule(self.plan, self.plan.learning_rate_init, self._total_weight)
         sources = x.address, y.address, Order(len(codes), _NO_ROWS, _NO_KEYS)
         if not train_batches(*self._lent, rule, *sources, 0, uniforms, tally, 0, 0):
             raise trainer.diverged(self.plan)
@@ -169,7 +169,7 @@ class Stream:
         n_batches = -(-len(codes) // trainer.buffers.batch_size)
         n_threads = trainer.buffers.n_threads if n_batches >= _MANY else 1
         x = X if isinstance(X, Blocks) else RowSource(X, n_threads)
-        data = self._data(x, RowSource(codes))
+        data = Data(x, RowSource(codes), len(codes), _NO_ROWS, self._total_weight)
         rate = self.plan.learning_rate_init
         pace = Pace(n_threads)
         first, batch_size = 0, trainer.buffers.batch_size
@@ -191,10 +191,11 @@ class Stream:
                 first += n
                 self._count(n, n_rows, float(tally[0]))
 
-    def _data(self, x: RowSource | Blocks, y: RowSource) -> Data:
+    @property
+    def _total_weight(self) -> float:
         # Weights are taken as they are, as what they are relative to is not known; `lam` is the
         # price by the loss of one row, of as many as there have been.
-        return Data(x, y, y.n_rows, _NO_ROWS, float(max(self.n_rows, _FEWEST_ROWS)))
+        return float(max(self.n_rows, _FEWEST_ROWS))
 
     def _set_prices(self) -> None:
         """Price units by the network as it is, at the point the stream has come to."""
@@ -353,17 +354,21 @@ class Stream:
 
         scikit-learn's checks of one row take longer than to learn from it.
         """
-        if not same_settings(settings_of(estimator), self.settings):
-            return False
-        if not inputs.is_plain(X, estimator):
-            return False
-        codes = self.targets.encode_few(y)
-        if codes is None or len(codes) != len(X):
-            return False
-        if self.class_weights is not None:
-            codes[:, -1] = self._row_weights(codes)
-        self.learn(X, codes)
-        return True
+        with self.lock:
+            if not same_settings(settings_of(estimator), self.settings):
+                return False
+            if not inputs.is_plain(X, estimator):
+                return False
+            codes = self.targets.encode_few(y)
+            if codes is None or len(codes) != len(X):
+                return False
+            if self.class_weights is not None:
+                codes[:, -1] = self._row_weights(codes)
+            try:
+                self.learn(X, codes)
+            finally:
+                _forget_attributes(estimator)
+            return True
 
     def encode(self, y: Any, sample_weight: NDArray[np.float64] | None) -> NDArray[np.float32]:
         """Check y, and put it and the weights of rows into one array."""
@@ -418,19 +423,13 @@ def partial_fit(
 ) -> None:
     """Train `estimator` on some rows once; see `HardL0MLPClassifier.partial_fit`.
 
+    What `Stream.take_few` takes need not come here.
+
     Where it fails, the rows from the mini-batch that has failed on are not learned; after a
     failed first call the estimator is as it was.
     """
     own = vars(estimator)
     stream: Stream | None = own.get("_stream")
-    is_plain = sample_weight is None and classes is None
-    if stream is not None and is_plain and all(part is None for part in held_out):
-        with stream.lock:
-            try:
-                if stream.take_few(estimator, X, y):
-                    return
-            finally:
-                _forget_attributes(estimator)
     estimator._validate_params()
     validation.check_held_out(*held_out)
     is_first = stream is None and "coefs_" not in own

@@ -233,21 +233,21 @@ class Trainer:
         DivergedError
             If the loss is not finite.
         """
-        if not rows.run(self.rule(plan, data, rate), n_batches, tally_):
+        rule = self.rule(plan, rate, data.total_weight, data.mean_weight)
+        if not rows.run(rule, n_batches, tally_):
             raise self.diverged(plan)
 
     def draw(self, uniforms: NDArray[np.float32]) -> None:
         """Fill with uniform numbers in [0, 1)."""
         self._rng.random(out=uniforms, dtype=np.float32)
 
-    def rule(self, plan: Plan, data: Data, rate: float) -> Rule:
-        """Settings of the next mini-batches, present prices included."""
-        rule = plan.rule(self.buffers.batch_size, data, rate)
-        growth = self.buffers.batch_size / plan.batch_size
-        # Gates follow Adam.
-        gate_rate = rule.gate_rate * self._gate_factor * math.sqrt(growth)
-        lam = self.shrinker.strength(data.total_weight)
-        return rule._replace(gate_rate=gate_rate, lam=lam)
+    def rule(self, plan: Plan, rate: float, total_weight: float, mean_weight: float = 1.0) -> Rule:
+        """Settings of the next mini-batches, present prices included; weights as in `Data`."""
+        batch_size = self.buffers.batch_size
+        growth = math.sqrt(batch_size / plan.batch_size)  # gates follow Adam
+        gate_rate = plan.gate_learning_rate_init * self._gate_factor * growth
+        lam = self.shrinker.strength(total_weight)
+        return plan.rule(batch_size, rate, gate_rate, lam, mean_weight)
 
     def settle(self, plan: Plan, n_more: int = 0) -> bool:
         """Bring a network with gates to its target size; say whether units had to go.

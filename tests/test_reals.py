@@ -159,3 +159,30 @@ def test_the_loss_of_counts_is_half_the_deviance_up_to_a_constant():
     np.testing.assert_allclose(
         (a - b) * encoded.scale, (deviances[0] - deviances[1]) / 2, rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_few_numbers_are_encoded_as_many_are(loss, dtype):
+    rng = np.random.default_rng(0)
+    y = np.abs(rng.normal(3e3, 1e3, 40)).astype(dtype)
+    targets = reals.encode_numbers(y, loss, 0.0, normalize=True)
+    expected = targets.alike(y, "y").codes
+    for n in (1, 7, 8, 9, 40):
+        found = targets.encode_few(y[:n])
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found[:, :1], expected[:n])
+        np.testing.assert_array_equal(found[:, 1], 1.0)
+
+
+@pytest.mark.parametrize("n", [1, 8, 9])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -1e31, -1.0])
+def test_few_numbers_that_need_a_check_are_left_to_it(n, bad):
+    targets = reals.encode_numbers(np.arange(1.0, 9.0), "poisson", 0.0, normalize=True)
+    y = np.ones(n)
+    assert targets.encode_few(y) is not None
+    y[-1] = bad
+    assert targets.encode_few(y) is None
+    small = reals.encode_numbers(np.arange(1.0, 9.0) * 1e-20, "squared_error", 0.0, normalize=True)
+    y[-1] = 1e20
+    assert small.encode_few(y) is None

@@ -587,9 +587,11 @@ def test_parameters_that_are_not_finite_never_predict():
 
 
 def test_parameters_that_are_not_finite_are_not_judged():
-    settings = SMALL | {"lam": 1e30}
-    with pytest.raises(ValueError, match="not finite"):
-        HardL0MLPRegressor(**settings).partial_fit(X, NUMBER, X_val=X, y_val=NUMBER)
+    """They come out of the last mini-batch of the call, which nothing has seen since."""
+    settings = SMALL | {"learning_rate_init": 3e38, "solver": "sgd", "normalize_y": False}
+    reg = HardL0MLPRegressor(**settings)
+    with pytest.raises(ValueError, match="not finite after 1 updates"):
+        reg.partial_fit(X[:8], 100 * NUMBER[:8], X_val=X, y_val=NUMBER)
 
 
 def interrupting(function, after):
