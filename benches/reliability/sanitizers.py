@@ -9,8 +9,9 @@
   instrumented, not what Numba compiles, and memory is judged block by block: views of one training
   buffer have no borders in between.
 * ``memcheck``: Valgrind, which runs the machine code of the core and of the compiled kernels alike,
-  and the tests of both. Reports are told apart by where they arise: in the core, in code
-  without a file (the compiled kernels), or in the interpreter and other libraries.
+  and the tests of both, but for two of subnormal numbers, which it cannot flush to zero. Reports
+  are told apart by where they arise: in the core, in code without a file (the compiled kernels),
+  or in the interpreter and other libraries.
 * ``tsan``: the meeting points of threads (`_team.h`) in a small C program under ThreadSanitizer.
 
 Each tool is first shown faults that are planted (`faults.py`, `team.c`), and has to report them.
@@ -98,11 +99,17 @@ class Asan:
 
 class Memcheck:
     planted = ("outside", "compiled")
-    tests = tuple(CORE_TESTS)
+    tests = (
+        *CORE_TESTS,
+        "--deselect=tests/test_kernels.py::test_a_scope_flushes_subnormal_numbers_and_restores_them",
+        "--deselect=tests/test_kernels.py::test_training_lets_no_moment_become_subnormal",
+    )
     flags = ""
 
     def around(self, logs):
         command = ["valgrind", "--leak-check=no", "--error-limit=no", "--fair-sched=yes"]
+        # Unrolled loops are more than it can translate in one piece.
+        command += ["--vex-guest-max-insns=20"]
         command += ["--num-callers=30", "--xml=yes", f"--xml-file={logs}/%p.xml"]
         return command, {"PYTHONMALLOC": "malloc"} | OLD_PROCESSOR
 
@@ -148,7 +155,7 @@ def check_python(tool, folder, arguments):
     for where, text in reports:
         if where != "elsewhere":
             print(text, file=sys.stderr)
-    row = {"tests": " ".join(tests)}
+    row = {"tests": " ".join(tests), "passed": 0, "skipped": 0, "failed": ""}
     if counts.exists():
         suite = next(ET.parse(counts).iter("testsuite"))
         n, *others = (int(suite.get(k)) for k in ("tests", "skipped", "failures", "errors"))
