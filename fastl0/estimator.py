@@ -326,8 +326,9 @@ documented_method = documented(
     for the rows of the first call, or of 8 rows where these are few (of 200 rows without
     pruning). Parameters that do not shape the network may change from call to call: a new
     `target_size` is reached as many epochs after it is set. A size in bytes has room
-    for the history of `max_iter` epochs; each one after these adds about 50 bytes. Losses are
-    means over rows, without penalties. The training state is kept, and pickled, with the
+    for the history of `max_iter` epochs; each one after these adds about 50 bytes. The history
+    holds the last 10,000 epochs, `n_iter_` counts all. Losses are means over rows, without
+    penalties. The training state is kept, and pickled, with the
     estimator; ``fit`` with ``warm_start=True`` goes on from it. Other threads may predict: they
     wait for the end of a call.
     """,

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+#: More epochs, updates and draws than there can be.
+VERY_MANY = 2**53
+
 
 class StateError(ValueError):
     """A state holds something else than it must."""

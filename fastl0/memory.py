@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fastl0 import _kernels
 from fastl0._kernels import RowSource
 from fastl0.epoch import JOB, PANEL, Batch, Gates, Weights
-from fastl0.fields import Fields, StateError
+from fastl0.fields import VERY_MANY, Fields, StateError
 from fastl0.gates import LOG_ODDS_LIMIT
 from fastl0.products import OVERHANG, TILE_COLUMNS, TILE_ROWS, padded
 from fastl0.sizes import count_parameters
@@ -67,9 +67,6 @@ _BATCH = {
     "fallback": np.float32,
 }
 
-
-#: More updates, draws and mini-batches than there can be.
-VERY_MANY = 2**53
 
 _LARGEST = float(np.finfo(np.float32).max)
 _WIDEST = float(np.float32(LOG_ODDS_LIMIT))

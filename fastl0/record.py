@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fastl0.fields import Fields, StateError
+from fastl0.fields import VERY_MANY, Fields, StateError
 from fastl0.network import Network
 from fastl0.stopping import Patience
 
@@ -38,11 +38,18 @@ class Record:
     patience: Patience | None = None
     best: Network | None = None
     converged: bool = False
+    n_forgotten: int = 0  # epochs before those in `epochs`
 
     @property
     def n_epochs(self) -> int:
         """Epochs finished."""
-        return len(self.epochs)
+        return self.n_forgotten + len(self.epochs)
+
+    def keep_last(self, most: int) -> None:
+        """Forget all but the last `most` epochs, apart from their number."""
+        n_more = max(0, len(self.epochs) - most)
+        del self.epochs[:n_more]
+        self.n_forgotten += n_more
 
     def column(self, name: str) -> list[Any]:
         """One entry of every epoch: those of `HISTORY`, and "score", "validation_loss"
@@ -76,6 +83,7 @@ class Record:
             epochs[f"has_{name}"] = np.array(known, bool)
         return {
             "epochs": epochs,
+            "n_forgotten": self.n_forgotten,
             "patience": self.patience.state() if self.patience else None,
             "best": _state_of_network(self.best) if self.best else None,
         }
@@ -100,6 +108,7 @@ class Record:
             If the state is not sound.
         """
         record = cls(_epochs(fields.fields("epochs"), widths))
+        record.n_forgotten = fields.integer("n_forgotten", 0, VERY_MANY)
         record.patience = Patience.restored(fields.fields("patience"))
         if not fields.is_none("best"):
             arrays = _network_arrays(fields.fields("best"), widths)

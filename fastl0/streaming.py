@@ -41,6 +41,9 @@ from fastl0.training import Trainer
 #: Mini-batches that make an epoch of a stream.
 EPOCH = pruning.FEWEST_DRAWS
 
+#: Epochs that the history of a stream holds: it has no end, and a record takes half a KiB.
+MOST_EPOCHS = 10_000
+
 #: Rows that a stream counts for at least where `lam` is divided by their number: at its start
 #: there are none.
 _FEWEST_ROWS = 10_000
@@ -232,6 +235,7 @@ class Stream:
         """Delete what has stayed off, and note the epoch."""
         self._count_seconds()
         self.trainer.record.epochs.append(self.entries())
+        self.trainer.record.keep_last(MOST_EPOCHS)
         if self.verbose:
             progress.log(str(self.trainer.record.n_epochs), self.trainer.record.epochs[-1])
         self.loss, self.rows_since, self.seconds, self.judgement = 0.0, 0, 0.0, None

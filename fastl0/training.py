@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from fastl0 import gates, generator, pruning
 from fastl0.epoch import Rule
-from fastl0.fields import Fields, StateError
-from fastl0.memory import DRAWS_AHEAD, VERY_MANY, Buffers, Layout
+from fastl0.fields import VERY_MANY, Fields, StateError
+from fastl0.memory import DRAWS_AHEAD, Buffers, Layout
 from fastl0.network import Network, fold
 from fastl0.notices import warn
 from fastl0.passes import Pass

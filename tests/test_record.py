@@ -125,3 +125,15 @@ def test_an_unsound_record_is_refused(name):
     UNSOUND[name](state)
     with pytest.raises(StateError):
         restored(state)
+
+
+def test_a_record_that_keeps_the_last_epochs_counts_all():
+    record = a_record()
+    record.keep_last(10)
+    assert record == a_record()
+    record.keep_last(3)
+    record.keep_last(2)
+    assert record.n_epochs == 4
+    assert record.epochs == a_record().epochs[2:]
+    assert record.samples_seen == a_record().samples_seen
+    assert restored(record.state()) == record

@@ -1061,3 +1061,19 @@ def test_predictions_beside_training_are_of_one_network():
         stop.set()
     waiting.result(60)
     assert model.n_parameters_ == min(sizes)
+
+
+# --- without an end ------------------------------------------------------------------
+
+
+def test_the_history_of_a_stream_has_room_for_its_last_epochs(monkeypatch):
+    whole = stream("regression", 9, n_rows=80)
+    monkeypatch.setattr(streaming, "MOST_EPOCHS", 2)
+    model = stream("regression", 9, n_rows=80)
+    assert whole.n_iter_ == model.n_iter_ == 5
+    for name in ("loss", "n_units", "n_parameters"):
+        assert model.history_[name] == whole.history_[name][-3:]  # two, and the one under way
+    assert model.t_ == whole.t_ == 9 * 400
+    np.testing.assert_array_equal(model.coefs_[0], whole.coefs_[0])
+    model.set_params(warm_start=True, max_iter=2).fit(X, NUMBER)
+    assert model.n_iter_ == 4 + 2  # those that were over
