@@ -293,7 +293,9 @@ def given_judge(estimator: Any, targets: Targets, held_out: Validation) -> Judge
 @contextmanager
 def undone_on_error(estimator: Any, names: tuple[str, ...]) -> Iterator[None]:
     """Give the named attributes back their values if the block fails."""
-    before = {name: value for name, value in vars(estimator).items() if name in names}
+    own = vars(estimator)
+    # By name: another thread that predicts may add others meanwhile.
+    before = {name: own[name] for name in names if name in own}
     try:
         yield
     except BaseException:

@@ -92,19 +92,18 @@ class Stream:
     _since_priced: int = 0
     _clock: float = 0.0  # when seconds were last counted
     _lent: Any = field(default=None, repr=False)
-    _lock: Any = field(default_factory=threading.RLock, repr=False)
-    _process: int = field(default_factory=os.getpid, repr=False)  # that the lock is of
+    _locks: dict[int, Any] = field(default_factory=dict, repr=False)  # by process
 
     def __getstate__(self) -> dict[str, Any]:
         # Without addresses, and what belongs to a process.
-        return {**vars(self), "_lent": None, "_lock": None, "_process": 0}
+        return {**vars(self), "_lent": None, "_locks": {}}
 
     @property
     def lock(self) -> Any:
         """Held while the network changes or is described: other threads may predict meanwhile."""
-        if self._process != os.getpid():  # in a forked child nobody could give it back
-            self._lock, self._process = threading.RLock(), os.getpid()
-        return self._lock
+        # A forked child has its own, as nobody there could give back that of its parent. In one
+        # step, so that all threads of a process have the same.
+        return self._locks.setdefault(os.getpid(), threading.RLock())
 
     # --- learning --------------------------------------------------------------------
 

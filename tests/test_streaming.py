@@ -4,6 +4,7 @@ import copy
 import io
 import pickle
 import threading
+import types
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -1059,3 +1060,44 @@ def test_predictions_beside_training_are_of_one_network():
         stop.set()
     waiting.result(60)
     assert model.n_parameters_ == min(sizes)
+
+
+def test_threads_that_are_the_first_to_use_a_copy_share_one_lock(monkeypatch):
+    copied = copy.deepcopy(HardL0MLPRegressor(**SMALL).partial_fit(X, NUMBER)._stream)
+    both_here, first_is_done, made = threading.Barrier(2), threading.Event(), []
+
+    def make():
+        lock = threading.RLock()
+        if both_here.wait(60) == 1:  # one of the two
+            assert first_is_done.wait(60)
+        made.append(lock)
+        return lock
+
+    monkeypatch.setattr(streaming, "threading", types.SimpleNamespace(RLock=make))
+
+    def take():
+        lock = copied.lock
+        first_is_done.set()
+        return lock
+
+    one, other = in_a_thread(take), in_a_thread(take)
+    assert one.result(60) is other.result(60)
+    assert len(made) == 2
+
+
+class Interrupted(HardL0MLPRegressor):
+    """Another thread calls `partial_fit` between two looks at the network, when it is told to."""
+
+    def __getattribute__(self, name):
+        if name == "intercepts_" and vars(self).pop("waits", False):
+            in_a_thread(lambda: self.partial_fit(X, NUMBER)).result(60)
+        return super().__getattribute__(name)
+
+
+def test_predictions_beside_the_first_call_after_fit_are_of_one_network():
+    model = Interrupted(**SMALL, max_iter=2).fit(X, NUMBER)
+    before = model.predict(X)
+    model.waits = True
+    found = model.predict(X)
+    model.waits = False
+    assert np.array_equal(found, before) or np.array_equal(found, model.predict(X))
