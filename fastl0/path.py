@@ -158,7 +158,8 @@ def l0_path(
     scorer = check_scoring(model, scoring=scoring)
     validation.check_held_out(X_val, y_val, sample_weight_val)
     rows, targets, sizes = checked(model, X, y, sample_weight, target_sizes)
-    from fastl0.rows import checked_weights, set_aside
+    from fastl0 import fitting
+    from fastl0.rows import set_aside
 
     if X_val is None:
         validation.check_share("validation_fraction", validation_fraction)
@@ -171,11 +172,9 @@ def l0_path(
         )
         rows, held_out = rows.take(train), rows.take(judge)
     else:
-        from fastl0 import fitting
-
-        X_val, y_val = fitting.checked(model, X_val, y_val, reset=False)
-        weights = checked_weights(sample_weight_val, X_val, "sample_weight_val")
-        held_out = Rows(X_val, y_val, weights)
+        given = fitting.Validation(X_val, y_val, sample_weight_val)
+        held_out = Rows(*fitting.checked_held_out(model, given))
+        targets.alike(held_out.y, "y_val")
     return trace(model, rows, sizes, held_out, scorer)
 
 

@@ -407,8 +407,9 @@ def test_a_regressor_is_trained_and_scaled_by_weights(numbers):
         ({"validation_fraction": 0.001}, r"`validation_fraction`=0.001.*600 rows.*X_val"),
         ({"X_val": np.zeros((3, 64))}, r"`X_val` and `y_val`.*Give `y_val`"),
         ({"y_val": np.zeros(3)}, r"`X_val` and `y_val`.*Give `X_val`"),
-        ({"X_val": np.zeros((3, 63)), "y_val": np.zeros(3)}, "63 features"),
-        ({"X_val": np.zeros((3, 64)), "y_val": np.zeros(4)}, "inconsistent"),
+        ({"X_val": np.zeros((3, 63)), "y_val": np.zeros(3)}, "`X_val` or `y_val`: .*63 features"),
+        ({"X_val": np.zeros((3, 64)), "y_val": np.zeros(4)}, "`X_val` or `y_val`: .*inconsistent"),
+        ({"X_val": np.zeros((3, 64)), "y_val": np.full(3, 12)}, r"`y_val` must hold labels out of"),
         ({"scoring": "brilliance"}, "brilliance"),
         ({"sample_weight": np.ones(3)}, r"sample_weight.*600"),
         (
