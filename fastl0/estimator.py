@@ -329,7 +329,7 @@ documented_method = documented(
     for the history of `max_iter` epochs; each one after these adds about 50 bytes. Losses are
     means over rows, without penalties. The training state is kept, and pickled, with the
     estimator; ``fit`` with ``warm_start=True`` goes on from it. Other threads may predict: they
-    wait for the end of a call.
+    wait for the end of a call. To copy or pickle the estimator, wait for it yourself.
     """,
     stream_X="""
     X : {array-like, sparse matrix} of shape (n_samples, n_features)

@@ -235,8 +235,8 @@ default="squared_error"
     ) -> Self:
         """Train on some rows once, going on from where the last call stopped.
 
-        The first call sets the scale of the targets (see `normalize_y`) and should have some
-        rows.
+        The first call sets the scale of the targets (see `normalize_y`), by its rows with weight
+        or, if none has any, by all, and should have some rows.
 
         {stream}
 

@@ -301,5 +301,5 @@ def test_errors_of_a_reader_of_validation_rows_may_take_other_arguments():
             return b"\xff".decode()
 
     clf = HardL0MLPClassifier(**SETTINGS)
-    with pytest.raises(ValueError, match="`X_val` or `y_val`: .*invalid start byte"):
+    with pytest.raises(ValueError, match=r"`X_val` or `y_val`: .*invalid start byte"):
         clf.fit(X, y, X_val=Torn(), y_val=y)

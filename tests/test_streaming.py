@@ -1012,6 +1012,15 @@ def test_rows_without_weight_are_checked_all_the_same():
         model.partial_fit(X[:1], [7], sample_weight=[0.0])
 
 
+def test_the_first_weights_count_for_the_scale_of_numbers():
+    far = np.append(NUMBER, 1e6)
+    model = HardL0MLPRegressor(**SMALL).partial_fit(
+        np.vstack([X, X[:1]]), far, sample_weight=np.append(np.full(len(X), 1e-9), 0.0)
+    )
+    assert model.center_ == pytest.approx(NUMBER.mean())
+    assert model.scale_ == pytest.approx(NUMBER.std())
+
+
 def test_a_stream_may_begin_with_rows_without_weight():
     model = HardL0MLPRegressor(**SMALL).partial_fit(X[:3], NUMBER[:3], sample_weight=[0, 0, 0])
     assert np.isfinite(model.predict(X)).all()
