@@ -5,6 +5,8 @@ import `blocks`, `classifier`, `estimator`, `forks`, `names`, `regressor`, `vali
 fits, `fitting`, `footprint`, `planning` and `rows`.
 """
 
+from __future__ import annotations
+
 import math
 import pickle
 from collections.abc import Callable, Sequence

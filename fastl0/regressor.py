@@ -1,5 +1,7 @@
 """`HardL0MLPRegressor`. May import `estimator`, `forks` and, to fit, `reals`."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
 from numbers import Real
