@@ -310,7 +310,9 @@ def _score(member: HardL0MLP, rows: Rows, scorer: Callable[..., float]) -> float
     # Of rows set aside none may have a weight.
     is_weighted = rows.weights is not None and rows.weights.any()
     extra = {"sample_weight": rows.weights} if is_weighted else {}
-    return validation.score(scorer(member, rows.X, rows.y, **extra), scorer)
+    with validation.blaming(scorer):
+        found = scorer(member, rows.X, rows.y, **extra)
+    return validation.score(found, scorer)
 
 
 def _in_less_time(model: HardL0MLP, n_rows: int, shrinkage: float) -> dict[str, Any]:

@@ -434,6 +434,14 @@ def test_errors_name_the_rule_the_value_and_the_remedy(digits, settings, message
         l0_path(*digits, **settings)
 
 
+def test_what_a_scorer_raises_says_that_it_was_the_scorer(digits):
+    settings = {"estimator": with_settings(max_iter=1), "target_sizes": [0.5]}
+    weights = np.ones(len(digits[1]))
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sample_weight'") as caught:
+        l0_path(*digits, **settings, sample_weight=weights, scoring="neg_max_error")
+    assert "`scoring`=make_scorer(max_error" in caught.value.__notes__[0]
+
+
 @pytest.mark.parametrize(
     "size",
     [
