@@ -588,9 +588,12 @@ def test_parameters_that_are_not_finite_never_predict():
 
 
 def test_parameters_that_are_not_finite_are_not_judged():
-    settings = SMALL | {"lam": 1e30}
-    with pytest.raises(ValueError, match="not finite"):
-        HardL0MLPRegressor(**settings).partial_fit(X, NUMBER, X_val=X, y_val=NUMBER)
+    settings = SMALL | {"pruning": "none", "solver": "sgd", "learning_rate_init": 1e38}
+    judged = []
+    model = HardL0MLPRegressor(**settings, scoring=lambda *rows: judged.append(rows) or 0.0)
+    with pytest.raises(ValueError, match=r"not finite.*StandardScaler"):
+        model.partial_fit(1e4 * X[:8], NUMBER[:8], X_val=X, y_val=NUMBER)
+    assert judged == []
 
 
 def interrupting(function, after):
