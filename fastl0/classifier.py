@@ -1,5 +1,7 @@
 """`HardL0MLPClassifier`. May import `estimator`, `forks`, `network` and, to fit, `classes`."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Mapping
 from numbers import Real

@@ -10,7 +10,7 @@ import inspect
 import os
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
@@ -330,7 +330,7 @@ documented_method = documented(
     holds the last 10,000 epochs, `n_iter_` counts all. Losses are means over rows, without
     penalties. The training state is kept, and pickled, with the
     estimator; ``fit`` with ``warm_start=True`` goes on from it. Other threads may predict: they
-    wait for the end of a call.
+    wait for the end of a call. To copy or pickle the estimator, wait for it yourself.
     """,
     stream_X="""
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -625,13 +625,7 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
     # --- predicting ------------------------------------------------------------------
 
     def _outputs(self, X: ArrayLike) -> NDArray[np.floating]:
-        stream = vars(self).get("_stream")
-        with nullcontext() if stream is None else stream.lock:  # while they belong together
-            if not hasattr(self, "coefs_"):
-                check_is_fitted(self, "coefs_")
-            network = Network(
-                self.coefs_, self.intercepts_, self.support_, self.activation, self.out_activation_
-            )
+        network = self._network()
         if inputs.is_plain(X, self):
             return network.outputs(X, moderate=True)
         if reads_by_blocks(X):
@@ -640,6 +634,24 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         inputs.check_columns(X)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
         return network.outputs(inputs.readable(X))
+
+    def _network(self) -> Network:
+        """Return the network, of one time even where another thread trains it meanwhile."""
+        own = vars(self).copy()  # in one step
+        stream = own.get("_stream")
+        if stream is not None:
+            with stream.lock:
+                hasattr(self, "coefs_")  # describes the stream, where that has not been done
+                own = vars(self).copy()
+        elif "coefs_" not in own:
+            check_is_fitted(self, "coefs_")
+        return Network(
+            own["coefs_"],
+            own["intercepts_"],
+            own["support_"],
+            own["activation"],
+            own["out_activation_"],
+        )
 
     def _outputs_by_blocks(self, network: Network, X: Any) -> NDArray[np.floating]:
         blocks = opened(self, X, reset=False)

@@ -275,11 +275,7 @@ def given_judge(estimator: Any, targets: Targets, held_out: Validation) -> Judge
         Of the training rows.
     held_out : Validation
     """
-    try:
-        X, y = checked(estimator, held_out.X, held_out.y, reset=False)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"`X_val` or `y_val`: {error}") from error
-    weights = checked_weights(held_out.weights, X, "sample_weight_val")
+    X, y, weights = checked_held_out(estimator, held_out)
     judged = targets.alike(y, "y_val")
     x = X if isinstance(X, Blocks) else RowSource(X)
     judge = rows_judge(x, np.arange(X.shape[0], dtype=np.int32), judged, relative(weights))
@@ -290,10 +286,35 @@ def given_judge(estimator: Any, targets: Targets, held_out: Validation) -> Judge
     return scorer_judge(judge, scorer, estimator, X, y, judged, weights)
 
 
+def checked_held_out(estimator: Any, held_out: Validation) -> Validation:
+    """Check validation rows; errors say that it is these.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With the names and number of features that X_val has to have.
+    held_out : Validation
+
+    Raises
+    ------
+    TypeError, ValueError
+        If something breaks a rule.
+    """
+    try:
+        X, y = checked(estimator, held_out.X, held_out.y, reset=False)
+    except (TypeError, ValueError) as error:
+        # Not of its own type: what a reader of blocks raises may take other arguments.
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"`X_val` or `y_val`: {error}") from error
+    return Validation(X, y, checked_weights(held_out.weights, X, "sample_weight_val"))
+
+
 @contextmanager
 def undone_on_error(estimator: Any, names: tuple[str, ...]) -> Iterator[None]:
     """Give the named attributes back their values if the block fails."""
-    before = {name: value for name, value in vars(estimator).items() if name in names}
+    own = vars(estimator)
+    # By name: another thread that predicts may add others meanwhile.
+    before = {name: own[name] for name in names if name in own}
     try:
         yield
     except BaseException:

@@ -205,7 +205,8 @@ class FrontierDisplay:
             "n_parameters_path_",
             "target_sizes_",
             "target_size_",
-            remedy="Give a fitted HardL0MLPClassifierCV; an L0Path is drawn by from_path.",
+            remedy="Give a fitted HardL0MLPClassifierCV or HardL0MLPRegressorCV; an L0Path is "
+            "drawn by from_path.",
         )
         scores = np.asarray(estimator.scores_)
         n_folds = scores.shape[1]

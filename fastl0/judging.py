@@ -1,7 +1,7 @@
 """Scores a network in training by validation rows.
 
-May import `names`, `network`, `targets`, `fitted` and `plan` (the forms a judgement takes), and
-`_kernels` and `blocks` (the readers of rows).
+May import `names`, `network`, `targets`, `fitted`, `validation` and `plan` (the forms a judgement
+takes), and `_kernels` and `blocks` (the readers of rows).
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastl0 import fitted
+from fastl0 import fitted, validation
 from fastl0._kernels import RowSource
 from fastl0.blocks import Blocks
 from fastl0.names import BESIDE_MODEL
@@ -89,11 +89,8 @@ def scorer_judge(
 
     def judge_by_scorer(network: Network) -> Judgement:
         vars(stand_in).update(fitted.of_network(network, targets))
-        try:
+        with validation.blaming(estimator.scoring):
             score = scorer(stand_in, X, y, **extra)
-        except Exception as error:
-            error.add_note(f"This was raised by `scoring`={estimator.scoring!r}.")
-            raise
         if not isinstance(score, int | float | np.number) or not np.isfinite(score):
             raise ValueError(
                 f"`scoring` must give a finite number, got {score!r} from {estimator.scoring!r}. "

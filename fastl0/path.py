@@ -5,6 +5,8 @@ import `blocks`, `classifier`, `estimator`, `forks`, `names`, `regressor`, `vali
 fits, `fitting`, `footprint`, `planning` and `rows`.
 """
 
+from __future__ import annotations
+
 import math
 import pickle
 from collections.abc import Callable, Sequence
@@ -159,7 +161,8 @@ def l0_path(
     validation.check_held_out(X_val, y_val, sample_weight_val)
     rows, targets, sizes = checked(model, X, y, sample_weight, target_sizes)
     with forks.importing:
-        from fastl0.rows import checked_weights, set_aside
+        from fastl0 import fitting
+        from fastl0.rows import set_aside
 
     if X_val is None:
         validation.check_share("validation_fraction", validation_fraction)
@@ -172,11 +175,9 @@ def l0_path(
         )
         rows, held_out = rows.take(train), rows.take(judge)
     else:
-        from fastl0 import fitting
-
-        X_val, y_val = fitting.checked(model, X_val, y_val, reset=False)
-        weights = checked_weights(sample_weight_val, X_val, "sample_weight_val")
-        held_out = Rows(X_val, y_val, weights)
+        given = fitting.Validation(X_val, y_val, sample_weight_val)
+        held_out = Rows(*fitting.checked_held_out(model, given))
+        targets.alike(held_out.y, "y_val")
     return trace(model, rows, sizes, held_out, scorer)
 
 
@@ -310,7 +311,9 @@ def _score(member: HardL0MLP, rows: Rows, scorer: Callable[..., float]) -> float
     # Of rows set aside none may have a weight.
     is_weighted = rows.weights is not None and rows.weights.any()
     extra = {"sample_weight": rows.weights} if is_weighted else {}
-    return validation.score(scorer(member, rows.X, rows.y, **extra), scorer)
+    with validation.blaming(scorer):
+        found = scorer(member, rows.X, rows.y, **extra)
+    return validation.score(found, scorer)
 
 
 def _in_less_time(model: HardL0MLP, n_rows: int, shrinkage: float) -> dict[str, Any]:

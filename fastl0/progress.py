@@ -80,11 +80,18 @@ def _inform(text: str, *values: Any) -> None:
 
     There Python shows what has the level WARNING only, but who sets `verbose` wants to see it.
     """
-    if _LOGGER.hasHandlers() or _LOGGER.level > logging.INFO or logging.lastResort is None:
+    if _LOGGER.hasHandlers() or logging.lastResort is None or _is_silenced():
         _LOGGER.info(text, *values)
-    else:
-        record = _LOGGER.makeRecord(_LOGGER.name, logging.INFO, "", 0, text, values, None)
+        return
+    record = _LOGGER.makeRecord(_LOGGER.name, logging.INFO, "", 0, text, values, None)
+    if _LOGGER.filter(record):
         logging.lastResort.handle(record)
+
+
+def _is_silenced() -> bool:
+    """Whether somebody wants no records of the level INFO."""
+    is_off = _LOGGER.disabled or _LOGGER.manager.disable >= logging.INFO
+    return is_off or _LOGGER.level > logging.INFO
 
 
 def _units(entries: dict[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """`HardL0MLPRegressor`. May import `estimator`, `forks` and, to fit, `reals`."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
 from numbers import Real
@@ -235,8 +237,8 @@ default="squared_error"
     ) -> Self:
         """Train on some rows once, going on from where the last call stopped.
 
-        The first call sets the scale of the targets (see `normalize_y`) and should have some
-        rows.
+        The first call sets the scale of the targets (see `normalize_y`), by its rows with weight
+        or, if none has any, by all, and should have some rows.
 
         {stream}
 

@@ -1,5 +1,7 @@
 """Feature selection by the inputs that a network has kept. May import `blocks` and `inputs`."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

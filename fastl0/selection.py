@@ -3,6 +3,8 @@
 May import `classifier`, `estimator`, `regressor`, `validation` and, once it fits, `path`.
 """
 
+from __future__ import annotations
+
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Sequence
 from numbers import Integral
@@ -411,7 +413,7 @@ n_outputs_, n_iter_, out_activation_
 
 def _score_fold(
     model: HardL0MLP,
-    rows: "Rows",
+    rows: Rows,
     sizes: Sequence[tuple[Any, int]],
     train: NDArray[np.intp],
     test: NDArray[np.intp],

@@ -33,7 +33,7 @@ from fastl0.network import Network
 from fastl0.ordering import Order
 from fastl0.plan import Data, Judgement, Plan
 from fastl0.planning import check_shaping, check_widths, first_layout, make_plan, shaping
-from fastl0.rows import checked_weights
+from fastl0.rows import checked_weights, relative
 from fastl0.targets import LARGEST_WEIGHT, Targets
 from fastl0.threads import Crew, Pace
 from fastl0.training import Trainer
@@ -95,19 +95,18 @@ class Stream:
     _since_priced: int = 0
     _clock: float = 0.0  # when seconds were last counted
     _lent: Any = field(default=None, repr=False)
-    _lock: Any = field(default_factory=threading.RLock, repr=False)
-    _process: int = field(default_factory=os.getpid, repr=False)  # that the lock is of
+    _locks: dict[int, Any] = field(default_factory=dict, repr=False)  # by process
 
     def __getstate__(self) -> dict[str, Any]:
         # Without addresses, and what belongs to a process.
-        return {**vars(self), "_lent": None, "_lock": None, "_process": 0}
+        return {**vars(self), "_lent": None, "_locks": {}}
 
     @property
     def lock(self) -> Any:
         """Held while the network changes or is described: other threads may predict meanwhile."""
-        if self._process != os.getpid():  # in a forked child nobody could give it back
-            self._lock, self._process = threading.RLock(), os.getpid()
-        return self._lock
+        # A forked child has its own, as nobody there could give back that of its parent. In one
+        # step, so that all threads of a process have the same.
+        return self._locks.setdefault(os.getpid(), threading.RLock())
 
     # --- learning --------------------------------------------------------------------
 
@@ -441,7 +440,7 @@ def partial_fit(
         X, y = checked(estimator, X, y, reset=is_first)
         weights = checked_weights(sample_weight, X, may_be_zero=True)
         if stream is None:
-            stream = _begin(estimator, X, y, classes)
+            stream = _begin(estimator, X, y, classes, weights)
         with stream.lock:
             _go_on(estimator, stream, X, y, classes, weights, held_out)
     own.pop("_warm_state", None)  # of the time before
@@ -487,11 +486,14 @@ def _forget_attributes(estimator: Any) -> None:
             own.pop(name, None)
 
 
-def _begin(estimator: Any, X: Any, y: Any, classes: Any) -> Stream:
+def _begin(
+    estimator: Any, X: Any, y: Any, classes: Any, weights: NDArray[np.float64] | None
+) -> Stream:
     """Prepare a stream by its first rows, or by the network that a fit has left."""
     network = _network(estimator)
     if network is None:
-        targets = estimator._encode(y, None, classes=classes, stream=True)
+        known = weights if weights is not None and weights.any() else None
+        targets = estimator._encode(y, relative(known), classes=classes, stream=True)
     else:
         targets = estimator._encoding()
     targets = targets.take(_NO_ROWS)

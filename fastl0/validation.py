@@ -6,7 +6,8 @@ Every error names the parameter, the rule, the value given and the remedy. X is 
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
@@ -270,6 +271,22 @@ def check_held_out(X_val: Any, y_val: Any, sample_weight_val: Any) -> None:
             "Give `X_val` and `y_val` as well, or put weights of the rows of X into "
             "`sample_weight`."
         )
+
+
+@contextmanager
+def blaming(scoring: Any) -> Iterator[None]:
+    """Add to what a scorer raises, as one that takes no `sample_weight`, that it was the scorer.
+
+    Parameters
+    ----------
+    scoring : str or callable
+        What the note calls the scorer.
+    """
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"This was raised by `scoring`={scoring!r}.")
+        raise
 
 
 def score(value: Any, scoring: Any) -> float:

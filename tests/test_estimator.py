@@ -61,3 +61,12 @@ def test_docstrings_of_methods_describe_every_argument(estimator, method):
     described = re.findall(r"^([\w, ]+) : ", text[text.index("Parameters") :], re.MULTILINE)
     names = [name for part in described for name in part.split(", ")]
     assert names == [*list(inspect.signature(function).parameters)[1:], "self"]
+
+
+@pytest.mark.parametrize("name", sorted(set(fastl0.__all__) - {"__version__"}))
+def test_help_shows_signatures_with_the_names_of_types(name):
+    """Not with all that an alias such as ArrayLike stands for, which fills a screen."""
+    entry = getattr(fastl0, name)
+    public = [part for key, part in inspect.getmembers(entry, callable) if key[0] != "_"]
+    for each in filter(callable, [entry, *public]):
+        assert "_SupportsArray" not in str(inspect.signature(each))

@@ -289,3 +289,17 @@ def test_errors_about_validation_rows_name_them(method):
     reg = HardL0MLPRegressor(**SETTINGS)
     with pytest.raises(ValueError, match=r"`X_val` or `y_val`: Input X contains NaN"):
         getattr(reg, method)(X, y.astype(float), X_val=spoilt, y_val=y.astype(float))
+
+
+def test_errors_of_a_reader_of_validation_rows_may_take_other_arguments():
+    X, y = problem()
+
+    class Torn:
+        shape, dtype = X.shape, np.dtype(float)
+
+        def __getitem__(self, rows):
+            return b"\xff".decode()
+
+    clf = HardL0MLPClassifier(**SETTINGS)
+    with pytest.raises(ValueError, match=r"`X_val` or `y_val`: .*invalid start byte"):
+        clf.fit(X, y, X_val=Torn(), y_val=y)

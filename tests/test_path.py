@@ -407,8 +407,9 @@ def test_a_regressor_is_trained_and_scaled_by_weights(numbers):
         ({"validation_fraction": 0.001}, r"`validation_fraction`=0.001.*600 rows.*X_val"),
         ({"X_val": np.zeros((3, 64))}, r"`X_val` and `y_val`.*Give `y_val`"),
         ({"y_val": np.zeros(3)}, r"`X_val` and `y_val`.*Give `X_val`"),
-        ({"X_val": np.zeros((3, 63)), "y_val": np.zeros(3)}, "63 features"),
-        ({"X_val": np.zeros((3, 64)), "y_val": np.zeros(4)}, "inconsistent"),
+        ({"X_val": np.zeros((3, 63)), "y_val": np.zeros(3)}, "`X_val` or `y_val`: .*63 features"),
+        ({"X_val": np.zeros((3, 64)), "y_val": np.zeros(4)}, "`X_val` or `y_val`: .*inconsistent"),
+        ({"X_val": np.zeros((3, 64)), "y_val": np.full(3, 12)}, r"`y_val` must hold labels out of"),
         ({"scoring": "brilliance"}, "brilliance"),
         ({"sample_weight": np.ones(3)}, r"sample_weight.*600"),
         (
@@ -431,6 +432,14 @@ def test_errors_name_the_rule_the_value_and_the_remedy(digits, settings, message
     settings = {"estimator": with_settings(max_iter=1)} | settings
     with pytest.raises(ValueError, match=message):
         l0_path(*digits, **settings)
+
+
+def test_what_a_scorer_raises_says_that_it_was_the_scorer(digits):
+    settings = {"estimator": with_settings(max_iter=1), "target_sizes": [0.5]}
+    weights = np.ones(len(digits[1]))
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sample_weight'") as caught:
+        l0_path(*digits, **settings, sample_weight=weights, scoring="neg_max_error")
+    assert "`scoring`=make_scorer(max_error" in caught.value.__notes__[0]
 
 
 @pytest.mark.parametrize(

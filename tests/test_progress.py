@@ -168,12 +168,19 @@ def test_who_has_not_set_up_logging_sees_epochs_all_the_same(problems, caplog, c
     ]
 
 
-def test_a_logger_that_is_told_to_be_silent_is(problems, capsys, monkeypatch):
+@pytest.mark.parametrize("silence", [
+    lambda logger, patch: patch.setattr(logger, "level", logging.ERROR),
+    lambda logger, patch: patch.setattr(logger, "disabled", True),
+    lambda logger, patch: patch.setattr(logger, "filters", [lambda record: False]),
+    lambda logger, patch: patch.setattr(logger.manager, "disable", logging.INFO),
+], ids=["level", "disabled", "filter", "logging.disable"])  # fmt: skip
+def test_a_logger_that_is_told_to_be_silent_is(problems, capsys, monkeypatch, silence):
     logger = logging.getLogger("fastl0")
     monkeypatch.setattr(logger, "propagate", False)
-    monkeypatch.setattr(logger, "level", logging.ERROR)
+    silence(logger, monkeypatch)
     logger.manager._clear_cache()
     (model, data), _ = problems
     model.set_params(verbose=True).fit(*data)
     assert capsys.readouterr().err == ""
+    monkeypatch.undo()
     logger.manager._clear_cache()

@@ -4,6 +4,7 @@ import copy
 import io
 import pickle
 import threading
+import types
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -587,11 +588,12 @@ def test_parameters_that_are_not_finite_never_predict():
 
 
 def test_parameters_that_are_not_finite_are_not_judged():
-    """They come out of the last mini-batch of the call, which nothing has seen since."""
-    settings = SMALL | {"learning_rate_init": 3e38, "solver": "sgd", "normalize_y": False}
-    reg = HardL0MLPRegressor(**settings)
-    with pytest.raises(ValueError, match="not finite after 1 updates"):
-        reg.partial_fit(X[:8], 100 * NUMBER[:8], X_val=X, y_val=NUMBER)
+    settings = SMALL | {"pruning": "none", "solver": "sgd", "learning_rate_init": 1e38}
+    judged = []
+    model = HardL0MLPRegressor(**settings, scoring=lambda *rows: judged.append(rows) or 0.0)
+    with pytest.raises(ValueError, match=r"not finite.*StandardScaler"):
+        model.partial_fit(1e4 * X[:8], NUMBER[:8], X_val=X, y_val=NUMBER)
+    assert judged == []
 
 
 def interrupting(function, after):
@@ -1013,6 +1015,15 @@ def test_rows_without_weight_are_checked_all_the_same():
         model.partial_fit(X[:1], [7], sample_weight=[0.0])
 
 
+def test_the_first_weights_count_for_the_scale_of_numbers():
+    far = np.append(NUMBER, 1e6)
+    model = HardL0MLPRegressor(**SMALL).partial_fit(
+        np.vstack([X, X[:1]]), far, sample_weight=np.append(np.full(len(X), 1e-9), 0.0)
+    )
+    assert model.center_ == pytest.approx(NUMBER.mean())
+    assert model.scale_ == pytest.approx(NUMBER.std())
+
+
 def test_a_stream_may_begin_with_rows_without_weight():
     model = HardL0MLPRegressor(**SMALL).partial_fit(X[:3], NUMBER[:3], sample_weight=[0, 0, 0])
     assert np.isfinite(model.predict(X)).all()
@@ -1061,6 +1072,47 @@ def test_predictions_beside_training_are_of_one_network():
         stop.set()
     waiting.result(60)
     assert model.n_parameters_ == min(sizes)
+
+
+def test_threads_that_are_the_first_to_use_a_copy_share_one_lock(monkeypatch):
+    copied = copy.deepcopy(HardL0MLPRegressor(**SMALL).partial_fit(X, NUMBER)._stream)
+    both_here, first_is_done, made = threading.Barrier(2), threading.Event(), []
+
+    def make():
+        lock = threading.RLock()
+        if both_here.wait(60) == 1:  # one of the two
+            assert first_is_done.wait(60)
+        made.append(lock)
+        return lock
+
+    monkeypatch.setattr(streaming, "threading", types.SimpleNamespace(RLock=make))
+
+    def take():
+        lock = copied.lock
+        first_is_done.set()
+        return lock
+
+    one, other = in_a_thread(take), in_a_thread(take)
+    assert one.result(60) is other.result(60)
+    assert len(made) == 2
+
+
+class Interrupted(HardL0MLPRegressor):
+    """Another thread calls `partial_fit` between two looks at the network, when it is told to."""
+
+    def __getattribute__(self, name):
+        if name == "intercepts_" and vars(self).pop("waits", False):
+            in_a_thread(lambda: self.partial_fit(X, NUMBER)).result(60)
+        return super().__getattribute__(name)
+
+
+def test_predictions_beside_the_first_call_after_fit_are_of_one_network():
+    model = Interrupted(**SMALL, max_iter=2).fit(X, NUMBER)
+    before = model.predict(X)
+    model.waits = True
+    found = model.predict(X)
+    model.waits = False
+    assert np.array_equal(found, before) or np.array_equal(found, model.predict(X))
 
 
 # --- without an end ------------------------------------------------------------------
