@@ -607,7 +607,8 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         if name in FITTED and stream is not None:
             with stream.lock:
                 found = stream.describe(name)
-                self.__dict__.update(found)
+                if vars(self).get("_stream") is stream:  # nobody has called fit meanwhile
+                    self.__dict__.update(found)
             if name in found:
                 return found[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -616,11 +617,19 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         return "coefs_" in vars(self) or "_stream" in vars(self)
 
     def __getstate__(self) -> Any:
-        if "_stream" in vars(self):
-            with suppress(ValueError):  # of a training that has diverged
-                hasattr(self, "coefs_")  # pickled models tell of themselves, too
-                hasattr(self, "n_iter_")
+        self._describe()  # pickled models tell of themselves, too
         return super().__getstate__()
+
+    def __dir__(self) -> list[str]:
+        self._describe()
+        return list(super().__dir__())
+
+    def _describe(self) -> None:
+        """Have all attributes that tell of a stream, unless it has diverged."""
+        if "_stream" in vars(self):
+            with suppress(ValueError):
+                hasattr(self, "coefs_")
+                hasattr(self, "n_iter_")
 
     # --- predicting ------------------------------------------------------------------
 

@@ -215,7 +215,9 @@ class _SizeSearch(metaclass=ABCMeta):
         check_is_fitted(self)
         extra = {} if sample_weight is None else {"sample_weight": sample_weight}
         scorer = check_scoring(self.best_estimator_, scoring=self.scoring)
-        return validation.score(scorer(self.best_estimator_, X, y, **extra), scorer)
+        with validation.blaming(self.scoring):
+            found = scorer(self.best_estimator_, X, y, **extra)
+        return validation.score(found, scorer)
 
 
 @_documented(

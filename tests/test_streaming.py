@@ -1129,3 +1129,15 @@ def test_the_history_of_a_stream_has_room_for_its_last_epochs(monkeypatch):
     np.testing.assert_array_equal(model.coefs_[0], whole.coefs_[0])
     model.set_params(warm_start=True, max_iter=2).fit(X, NUMBER)
     assert model.n_iter_ == 4 + 2  # those that were over
+
+
+# --- completion ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("problem", ["multiclass", "regression"])
+def test_what_a_stream_tells_can_be_completed_in_a_notebook(problem):
+    model = stream(problem)
+    found = {name for name in dir(model) if name.endswith("_") and not name.startswith("_")}
+    assert {"coefs_", "n_units_", "history_", "loss_curve_"} <= found
+    assert ("classes_" in found) == (problem == "multiclass")
+    assert all(hasattr(model, name) for name in found)
