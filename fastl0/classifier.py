@@ -1,4 +1,7 @@
-"""`HardL0MLPClassifier`. May import `estimator`, `forks`, `network` and, to fit, `classes`."""
+"""`HardL0MLPClassifier`.
+
+May import `docstrings`, `estimator`, `forks`, `network` and, to fit, `classes`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastl0 import forks
-from fastl0.estimator import HardL0MLP, documented_method, documented_network
+from fastl0.docstrings import documented_method, documented_network
+from fastl0.estimator import HardL0MLP
 from fastl0.network import codes_of
 
 _OWN = """

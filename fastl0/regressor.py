@@ -1,4 +1,7 @@
-"""`HardL0MLPRegressor`. May import `estimator`, `forks` and, to fit, `reals`."""
+"""`HardL0MLPRegressor`.
+
+May import `docstrings`, `estimator`, `forks` and, to fit, `reals`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from fastl0 import forks
-from fastl0.estimator import HardL0MLP, documented_method, documented_network
+from fastl0.docstrings import documented_method, documented_network
+from fastl0.estimator import HardL0MLP
 
 _OWN = """
     center_, scale_ : ndarray of shape (n_outputs_,), float64

@@ -1,6 +1,7 @@
 """The size of a network by cross-validation: `HardL0MLPClassifierCV`, `HardL0MLPRegressorCV`.
 
-May import `classifier`, `estimator`, `regressor`, `validation` and, once it fits, `path`.
+May import `classifier`, `docstrings`, `estimator`, `regressor`, `validation` and, once it fits,
+`path`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastl0 import validation
 from fastl0.classifier import HardL0MLPClassifier
-from fastl0.estimator import HardL0MLP, documented
+from fastl0.docstrings import documented
+from fastl0.estimator import HardL0MLP
 from fastl0.regressor import HardL0MLPRegressor
 
 if TYPE_CHECKING:

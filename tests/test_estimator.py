@@ -6,7 +6,6 @@ import re
 import pytest
 
 import fastl0
-from fastl0.estimator import documented
 
 ESTIMATORS = [
     fastl0.HardL0MLPClassifier,
@@ -38,18 +37,6 @@ def test_attributes_are_documented_at_the_left_edge(kind):
     assert {"coefs_", "intercepts_", "support_", "n_features_in_", "n_outputs_"} <= set(found)
     assert len(found) == len(set(found))
     assert all(name.endswith("_") for name in found)
-
-
-@pytest.mark.parametrize("indent", ["", "    "])
-def test_a_filled_docstring_is_flush_however_it_was_compiled(indent):
-    """From Python 3.13 on docstrings of classes come without their indentation."""
-
-    class Kind:
-        pass
-
-    Kind.__doc__ = f"First.\n\n{indent}{{parts}}\n{indent}last : {{what}}\n"
-    documented(parts="one : {what}\n        Text.\n    two", what="int")(Kind)
-    assert Kind.__doc__ == "First.\n\none : int\n    Text.\ntwo\nlast : int"
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS[:2])
