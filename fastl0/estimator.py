@@ -9,8 +9,8 @@ inside `fit` only: a process that predicts never loads Numba or the C core. May 
 import inspect
 import os
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
@@ -29,6 +29,7 @@ from fastl0.selecting import InputSelectorMixin
 
 if TYPE_CHECKING:
     from fastl0.plan import EpochHook
+    from fastl0.streaming import Stream
     from fastl0.targets import Targets
 
 _T = TypeVar("_T")
@@ -597,35 +598,45 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
 
     def __getattr__(self, name: str) -> Any:
         # What partial_fit has trained is described when it is asked for.
-        stream = vars(self).get("_stream")
-        if name in FITTED and stream is not None:
-            with stream.lock:
-                found = stream.describe(name)
-                self.__dict__.update(found)
-            if name in found:
-                return found[name]
+        if name in FITTED:
+            with self._held() as stream:
+                own = vars(self).copy()
+                if stream is not None and name not in own:
+                    own = stream.describe(name)
+                    self.__dict__.update(own)
+            if name in own:
+                return own[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __sklearn_is_fitted__(self) -> bool:
         return "coefs_" in vars(self) or "_stream" in vars(self)
 
+    @contextmanager
+    def _held(self) -> Iterator["Stream | None"]:
+        """Hold off other threads that train the stream, or end it; None where there is none."""
+        while True:
+            stream = vars(self).get("_stream")
+            with nullcontext() if stream is None else stream.lock:
+                if vars(self).get("_stream") is stream:  # nobody has ended it meanwhile
+                    yield stream
+                    return
+
     def __getstate__(self) -> Any:
-        if "_stream" in vars(self):
-            with suppress(ValueError):  # of a training that has diverged
-                hasattr(self, "coefs_")  # pickled models tell of themselves, too
-                hasattr(self, "n_iter_")
-        return super().__getstate__()
+        with self._held() as stream:
+            if stream is not None:
+                with suppress(ValueError):  # of a training that has diverged
+                    hasattr(self, "coefs_")  # pickled models tell of themselves, too
+                    hasattr(self, "n_iter_")
+            # A copy, in one step: what is stored after the return shall not change meanwhile.
+            state = dict(super().__getstate__())
+            if stream is not None:
+                state["_stream"] = stream.snapshot()
+        return state
 
     # --- predicting ------------------------------------------------------------------
 
     def _outputs(self, X: ArrayLike) -> NDArray[np.floating]:
-        stream = vars(self).get("_stream")
-        with nullcontext() if stream is None else stream.lock:  # while they belong together
-            if not hasattr(self, "coefs_"):
-                check_is_fitted(self, "coefs_")
-            network = Network(
-                self.coefs_, self.intercepts_, self.support_, self.activation, self.out_activation_
-            )
+        network = self._network()
         if inputs.is_plain(X, self):
             return network.outputs(X, moderate=True)
         if reads_by_blocks(X):
@@ -634,6 +645,22 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         inputs.check_columns(X)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
         return network.outputs(inputs.readable(X))
+
+    def _network(self) -> Network:
+        """Return the network that predicts, its parts as they belong together."""
+        own: dict[str, Any] = {}
+        while "coefs_" not in own:  # another thread may just forget them
+            with self._held():
+                if not hasattr(self, "coefs_"):
+                    check_is_fitted(self, "coefs_")
+                own = vars(self).copy()  # in one step
+        return Network(
+            own["coefs_"],
+            own["intercepts_"],
+            own["support_"],
+            self.activation,
+            own["out_activation_"],
+        )
 
     def _outputs_by_blocks(self, network: Network, X: Any) -> NDArray[np.floating]:
         blocks = opened(self, X, reset=False)

@@ -92,19 +92,31 @@ class Stream:
     _since_priced: int = 0
     _clock: float = 0.0  # when seconds were last counted
     _lent: Any = field(default=None, repr=False)
-    _lock: Any = field(default_factory=threading.RLock, repr=False)
-    _process: int = field(default_factory=os.getpid, repr=False)  # that the lock is of
+    _locks: dict[int, Any] = field(default_factory=dict, repr=False)  # of this process
 
     def __getstate__(self) -> dict[str, Any]:
         # Without addresses, and what belongs to a process.
-        return {**vars(self), "_lent": None, "_lock": None, "_process": 0}
+        return {**vars(self), "_lent": None, "_locks": {}}
 
     @property
     def lock(self) -> Any:
         """Held while the network changes or is described: other threads may predict meanwhile."""
-        if self._process != os.getpid():  # in a forked child nobody could give it back
-            self._lock, self._process = threading.RLock(), os.getpid()
-        return self._lock
+        process = os.getpid()  # in a forked child nobody could give back that of the parent
+        found = self._locks.get(process)
+        # In one step: two threads may be the first ones.
+        return found or self._locks.setdefault(process, threading.RLock())
+
+    def snapshot(self) -> "Stream":
+        """Return a copy that stays as it is; to be called with the lock held."""
+        record = self.trainer.record
+        # What is never changed is not copied, nor is the long history as slowly as the rest.
+        memo: dict[int, Any] = {id(x): x for x in (self.plan, self.targets, self.settings)}
+        memo[id(record)] = replace(
+            record,
+            epochs=[dict(entries) for entries in record.epochs],
+            patience=copy.copy(record.patience),
+        )
+        return copy.deepcopy(self, memo)
 
     # --- learning --------------------------------------------------------------------
 
@@ -422,17 +434,18 @@ def partial_fit(
     failed first call the estimator is as it was.
     """
     own = vars(estimator)
-    stream: Stream | None = own.get("_stream")
     is_plain = sample_weight is None and classes is None
-    if stream is not None and is_plain and all(part is None for part in held_out):
-        with stream.lock:
-            try:
-                if stream.take_few(estimator, X, y):
-                    return
-            finally:
-                _forget_attributes(estimator)
+    if is_plain and all(part is None for part in held_out):
+        with estimator._held() as stream:
+            if stream is not None:
+                try:
+                    if stream.take_few(estimator, X, y):
+                        return
+                finally:
+                    _forget_attributes(estimator)
     estimator._validate_params()
     validation.check_held_out(*held_out)
+    stream = own.get("_stream")
     is_first = stream is None and "coefs_" not in own
     with undone_on_error(estimator, ("n_features_in_", "feature_names_in_")):
         X, y = checked(estimator, X, y, reset=is_first)
@@ -480,6 +493,7 @@ def _forget_attributes(estimator: Any) -> None:
     """Take away what tells of a stream as it was; it comes anew when it is asked for."""
     own = vars(estimator)
     if "_stream" in own and ("coefs_" in own or "n_iter_" in own):
+        own.pop("coefs_", None)  # first: where it is, the others are as well
         for name in FITTED:
             own.pop(name, None)
 

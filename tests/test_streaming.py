@@ -6,6 +6,7 @@ import pickle
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import joblib
 import numpy as np
@@ -587,9 +588,11 @@ def test_parameters_that_are_not_finite_never_predict():
 
 
 def test_parameters_that_are_not_finite_are_not_judged():
-    settings = SMALL | {"lam": 1e30}
+    settings = SMALL | {"pruning": "none", "solver": "sgd", "learning_rate_init": 1e38}
+    model, few = HardL0MLPRegressor(**settings), (1e4 * X[:8], NUMBER[:8])
     with pytest.raises(ValueError, match="not finite"):
-        HardL0MLPRegressor(**settings).partial_fit(X, NUMBER, X_val=X, y_val=NUMBER)
+        model.partial_fit(*few, X_val=X, y_val=NUMBER)
+    model.partial_fit(*few)  # nothing is seen of it before somebody asks
 
 
 def interrupting(function, after):
@@ -1059,3 +1062,72 @@ def test_predictions_beside_training_are_of_one_network():
         stop.set()
     waiting.result(60)
     assert model.n_parameters_ == min(sizes)
+
+
+@pytest.mark.parametrize("way", [lambda model: pickle.loads(pickle.dumps(model)), copy.deepcopy])
+def test_copies_made_beside_training_are_of_one_moment(way):
+    model = HardL0MLPRegressor(**ON_THE_WAY, target_size=0.2).partial_fit(X, NUMBER)
+    stop = threading.Event()
+
+    def train():
+        while not stop.is_set():
+            model.partial_fit(X[:40], NUMBER[:40])
+
+    training = in_a_thread(train)
+    try:
+        copies = [way(model) for _ in range(50)]
+    finally:
+        stop.set()
+    training.result(60)
+    for one in copies:
+        told, told_of = one.coefs_, one.t_
+        one.partial_fit(X[:1], NUMBER[:1], sample_weight=[0.0])  # learns nothing, forgets all
+        np.testing.assert_array_equal(one.coefs_[0], told[0])
+        assert one.t_ == told_of
+
+
+def test_a_shallow_copy_learns_by_itself():
+    model = stream("regression", 3)
+    other, expected = copy.copy(model), model.predict(X)
+    other.partial_fit(X, -NUMBER)
+    assert model.t_ == other.t_ - len(X)
+    model.partial_fit(X[:1], NUMBER[:1], sample_weight=[0.0])
+    np.testing.assert_array_equal(model.predict(X), expected)
+
+
+def test_who_describes_a_stream_that_a_fit_has_ended_finds_the_fit():
+    """A thread that has waited for the lock must not put the stream's attributes over the fit's."""
+    model = HardL0MLPRegressor(**SMALL).partial_fit(X, NUMBER)
+    ended = model._stream
+    with ended.lock:
+        waiting = in_a_thread(lambda: model.n_units_)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.1)
+        model.fit(X, NUMBER)
+    fitted = HardL0MLPRegressor(**SMALL).fit(X, NUMBER)
+    assert waiting.result(60) == fitted.n_units_
+    assert model.n_iter_ == fitted.n_iter_
+    np.testing.assert_array_equal(model.predict(X), fitted.predict(X))
+
+
+def test_a_fit_that_ends_a_stream_waits_for_who_describes_it():
+    model = HardL0MLPRegressor(**SMALL).partial_fit(X, NUMBER)
+    with model._stream.lock:
+        waiting = in_a_thread(lambda: model.fit(X, NUMBER))
+        with pytest.raises(TimeoutError):
+            waiting.result(1.0)
+        assert model.n_iter_ == 1
+    assert waiting.result(60).n_iter_ > 1
+
+
+def test_two_threads_that_are_the_first_to_use_a_copy_share_its_lock(monkeypatch):
+    both = threading.Barrier(2)
+
+    def slow():
+        both.wait(10)
+        return threading.RLock()
+
+    one = copy.deepcopy(stream("regression"))._stream
+    monkeypatch.setattr(streaming, "threading", SimpleNamespace(RLock=slow))
+    first, second = (in_a_thread(lambda: one.lock) for _ in range(2))
+    assert first.result(60) is second.result(60)
