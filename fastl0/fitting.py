@@ -279,7 +279,9 @@ def given_judge(estimator: Any, targets: Targets, held_out: Validation) -> Judge
     try:
         X, y = checked(estimator, held_out.X, held_out.y, reset=False)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"`X_val` or `y_val`: {error}") from error
+        # Not of its own type, which may take other arguments.
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"`X_val` or `y_val`: {error}") from error
     weights = checked_weights(held_out.weights, X, "sample_weight_val")
     judged = targets.alike(y, "y_val")
     x = X if isinstance(X, Blocks) else RowSource(X)

@@ -92,11 +92,12 @@ class Stream:
     _since_priced: int = 0
     _clock: float = 0.0  # when seconds were last counted
     _lent: Any = field(default=None, repr=False)
+    _lent_as: Layout | None = field(default=None, repr=False)  # layout of what is lent
     _locks: dict[int, Any] = field(default_factory=dict, repr=False)  # of this process
 
     def __getstate__(self) -> dict[str, Any]:
         # Without addresses, and what belongs to a process.
-        return {**vars(self), "_lent": None, "_locks": {}}
+        return {**vars(self), "_lent": None, "_lent_as": None, "_locks": {}}
 
     @property
     def lock(self) -> Any:
@@ -164,7 +165,11 @@ class Stream:
         trainer = self.trainer
         if self._since_priced == 0:
             self._set_prices()
-        if self._lent is None:
+        # By what the buffers are, not by what has been done to them: a deletion that is over
+        # may have been interrupted before anything else could be noted.
+        layout = trainer.buffers.layout
+        if self._lent is None or self._lent_as is not layout:
+            self._lent, self._lent_as = None, layout
             self._lent = trainer.buffers.lend()
         x, y = RowSource(X.whole() if isinstance(X, Blocks) else X), RowSource(codes)
         uniforms = trainer.buffers.draws(1)
@@ -247,8 +252,7 @@ class Stream:
             progress.log(str(self.trainer.record.n_epochs), self.trainer.record.epochs[-1])
         self.loss, self.rows_since, self.seconds, self.judgement = 0.0, 0, 0.0, None
         done = self._n_epochs >= self._n_pruning
-        if self.trainer.end_stream_epoch(self.plan, done):
-            self._lent = None
+        self.trainer.end_stream_epoch(self.plan, done)
         self._since_priced = 0
 
     def entries(self) -> dict[str, Any]:
@@ -351,14 +355,13 @@ class Stream:
         plan = make_plan(estimator, targets, gated, target=target)
         if layout != trainer.buffers.layout:
             trainer.buffers.make_room(layout.batch_size, layout.n_threads)
-            self._lent = None
         is_new_way = (plan.target, plan.lam) != (self.plan.target, self.plan.lam)
         self.plan, self.targets, self.class_weights = plan, targets, class_weights
         self.balanced = estimator._balanced(targets)
         self.settings, self.verbose = _to_keep(settings_of(estimator)), estimator.verbose
         if is_new_way:
             trainer.begin_stream(plan)
-            self._n_before, self._since_priced, self._lent = trainer.record.n_epochs, 0, None
+            self._n_before, self._since_priced = trainer.record.n_epochs, 0
 
     def take_few(self, estimator: Any, X: Any, y: Any) -> bool:
         """Learn from rows so plain that they need no preparation; say whether they were.

@@ -289,3 +289,13 @@ def test_errors_about_validation_rows_name_them(method):
     reg = HardL0MLPRegressor(**SETTINGS)
     with pytest.raises(ValueError, match=r"`X_val` or `y_val`: Input X contains NaN"):
         getattr(reg, method)(X, y.astype(float), X_val=spoilt, y_val=y.astype(float))
+
+
+def test_validation_rows_that_cannot_be_read_are_named_whatever_the_error():
+    class Unreadable:
+        def __array__(self, *_, **__):
+            raise UnicodeDecodeError("ascii", b"\xff", 0, 1, "not ASCII")
+
+    X = np.zeros((20, 2))
+    with pytest.raises(ValueError, match="`X_val` or `y_val`: 'ascii' codec"):
+        HardL0MLPRegressor((3,), max_iter=2).fit(X, X[:, 0], X_val=X, y_val=Unreadable())

@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, passes, streaming
+from fastl0.memory import Buffers
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -1131,3 +1132,26 @@ def test_two_threads_that_are_the_first_to_use_a_copy_share_its_lock(monkeypatch
     monkeypatch.setattr(streaming, "threading", SimpleNamespace(RLock=slow))
     first, second = (in_a_thread(lambda: one.lock) for _ in range(2))
     assert first.result(60) is second.result(60)
+
+
+def test_an_interruption_right_after_a_deletion_leaves_no_old_addresses(monkeypatch):
+    model = HardL0MLPRegressor(**ON_THE_WAY, target_size=0.2).partial_fit(X[:1], NUMBER[:1])
+    buffers, delete = model._stream.trainer.buffers, Buffers.shrink
+
+    def interrupted(self, keep):
+        delete(self, keep)
+        raise KeyboardInterrupt
+
+    def learn():
+        for _ in range(2000):
+            model.partial_fit(X[:1], NUMBER[:1])
+
+    monkeypatch.setattr(Buffers, "shrink", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        learn()
+    monkeypatch.undo()
+    lent = []
+    monkeypatch.setattr(streaming, "train_batches", lambda *args: lent.append(args[:3]) or True)
+    model.partial_fit(X[:1], NUMBER[:1])
+    assert buffers.usable()
+    assert lent == [buffers.lend()]
