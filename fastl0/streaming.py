@@ -104,8 +104,12 @@ class Stream:
         """Held while the network changes or is described: other threads may predict meanwhile."""
         process = os.getpid()  # in a forked child nobody could give back that of the parent
         found = self._locks.get(process)
-        # In one step: two threads may be the first ones.
-        return found or self._locks.setdefault(process, threading.RLock())
+        if found is None:
+            if self._locks:
+                self.trainer.renew_generator()
+            # In one step: two threads may be the first ones.
+            found = self._locks.setdefault(process, threading.RLock())
+        return found
 
     def snapshot(self) -> "Stream":
         """Return a copy that stays as it is; to be called with the lock held."""

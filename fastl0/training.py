@@ -84,6 +84,10 @@ class Trainer:
                 droprate = plan.droprate_init[min(layer, 1)]
                 log_odds[:] = gates.initial_log_odds(droprate, len(log_odds), self._rng)
 
+    def renew_generator(self) -> None:
+        """In a forked child, go on without the generator's lock: a thread may have drawn there."""
+        self._rng = generator.renewed(self._rng)
+
     def run_epoch(
         self, plan: Plan, data: Data, rate: float, crew: Crew, pace: Pace
     ) -> tuple[float, bool]:
