@@ -8,8 +8,8 @@ inside `fit` only: a process that predicts never loads Numba or the C core. May 
 
 import os
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -28,6 +28,7 @@ from fastl0.selecting import InputSelectorMixin
 
 if TYPE_CHECKING:
     from fastl0.plan import EpochHook
+    from fastl0.streaming import Stream
     from fastl0.targets import Targets
 
 
@@ -280,22 +281,37 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
 
     def __getattr__(self, name: str) -> Any:
         # What partial_fit has trained is described when it is asked for.
-        stream = vars(self).get("_stream")
-        if name in FITTED and stream is not None:
-            with stream.lock:
-                found = stream.describe(name)
-                if vars(self).get("_stream") is stream:  # nobody has called fit meanwhile
-                    self.__dict__.update(found)
-            if name in found:
-                return found[name]
+        if name in FITTED:
+            with self._held() as stream:
+                own = vars(self).copy()
+                if stream is not None and name not in own:
+                    own = stream.describe(name)
+                    self.__dict__.update(own)
+            if name in own:
+                return own[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __sklearn_is_fitted__(self) -> bool:
         return "coefs_" in vars(self) or "_stream" in vars(self)
 
+    @contextmanager
+    def _held(self) -> Iterator["Stream | None"]:
+        """Hold off other threads that train the stream, or end it; None where there is none."""
+        while True:
+            stream = vars(self).get("_stream")
+            with nullcontext() if stream is None else stream.lock:
+                if vars(self).get("_stream") is stream:  # nobody has ended it meanwhile
+                    yield stream
+                    return
+
     def __getstate__(self) -> Any:
-        self._describe()  # pickled models tell of themselves, too
-        return super().__getstate__()
+        with self._held() as stream:
+            self._describe()  # pickled models tell of themselves, too
+            # A copy, in one step: what is stored after the return shall not change meanwhile.
+            state = dict(super().__getstate__())
+            if stream is not None:
+                state["_stream"] = stream.snapshot()
+        return state
 
     def __dir__(self) -> list[str]:
         self._describe()
@@ -322,15 +338,13 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         return network.outputs(inputs.readable(X))
 
     def _network(self) -> Network:
-        """Return the network, of one time even where another thread trains it meanwhile."""
-        own = vars(self).copy()  # in one step
-        stream = own.get("_stream")
-        if stream is not None:
-            with stream.lock:
-                hasattr(self, "coefs_")  # describes the stream, where that has not been done
-                own = vars(self).copy()
-        elif "coefs_" not in own:
-            check_is_fitted(self, "coefs_")
+        """Return the network that predicts, its parts as they belong together."""
+        own: dict[str, Any] = {}
+        while "coefs_" not in own:  # another thread may just forget them
+            with self._held():
+                if not hasattr(self, "coefs_"):
+                    check_is_fitted(self, "coefs_")
+                own = vars(self).copy()  # in one step
         return Network(
             own["coefs_"],
             own["intercepts_"],

@@ -170,11 +170,12 @@ def fit_estimator(
         kept = WarmState(trainer, shaping(estimator)) if estimator.warm_start else None
         if finished:
             keeper.finish()
-    # One step, so that Ctrl-C cannot leave half of the attributes behind.
-    vars(estimator).update(attributes | ({"_warm_state": kept} if kept else {}))
-    if kept is None:
-        vars(estimator).pop("_warm_state", None)
-    vars(estimator).pop("_stream", None)
+    with estimator._held():  # or another thread that looks at the stream would describe it here
+        # One step, so that Ctrl-C cannot leave half of the attributes behind.
+        vars(estimator).update(attributes | ({"_warm_state": kept} if kept else {}))
+        if kept is None:
+            vars(estimator).pop("_warm_state", None)
+        vars(estimator).pop("_stream", None)
     callbacks.end_fit(lambda: attributes)
 
 

@@ -1,4 +1,4 @@
-"""The state of a NumPy generator as plain values, and back. May import `fields`."""
+"""A NumPy generator: its state as plain values and back, and a copy. May import `fields`."""
 
 from typing import Any
 
@@ -36,3 +36,10 @@ def checked(fields: Fields) -> dict[str, Any]:
     }
     fields.end()
     return found
+
+
+def renewed(rng: np.random.Generator) -> np.random.Generator:
+    """Return a generator of the same state, with a lock of its own; takes no lock."""
+    bits = type(rng.bit_generator)()
+    bits.state = rng.bit_generator.state
+    return np.random.Generator(bits)

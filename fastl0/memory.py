@@ -509,9 +509,9 @@ class Buffers:
             _pack_vector_(self._gates[name], gate_flags)
         _pack_vector_(self._batch["columns"], keep[0])
         widths = (*(int(k.sum()) for k in keep), self.widths[-1])
-        self._adopt(replace(self.layout, widths=widths))
         self._small["lit_pause"][0] = 0
         self._small["n_landmarks"][0] = 0
+        self._adopt(replace(self.layout, widths=widths))
 
     def make_room(self, batch_size: int, n_threads: int, n_targets: int | None = None) -> None:
         """Make room for mini-batches of `batch_size` rows and for `n_threads` threads.

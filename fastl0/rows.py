@@ -80,14 +80,14 @@ def checked_weights(
         return None
     inputs.check_unmasked(name, sample_weight)
     n_rows = X.shape[0]
-    if isinstance(sample_weight, Real):
-        sample_weight = np.full(n_rows, float(sample_weight))
     given = in_memory(sample_weight)
     try:
+        if isinstance(given, Real):
+            given = np.full(n_rows, float(given))
         weights = np.asarray(
             check_array(given, ensure_2d=False, dtype=np.float64, copy=True, input_name=name)
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:  # an int may exceed any float
         raise ValueError(f"`{name}`: {error}") from error
     if weights.shape != (n_rows,):
         raise ValueError(

@@ -95,18 +95,36 @@ class Stream:
     _since_priced: int = 0
     _clock: float = 0.0  # when seconds were last counted
     _lent: Any = field(default=None, repr=False)
-    _locks: dict[int, Any] = field(default_factory=dict, repr=False)  # by process
+    _lent_as: Layout | None = field(default=None, repr=False)  # layout of what is lent
+    _locks: dict[int, Any] = field(default_factory=dict, repr=False)  # of this process
 
     def __getstate__(self) -> dict[str, Any]:
         # Without addresses, and what belongs to a process.
-        return {**vars(self), "_lent": None, "_locks": {}}
+        return {**vars(self), "_lent": None, "_lent_as": None, "_locks": {}}
 
     @property
     def lock(self) -> Any:
         """Held while the network changes or is described: other threads may predict meanwhile."""
-        # A forked child has its own, as nobody there could give back that of its parent. In one
-        # step, so that all threads of a process have the same.
-        return self._locks.setdefault(os.getpid(), threading.RLock())
+        process = os.getpid()  # in a forked child nobody could give back that of the parent
+        found = self._locks.get(process)
+        if found is None:
+            if self._locks:
+                self.trainer.renew_generator()
+            # In one step: two threads may be the first ones.
+            found = self._locks.setdefault(process, threading.RLock())
+        return found
+
+    def snapshot(self) -> "Stream":
+        """Return a copy that stays as it is; to be called with the lock held."""
+        record = self.trainer.record
+        # What is never changed is not copied, nor is the long history as slowly as the rest.
+        memo: dict[int, Any] = {id(x): x for x in (self.plan, self.targets, self.settings)}
+        memo[id(record)] = replace(
+            record,
+            epochs=[dict(entries) for entries in record.epochs],
+            patience=copy.copy(record.patience),
+        )
+        return copy.deepcopy(self, memo)
 
     # --- learning --------------------------------------------------------------------
 
@@ -154,7 +172,11 @@ class Stream:
         trainer = self.trainer
         if self._since_priced == 0:
             self._set_prices()
-        if self._lent is None:
+        # By what the buffers are, not by what has been done to them: a deletion that is over
+        # may have been interrupted before anything else could be noted.
+        layout = trainer.buffers.layout
+        if self._lent is None or self._lent_as is not layout:
+            self._lent, self._lent_as = None, layout
             self._lent = trainer.buffers.lend()
         x, y = RowSource(X.whole() if isinstance(X, Blocks) else X), RowSource(codes)
         uniforms = trainer.buffers.draws(1)
@@ -239,8 +261,7 @@ class Stream:
             progress.log(str(self.trainer.record.n_epochs), self.trainer.record.epochs[-1])
         self.loss, self.rows_since, self.seconds, self.judgement = 0.0, 0, 0.0, None
         done = self._n_epochs >= self._n_pruning
-        if self.trainer.end_stream_epoch(self.plan, done):
-            self._lent = None
+        self.trainer.end_stream_epoch(self.plan, done)
         self._since_priced = 0
 
     def entries(self) -> dict[str, Any]:
@@ -343,14 +364,13 @@ class Stream:
         plan = make_plan(estimator, targets, gated, target=target)
         if layout != trainer.buffers.layout:
             trainer.buffers.make_room(layout.batch_size, layout.n_threads)
-            self._lent = None
         is_new_way = (plan.target, plan.lam) != (self.plan.target, self.plan.lam)
         self.plan, self.targets, self.class_weights = plan, targets, class_weights
         self.balanced = estimator._balanced(targets)
         self.settings, self.verbose = _to_keep(settings_of(estimator)), estimator.verbose
         if is_new_way:
             trainer.begin_stream(plan)
-            self._n_before, self._since_priced, self._lent = trainer.record.n_epochs, 0, None
+            self._n_before, self._since_priced = trainer.record.n_epochs, 0
 
     def take_few(self, estimator: Any, X: Any, y: Any) -> bool:
         """Learn from rows so plain that they need no preparation; say whether they were.
@@ -358,6 +378,8 @@ class Stream:
         scikit-learn's checks of one row take longer than to learn from it.
         """
         with self.lock:
+            if vars(estimator).get("_stream") is not self:
+                return False  # fit has ended it meanwhile
             if not same_settings(settings_of(estimator), self.settings):
                 return False
             if not inputs.is_plain(X, estimator):
@@ -432,9 +454,9 @@ def partial_fit(
     failed first call the estimator is as it was.
     """
     own = vars(estimator)
-    stream: Stream | None = own.get("_stream")
     estimator._validate_params()
     validation.check_held_out(*held_out)
+    stream = own.get("_stream")
     is_first = stream is None and "coefs_" not in own
     with undone_on_error(estimator, ("n_features_in_", "feature_names_in_")):
         X, y = checked(estimator, X, y, reset=is_first)
@@ -482,6 +504,7 @@ def _forget_attributes(estimator: Any) -> None:
     """Take away what tells of a stream as it was; it comes anew when it is asked for."""
     own = vars(estimator)
     if "_stream" in own and ("coefs_" in own or "n_iter_" in own):
+        own.pop("coefs_", None)  # first: where it is, the others are as well
         for name in FITTED:
             own.pop(name, None)
 

@@ -84,6 +84,10 @@ class Trainer:
                 droprate = plan.droprate_init[min(layer, 1)]
                 log_odds[:] = gates.initial_log_odds(droprate, len(log_odds), self._rng)
 
+    def renew_generator(self) -> None:
+        """In a forked child, go on without the generator's lock: a thread may have drawn there."""
+        self._rng = generator.renewed(self._rng)
+
     def run_epoch(
         self, plan: Plan, data: Data, rate: float, crew: Crew, pace: Pace
     ) -> tuple[float, bool]:
@@ -386,10 +390,8 @@ class Trainer:
         self._limit_size(plan.target)
         self.shrinker.begin(plan, if_small=False)
 
-    def end_stream_epoch(self, plan: Plan, is_last: bool) -> bool:
+    def end_stream_epoch(self, plan: Plan, is_last: bool) -> None:
         """Delete what has stayed off; after the last epoch that prunes, come to the target.
-
-        Returns whether units were deleted or gates folded.
 
         Raises
         ------
@@ -400,13 +402,12 @@ class Trainer:
             raise self.diverged(plan)
         if not self.buffers.layout.n_gates:
             self.shrinker.n_draws = 0
-            return False
-        changed = plan.pruning == "hard" and self.shrinker.prune(plan)
+            return
+        if plan.pruning == "hard":
+            self.shrinker.prune(plan)
         self.shrinker.forget_draws()
         if plan.target and is_last:
             self._finish_gates(plan, 0)
-            changed = True
-        return changed
 
     # --- fits ------------------------------------------------------------------------
 

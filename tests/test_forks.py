@@ -146,6 +146,22 @@ def test_a_child_uses_a_stream_that_another_thread_was_training():
     assert beside(model._stream.lock, lambda: exit_code_of_child(use)) == 0
 
 
+def test_a_child_goes_on_with_a_stream_that_was_drawing_random_numbers():
+    X = np.random.default_rng(0).normal(size=(8, 3))
+    model, other = (HardL0MLPRegressor((5,), random_state=0) for _ in range(2))
+    for each in (model, other):
+        each.partial_fit(X, X[:, 0])
+    other.partial_fit(X, X[:, 0])
+
+    def use():
+        model.partial_fit(X, X[:, 0])
+        np.testing.assert_array_equal(model.predict(X), other.predict(X))
+
+    # NumPy holds it while another thread draws.
+    drawing = model._stream.trainer._rng.bit_generator.lock
+    assert beside(drawing, lambda: exit_code_of_child(use)) == 0
+
+
 LOADS = """
 import importlib.abc, sys
 import numpy as np

@@ -285,5 +285,11 @@ def test_bad_weights_are_named(weights, rule):
         rows.checked_weights([1.0, np.nan, 1.0], np.zeros((3, 1)))
 
 
+@pytest.mark.parametrize("weights", [10**400, [10**400] * 3], ids=["one", "each"])
+def test_weights_beyond_any_float_are_named(weights):
+    with pytest.raises(ValueError, match="`sample_weight`: int too large"):
+        rows.checked_weights(weights, np.zeros((3, 1)))
+
+
 def test_all_weights_are_zero_where_they_may_be():
     assert not rows.checked_weights([0.0, 0.0], np.zeros((2, 1)), may_be_zero=True).any()

@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, passes, streaming
+from fastl0.memory import Buffers
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -1141,3 +1142,82 @@ def test_what_a_stream_tells_can_be_completed_in_a_notebook(problem):
     assert {"coefs_", "n_units_", "history_", "loss_curve_"} <= found
     assert ("classes_" in found) == (problem == "multiclass")
     assert all(hasattr(model, name) for name in found)
+
+
+@pytest.mark.parametrize("way", [lambda model: pickle.loads(pickle.dumps(model)), copy.deepcopy])
+def test_copies_made_beside_training_are_of_one_moment(way):
+    model = HardL0MLPRegressor(**ON_THE_WAY, target_size=0.2).partial_fit(X, NUMBER)
+    stop = threading.Event()
+
+    def train():
+        while not stop.is_set():
+            model.partial_fit(X[:40], NUMBER[:40])
+
+    training = in_a_thread(train)
+    try:
+        copies = [way(model) for _ in range(50)]
+    finally:
+        stop.set()
+    training.result(60)
+    for one in copies:
+        told, told_of = one.coefs_, one.t_
+        one.partial_fit(X[:1], NUMBER[:1], sample_weight=[0.0])  # learns nothing, forgets all
+        np.testing.assert_array_equal(one.coefs_[0], told[0])
+        assert one.t_ == told_of
+
+
+def test_a_shallow_copy_learns_by_itself():
+    model = stream("regression", 3)
+    other, expected = copy.copy(model), model.predict(X)
+    other.partial_fit(X, -NUMBER)
+    assert model.t_ == other.t_ - len(X)
+    model.partial_fit(X[:1], NUMBER[:1], sample_weight=[0.0])
+    np.testing.assert_array_equal(model.predict(X), expected)
+
+
+def test_who_describes_a_stream_that_a_fit_has_ended_finds_the_fit():
+    """A thread that has waited for the lock must not put the stream's attributes over the fit's."""
+    model = HardL0MLPRegressor(**SMALL).partial_fit(X, NUMBER)
+    ended = model._stream
+    with ended.lock:
+        waiting = in_a_thread(lambda: model.n_units_)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.1)
+        model.fit(X, NUMBER)
+    fitted = HardL0MLPRegressor(**SMALL).fit(X, NUMBER)
+    assert waiting.result(60) == fitted.n_units_
+    assert model.n_iter_ == fitted.n_iter_
+    np.testing.assert_array_equal(model.predict(X), fitted.predict(X))
+
+
+def test_a_fit_that_ends_a_stream_waits_for_who_describes_it():
+    model = HardL0MLPRegressor(**SMALL).partial_fit(X, NUMBER)
+    with model._stream.lock:
+        waiting = in_a_thread(lambda: model.fit(X, NUMBER))
+        with pytest.raises(TimeoutError):
+            waiting.result(1.0)
+        assert model.n_iter_ == 1
+    assert waiting.result(60).n_iter_ > 1
+
+
+def test_an_interruption_right_after_a_deletion_leaves_no_old_addresses(monkeypatch):
+    model = HardL0MLPRegressor(**ON_THE_WAY, target_size=0.2).partial_fit(X[:1], NUMBER[:1])
+    buffers, delete = model._stream.trainer.buffers, Buffers.shrink
+
+    def interrupted(self, keep):
+        delete(self, keep)
+        raise KeyboardInterrupt
+
+    def learn():
+        for _ in range(2000):
+            model.partial_fit(X[:1], NUMBER[:1])
+
+    monkeypatch.setattr(Buffers, "shrink", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        learn()
+    monkeypatch.undo()
+    lent = []
+    monkeypatch.setattr(streaming, "train_batches", lambda *args: lent.append(args[:3]) or True)
+    model.partial_fit(X[:1], NUMBER[:1])
+    assert buffers.usable()
+    assert lent == [buffers.lend()]
