@@ -129,7 +129,13 @@ class ClassTargets:
                 )
             return replace(self, codes=np.ascontiguousarray(dense, dtype=np.uint8))
         if y.ndim != 1:
-            y = column_or_1d(y.toarray() if issparse(y) else y, warn=True)
+            y = y.toarray() if issparse(y) else y
+            if y.ndim != 2 or y.shape[1] != 1:
+                raise ValueError(
+                    f"`{name}` must hold one label a row, as at first, got an array of shape "
+                    f"{y.shape}. Encode it in the same way."
+                )
+            y = column_or_1d(y, warn=True)
         try:
             unseen = np.setdiff1d(y, self.classes)
         except TypeError:  # labels that cannot be compared

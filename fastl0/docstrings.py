@@ -304,9 +304,9 @@ documented_method = documented(
     `target_size` is reached as many epochs after it is set. A size in bytes has room
     for the history of `max_iter` epochs; each one after these adds about 50 bytes. The history
     holds the last 10,000 epochs, `n_iter_` counts all. Losses are means over rows, without
-    penalties. The training state is kept, and pickled, with the
-    estimator; ``fit`` with ``warm_start=True`` goes on from it. Other threads may predict: they
-    wait for the end of a call. To copy or pickle the estimator, wait for it yourself.
+    penalties. The training state is kept, and pickled, with the estimator; ``fit`` with
+    ``warm_start=True`` goes on from it. Other threads may predict, copy and pickle meanwhile, which
+    waits for the end of a call; only one may train.
     """,
     stream_X="""
     X : {array-like, sparse matrix} of shape (n_samples, n_features)

@@ -78,3 +78,10 @@ def test_weights_by_code():
         labels.class_weights({7: 2.0})
     several = encode_classes(np.array([[0, 1], [1, 1]]))
     assert several.class_weights([{0: 2.0}, {1: 3.0}]).tolist() == [[2.0, 1.0], [1.0, 3.0]]
+
+
+@pytest.mark.parametrize("y", [np.zeros((4, 3)), np.zeros((4, 1, 1))])
+def test_later_labels_come_in_one_column(y):
+    targets = encode_classes(np.arange(4))
+    with pytest.raises(ValueError, match=r"`y_val` must hold one label a row.*shape \(4,"):
+        targets.alike(y, "y_val")
