@@ -361,7 +361,7 @@ def test_names_of_features_cause_no_warning(kind, early_stopping):
 def test_it_stops_once_the_loss_falls_by_less_than_the_tolerance(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
-        model = kind((5,), tol=0.5, max_iter=3000, solver="sgd", lam=0.0)
+        model = kind((5,), tol=0.5, random_state=0, max_iter=3000, solver="sgd", lam=0.0)
         model.fit([[3, 2], [1, 6]], [1, 0])
     assert model.n_iter_ < 3000
 
@@ -370,7 +370,9 @@ def test_it_stops_once_the_loss_falls_by_less_than_the_tolerance(kind):
 @pytest.mark.parametrize("patience", [2, 5, 30])
 def test_it_waits_for_as_many_epochs_as_told(kind, patience):
     X, y = digits(2, 100)
-    model = kind((5,), tol=10.0, n_iter_no_change=patience, solver="sgd", pruning="none").fit(X, y)
+    model = kind(
+        (5,), tol=10.0, random_state=0, n_iter_no_change=patience, solver="sgd", pruning="none"
+    ).fit(X, y)
     assert model.n_iter_ == patience + 2  # one to compare with; the last is one too many
 
 
@@ -437,7 +439,7 @@ def test_weights_of_one_change_nothing_under_early_stopping(kind):
 def test_an_adaptive_rate_falls_to_its_floor_before_it_stops(kind):
     settings = {
         "tol": 10.0, "n_iter_no_change": 3, "max_iter": 3000, "solver": "sgd", "pruning": "none",
-        "learning_rate_init": 0.001,
+        "learning_rate_init": 0.001, "random_state": 0,
     }  # fmt: skip
     X, y = [[3, 2], [1, 6]], [1, 0]
     constant = kind((5,), **settings).fit(X, y)
