@@ -6,8 +6,8 @@ Each run fits an estimator to the digits of scikit-learn in a process that gets 
 random moment, up to four times; each time the same fit is repeated in a new process, the last
 time to its end. Its network and its history (without times) have to be those of a fit that
 nobody disturbed and that kept no checkpoints, bit for bit; every fit has to go on from the last
-checkpoint that an earlier one had reported as written, or from a later one; and in the end
-nothing may be left in the folder. Processes are forked from one in which all kernels are
+checkpoint that an earlier one had reported as written, or from a later one, unless that one was
+over and had begun to delete them; and in the end nothing may be left in the folder. Processes are forked from one in which all kernels are
 compiled, so that they spend their time on training and writing.
 """
 
@@ -107,8 +107,9 @@ def plain(value):
 
 
 def tell_of_checkpoints(log):
-    """Have every checkpoint told that is written, and every one that is gone on from."""
+    """Have every checkpoint told that is written or gone on from, and the end of a fit."""
     save, resume = checkpoints.Checkpoints.save, training.Trainer.resume
+    discard = checkpoints.Checkpoints.discard
 
     def saving(self, epoch, state):
         save(self, epoch, state)
@@ -118,7 +119,12 @@ def tell_of_checkpoints(log):
         resume(self, *arguments)
         os.write(log, f"r {self.record.n_epochs}\n".encode())
 
+    def discarding(self):
+        os.write(log, b"o 0\n")
+        discard(self)
+
     checkpoints.Checkpoints.save = saving
+    checkpoints.Checkpoints.discard = discarding
     training.Trainer.resume = resuming
 
 
@@ -151,6 +157,14 @@ def read_log(workplace):
     return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def last_saved(log):
+    """Epoch of the last checkpoint of a fit that is not over; 0 for none."""
+    saved = 0
+    for kind, epoch in log:
+        saved = max(saved, int(epoch)) if kind == "s" else 0 if kind == "o" else saved
+    return saved
+
+
 # --- the one that kills --------------------------------------------------------------
 
 
@@ -174,7 +188,7 @@ def run(case, seed, workplace, rng):
     place.mkdir()
     row = {"case": case, "seed": seed, "kills": 0, "fits": 0, "resumed_after": [], "lost": 0}
     for left in reversed(range(rng.randint(1, MOST_KILLS) + 1)):
-        saved = max((int(e) for kind, e in read_log(place) if kind == "s"), default=0)
+        saved = last_saved(read_log(place))
         n_lines = len(read_log(place))
         number = fork(case, seed, place, FOLDER)
         row["fits"] += 1
@@ -185,7 +199,7 @@ def run(case, seed, workplace, rng):
         told = read_log(place)[n_lines:]
         resumed = [int(e) for kind, e in told if kind == "r"]
         row["resumed_after"] += resumed
-        began = bool(resumed) or any(kind in "sd" for kind, _ in told)
+        began = bool(resumed) or any(kind in "sod" for kind, _ in told)
         if began and (resumed[0] if resumed else 0) < saved:
             row["lost"] += 1
         if not os.WIFSIGNALED(status):
