@@ -7,8 +7,9 @@ random moment, up to four times; each time the same fit is repeated in a new pro
 time to its end. Its network and its history (without times) have to be those of a fit that
 nobody disturbed and that kept no checkpoints, bit for bit; every fit has to go on from the last
 checkpoint that an earlier one had reported as written, or from a later one, unless that one was
-over and had begun to delete them; and in the end nothing may be left in the folder. Processes are forked from one in which all kernels are
-compiled, so that they spend their time on training and writing.
+over and had begun to delete them; and in the end nothing may be left in the folder. Processes are
+forked from one in which all kernels are compiled, so that they spend their time on training and
+writing.
 """
 
 import argparse
