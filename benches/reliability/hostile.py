@@ -445,12 +445,12 @@ def try_one(data, folder, path, max_epochs=1):
     except TrainsError:
         outcome = "taken up"
     except BaseException as error:
-        return type(error).__name__, str(error)[:200]
+        return type(error).__name__, str(error)
     finally:
         listening.clear()
     if events:
         return "ran code", " ".join(sorted(events))
-    return outcome, message[:200] if outcome != "taken up" else ""
+    return outcome, message if outcome != "taken up" else ""
 
 
 listening, events = [], set()
@@ -523,7 +523,7 @@ def main():
                     growth = max(growth, message)
                 else:
                     counts[kind, outcome] += 1
-                    messages.setdefault((kind, outcome), message.replace(place, "DIR"))
+                    messages.setdefault((kind, outcome), message.replace(place, "DIR")[:200])
     rows = [
         {"change": kind.__name__, "outcome": outcome, "times": n, "example": messages[key]}
         for kind in KINDS
