@@ -93,8 +93,10 @@ class Asan:
         }
 
     def reports(self, logs):
-        """Reports, by where they arose: a file for each process that was stopped."""
-        return [("core", path.read_text(errors="replace")) for path in logs.iterdir()]
+        """Reports, and where they arose: of bad addresses in files, of other faults on stderr."""
+        found = [("core", path.read_text(errors="replace")) for path in logs.glob("report*")]
+        lines = (logs / "stderr").read_text(errors="replace").splitlines()
+        return found + [("core", line) for line in lines if "runtime error:" in line]
 
 
 class Memcheck:
@@ -115,7 +117,7 @@ class Memcheck:
 
     def reports(self, logs):
         found = []
-        for path in logs.iterdir():
+        for path in logs.glob("*.xml"):
             # A process that has become another program leaves an unfinished file.
             for text in re.findall(r"<error>.*?</error>", path.read_text(), re.DOTALL):
                 error = ET.fromstring(text)
@@ -138,7 +140,8 @@ def watched(tool, folder, name, command):
     logs = folder / f"logs-{name}"
     logs.mkdir()
     prefix, env = tool.around(logs)
-    done = run([*prefix, sys.executable, *command], folder, env, capture_output=name != "tests")
+    with (logs / "stderr").open("w") as stderr:
+        done = run([*prefix, sys.executable, *command], folder, env, stderr=stderr)
     return tool.reports(logs), done
 
 
@@ -150,6 +153,7 @@ def check_python(tool, folder, arguments):
         reports, _ = watched(tool, folder, fault, [f"{HERE}/faults.py", fault])
         seen += any(where != "elsewhere" for where, _ in reports)
     pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "timeout=3000"]
+    pytest += ["--capture=sys"]  # what the core writes to stderr is not for pytest
     tests = arguments or tool.tests
     if isinstance(tool, Memcheck):
         # Kernels are compiled outside of it, which takes a thirtieth of the time.
