@@ -472,7 +472,7 @@ MISTAKES = {
     "no rows": ("0 sample", lambda m: m.partial_fit(X[:0], SIGN[:0])),
     "label": (r"`y` must hold labels out of", lambda m: m.partial_fit(X[:1], [7])),
     "kind of label": (r"`y` must hold labels out of", lambda m: m.partial_fit(X[:1], ["a"])),
-    "two labels": (r"1d array", lambda m: m.partial_fit(X[:2], LABELS[:2])),
+    "two labels": (r"one label a row", lambda m: m.partial_fit(X[:2], LABELS[:2])),
     "classes": ("`classes` must be those", lambda m: m.partial_fit(X, SIGN, classes=[0, 1, 2])),
     "other classes": ("`classes` must be those", lambda m: m.partial_fit(X, SIGN, classes=[1, 2])),
     "no list": ("`classes` must be a list", lambda m: m.partial_fit(X, SIGN, classes=5)),

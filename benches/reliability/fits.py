@@ -126,8 +126,12 @@ def count_shared():
 @contextmanager
 def always_invite(n_threads):
     """Invite `n_threads` threads to every mini-batch, whether that is faster or not; count."""
+
+    def usable():  # a Mock would keep a list of all calls
+        return n_threads
+
     with (
-        mock.patch.object(planning, "usable_threads", return_value=n_threads),
+        mock.patch.object(planning, "usable_threads", usable),
         mock.patch.object(Pace, "next", lambda self, n: (n_threads, n)),
         count_shared() as shared,
     ):

@@ -162,6 +162,13 @@ def main():
         for traced in (False, True):
             rows += measure(n, traced, n_planted)
     fits.save("leaks", rows)
+    grown = [row for row in rows if not row["planted_bytes_per_fit"] and has_grown(row)]
+    sys.exit(f"{len(grown)} counts grow with the fits." if grown else 0)
+
+
+def has_grown(row):
+    """Whether a count grows by more than what noise and a byte a fit can be."""
+    return float(row["slope_per_fit"]) > 1.0 + 4.0 * float(row["standard_error"])
 
 
 if __name__ == "__main__":
