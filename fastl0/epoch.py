@@ -1,7 +1,7 @@
 """The compiled mini-batch loop: sample gates, gather, forward, backward, update.
 
 Works on memory that `memory.Buffers` lends for one epoch, by address, and owns nothing.
-May import `jit`, `kernels`, `ordering` and `products`.
+May import `jit`, `kernels`, `one_row`, `ordering` and `products`.
 
 Notation: a layer l has `fan_in` input units and `fan_out` units; A[l] (batch, fan_in)
 holds its gated inputs ``z * h``, W[l] (fan_in, fan_out) its weights, D[l] (batch, fan_out)
@@ -18,6 +18,9 @@ back; then all meet, and each takes its share of the weights' rows, sums up thei
 over the whole mini-batch and moves them; then all meet again. Every number comes out of the
 same operations in the same order whoever computes it, so that the number of threads
 changes no bit.
+
+A mini-batch of a single row takes another way (`one_row`): its products are too small to pay
+for packing, and its gradients need not be stored.
 """
 
 from typing import NamedTuple
@@ -55,8 +58,9 @@ from fastl0.kernels import (
     sgd_step_,
     sum_rows,
 )
+from fastl0.one_row import adam_rank_one_, combine_rows_, dot_rows_
 from fastl0.ordering import list_rows_
-from fastl0.products import TILE_COLUMNS, TILE_ROWS, multiply_
+from fastl0.products import LANES, TILE_COLUMNS, TILE_ROWS, multiply_
 
 #: Compact when at most this share of the inputs / of a hidden layer is active. Measured by
 #: benches/sweep.py; above it copying the block costs more than it saves.
@@ -310,11 +314,30 @@ def pack_transposed(block, fan_out, active_in, n_in, active_out, n_out, panel_):
 
 
 @kernel
+def pick_row(whole, n, active, n_active, out_):
+    """Overwrite `out_` by the entries of `whole` at places `active`."""
+    source, places, target = floats(whole, n), ints(active, n_active), floats(out_, n_active)
+    for c in range(n_active):
+        target[c] = source[places[c]]
+
+
+@kernel
+def spread_row(compact, active, n_active, out_, n):
+    """Overwrite n entries by zeros, and by those of `compact` at places `active`."""
+    source, places, target = floats(compact, n_active), ints(active, n_active), floats(out_, n)
+    for c in range(n):
+        target[c] = np.float32(0.0)
+    for c in range(n_active):
+        target[places[c]] = source[c]
+
+
+@kernel
 def forward_(weights, batch_, rule, low, high, number):
     """Compute all activations of some rows up to the outputs, without the outputs' bias."""
     n_layers = weights.n_layers
     widths, n_active = longs(weights.widths, n_layers + 1), longs(batch_.n_active, n_layers + 1)
     n_rows = high - low
+    is_single = longs(batch_.job, JOB)[_N_ROWS] == 1
     panel = batch_.scratch + 4 * number * batch_.n_scratch
     theta, active = weights.theta, batch_.active
     unit_start = 0
@@ -327,7 +350,12 @@ def forward_(weights, batch_, rule, low, high, number):
         inputs, outputs = values + 4 * low * stride_in, next_values + 4 * low * stride_out
         unit_start += fan_in
         active_out = batch_.active + 4 * unit_start
-        if n_out < fan_out:
+        if is_single:
+            whole = panel if n_out < fan_out else outputs
+            combine_rows_(inputs, theta, fan_out, active, n_in, whole)
+            if n_out < fan_out:
+                pick_row(whole, fan_out, active_out, n_out, outputs)
+        elif n_out < fan_out:
             for c in range(0, n_out, TILE_COLUMNS):
                 n = min(TILE_COLUMNS, n_out - c)
                 pack_columns(theta, fan_out, active, n_in, active_out + 4 * c, n, panel)
@@ -378,6 +406,7 @@ def backward_(weights, batch_, rule, low, high, number):
     n_layers = weights.n_layers
     widths, n_active = longs(weights.widths, n_layers + 1), longs(batch_.n_active, n_layers + 1)
     n_rows = high - low
+    is_single = longs(batch_.job, JOB)[_N_ROWS] == 1
     panel = batch_.scratch + 4 * number * batch_.n_scratch
     theta, values, deltas, unit_start = weights.theta, batch_.values, batch_.deltas, 0
     for layer in range(n_layers):
@@ -398,7 +427,12 @@ def backward_(weights, batch_, rule, low, high, number):
         unit_start -= fan_in
         active_in = batch_.active + 4 * unit_start
         upstream = deltas + 4 * low * stride_in
-        for c in range(0, n_in, TILE_COLUMNS):
+        if is_single:
+            if n_out < fan_out:
+                spread_row(delta, active_out, n_out, panel, fan_out)
+                delta = panel
+            dot_rows_(delta, theta, fan_out, active_in, n_in, upstream)
+        for c in range(0, 0 if is_single else n_in, TILE_COLUMNS):
             n = min(TILE_COLUMNS, n_in - c)
             pack_transposed(theta, fan_out, active_in + 4 * c, n, active_out, n_out, panel)
             multiply_(
@@ -472,16 +506,6 @@ def note_gate_gradients_(theta, fan_out, active_in, n_in, active_out, n_out, gra
             noted[gate] = product / values[gate]
 
 
-@kernel
-def spread_row(compact, active, n_active, out_, n):
-    """Overwrite n entries by zeros, and by those of `compact` at places `active`."""
-    source, places, target = floats(compact, n_active), ints(active, n_active), floats(out_, n)
-    for c in range(n):
-        target[c] = np.float32(0.0)
-    for c in range(n_active):
-        target[places[c]] = source[c]
-
-
 @kernel(part=True)
 def step_rows_(weights_, step, start, fan_out, active_in, n_in, active_out, n_out, gradient, row):
     """Move the weights of the units `active_in`, whose compact gradient is given."""
@@ -547,6 +571,44 @@ def update_layer_(
     step_idle_(weights_, step, start, fan_out, done, stop, row)
 
 
+@kernel
+def update_layer_by_row_(
+    weights_, gates_, batch, step, number, size, start, fan_in, fan_out, n_in, n_out, active_in,
+    active_out, values, delta, gate_start,
+):  # fmt: skip
+    """Apply a member's share of one layer's gradient, of a mini-batch of one row, by Adam.
+
+    As `update_layer_`, but units that are off are moved in the same run: their activation is 0,
+    and so are the derivatives by the units of `active_out` that are not listed.
+    """
+    row = delta
+    if n_out < fan_out:
+        row = batch.scratch + 4 * number * batch.n_scratch
+        spread_row(delta, active_out, n_out, row, fan_out)
+    gated, n_gates = gate_start >= 0, gates_.n_gates
+    gate_values, slopes = floats(gates_.gate_value, n_gates), floats(gates_.gate_slope, n_gates)
+    noted = floats(gates_.gate_gradient, n_gates)
+    positions, activations = ints(active_in, n_in), floats(values, n_in)
+    low, high = share(fan_in, 1, number, size), share(fan_in, 1, number + 1, size)
+    k = 0
+    while k < n_in and positions[k] < low:
+        k += 1
+    for j in range(low, high):
+        is_on = k < n_in and positions[k] == j
+        activation = activations[k] if is_on else np.float32(0.0)
+        place = 4 * (start + j * fan_out)
+        product = adam_rank_one_(
+            weights_.theta + place, weights_.first + place, weights_.second + place, row,
+            fan_out, activation, step.rate, step.beta_1, step.beta_2, step.epsilon, step.decay,
+        )  # fmt: skip
+        if is_on:
+            # dL/dz_j as in `note_gate_gradients_`.
+            gate = gate_start + j
+            if gated and slopes[gate] > 0:
+                noted[gate] = activation * product / gate_values[gate]
+            k += 1
+
+
 @kernel(part=True)
 def update_biases_(weights_, batch, step, n_rows, place, fan_out, n_out, active_out, delta, number):
     """Sum up and apply the gradient of one layer's biases."""
@@ -594,10 +656,17 @@ def update_(weights_, gates_, batch, rule, number, size):
         next_values = values + 4 * rule.batch_size * padded(fan_in)
         delta = deltas if layer < n_layers - 1 else next_values
         deltas += 4 * rule.batch_size * padded(fan_out)
-        update_layer_(
-            weights_, gates_, batch, step, n_rows, number, size, start, fan_in, fan_out, n_in,
-            n_out, active_in, active_out, values, delta, gate_start[layer],
-        )  # fmt: skip
+        # Narrower rows do not fill a vector: those of a panel, one after the other, do.
+        if n_rows == 1 and rule.solver == ADAM and fan_out >= LANES:
+            update_layer_by_row_(
+                weights_, gates_, batch, step, number, size, start, fan_in, fan_out, n_in, n_out,
+                active_in, active_out, values, delta, gate_start[layer],
+            )  # fmt: skip
+        else:
+            update_layer_(
+                weights_, gates_, batch, step, n_rows, number, size, start, fan_in, fan_out,
+                n_in, n_out, active_in, active_out, values, delta, gate_start[layer],
+            )  # fmt: skip
         start += fan_in * fan_out
         if number == size - 1:
             update_biases_(

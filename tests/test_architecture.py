@@ -79,7 +79,7 @@ MAY_IMPORT = {
     "docstrings": set(),
     "diagram": {"sizes", "validation"},
     "displaying": {"style"},
-    "epoch": {"jit", "kernels", "ordering", "products"},
+    "epoch": {"jit", "kernels", "one_row", "ordering", "products"},
     "estimator": ESTIMATOR,
     "fields": set(),
     "fingerprint": {"__version__", "blocks"},
@@ -118,6 +118,7 @@ MAY_IMPORT = {
     "names": set(),
     "network": {"gates"},
     "notices": set(),
+    "one_row": {"jit", "kernels", "products"},
     "ordering": {"jit"},
     "passes": {"blocks", "epoch", "memory", "ordering", "plan", "threads", "visits"},
     "path": {

@@ -272,6 +272,18 @@ def test_runs_agree_on_compact_products(solver):
     assert all(n <= 0.7 * width for n, width in zip(active, problem.widths, strict=False))
 
 
+@pytest.mark.parametrize("closed", [None, 0.1, 0.6])
+@pytest.mark.parametrize("solver", SETTINGS)
+@pytest.mark.parametrize("gates", GATES)
+def test_runs_agree_row_by_row(gates, solver, closed):
+    settings = SETTINGS[solver]
+    problem, state = small.off_kinks(
+        (41, 31, 23, 3), gated=GATES[gates], closed=closed, n_rows=10, batch_size=1,
+        settings=settings, margin=3e-5,
+    )  # fmt: skip
+    assert_runs_agree(problem, state, settings)
+
+
 def test_log_odds_stay_within_their_clamp():
     settings = naive.Settings(gate_rate=5.0, epsilon=1e-3, lam=1.0)
     problem, state = small.off_kinks((7, 5, 2), settings=settings, margin=3e-5)

@@ -494,9 +494,9 @@ X = np.random.default_rng(0).normal(size=(40, 9))
 X[:, 4] = 0
 losses = {}
 for activation in ("relu", "tanh"):
-    for pruning, solver in (("hard", "adam"), ("none", "sgd")):
+    for pruning, solver, n_rows in (("hard", "adam", 11), ("none", "sgd", 11), ("soft", "adam", 1)):
         model = HardL0MLPClassifier(
-            (7, 5), activation=activation, pruning=pruning, solver=solver, batch_size=11,
+            (19, 5), activation=activation, pruning=pruning, solver=solver, batch_size=n_rows,
             max_iter=3, random_state=0, gate_learning_rate_init=0.3, lam=1.0, penalty="fan_out",
             finetune_fraction=0.0,
         ).fit(X, np.arange(40) % 3)

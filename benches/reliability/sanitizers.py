@@ -35,10 +35,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benches" / "results" / "reliability" / "sanitizers.csv"
 HERE = "benches/reliability"
 SANITIZE = "-g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
-CORE_TESTS = [
-    f"tests/test_{name}.py"
-    for name in ("gather", "kernels", "products", "ordering", "reference", "memory", "threads")
-]
+CORE = "gather kernels products one_row ordering reference memory threads"
+CORE_TESTS = [f"tests/test_{name}.py" for name in CORE.split()]
 N_MINI_BATCHES = 100_000
 #: Where reports arise: in `_kernels`, in what Numba has compiled, in the interpreter and others.
 PLACES = ("core", "kernels", "elsewhere")

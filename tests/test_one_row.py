@@ -1,0 +1,180 @@
+"""Mini-batches of one row: products with a vector and steps of rank one, against float64."""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import naive
+import numpy as np
+import pytest
+from llvmlite.binding import get_host_cpu_features
+from numba import config
+
+from fastl0.one_row import adam_rank_one_, combine_rows_, dot_rows_
+from fastl0.products import LANES
+
+EPS = float(np.finfo(np.float32).eps)
+COLUMNS = sorted({1, 2, 7, 53, 101} | {k * LANES + d for k in (1, 2, 3) for d in (-1, 0, 1)})
+GUARD = 2 * LANES
+UNTOUCHED = np.float32(-7.5)
+STEP = (0.01, 0.9, 0.999, 1e-3)  # rate, both betas, epsilon
+
+needs_jit = pytest.mark.skipif(config.DISABLE_JIT, reason="looks at what is compiled")
+
+
+def random(shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def guarded(values):
+    """A copy between guards, and the view of it that lies in the middle."""
+    whole = np.full(len(values) + 2 * GUARD, UNTOUCHED)
+    middle = whole[GUARD : GUARD + len(values)]
+    middle[:] = values
+    return whole, middle
+
+
+def assert_guards_hold(*wholes):
+    for whole in wholes:
+        assert np.all(whole[:GUARD] == UNTOUCHED)
+        assert np.all(whole[-GUARD:] == UNTOUCHED)
+
+
+def picked_rows(n_terms):
+    """Numbers of rows as lists of active units hold them: ascending, with gaps."""
+    rows = np.random.default_rng(n_terms).permutation(2 * n_terms + 1)[:n_terms]
+    return np.sort(rows).astype(np.int32)
+
+
+# --- products with a vector --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_terms", [0, 1, 2, 7, 31])
+@pytest.mark.parametrize("n_columns", COLUMNS)
+def test_rows_are_combined(n_terms, n_columns):
+    block, factors = random((2 * n_terms + 1, n_columns)), random(n_terms, seed=1)
+    rows = picked_rows(n_terms)
+    whole, out = guarded(np.full(n_columns, np.nan))
+    combine_rows_(
+        factors.ctypes.data, block.ctypes.data, n_columns, rows.ctypes.data, n_terms,
+        out.ctypes.data,
+    )  # fmt: skip
+    a, b = factors.astype(float), block[rows].astype(float)
+    assert np.all(np.abs(out - a @ b) <= EPS * (1 + n_terms) * (np.abs(a) @ np.abs(b)))
+    assert_guards_hold(whole)
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 2, 7, 31])
+@pytest.mark.parametrize("n_columns", COLUMNS)
+def test_dot_products_of_rows_agree(n_rows, n_columns):
+    block, vector = random((2 * n_rows + 1, n_columns)), random(n_columns, seed=1)
+    rows = picked_rows(n_rows)
+    whole, out = guarded(np.full(n_rows, np.nan))
+    dot_rows_(
+        vector.ctypes.data, block.ctypes.data, n_columns, rows.ctypes.data, n_rows,
+        out.ctypes.data,
+    )  # fmt: skip
+    a, b = block[rows].astype(float), vector.astype(float)
+    assert np.all(np.abs(out - a @ b) <= EPS * (1 + n_columns) * (np.abs(a) @ np.abs(b)))
+    assert_guards_hold(whole)
+
+
+# --- the step ------------------------------------------------------------------------
+
+
+def step(theta, first, second, vector, factor, decay=0.0):
+    """Take a step on copies; return them and the product."""
+    copies = [guarded(a) for a in (theta, first, second, vector)]
+    product = adam_rank_one_(
+        *(middle.ctypes.data for _, middle in copies), len(theta),
+        *map(np.float32, (factor, *STEP, decay)),
+    )  # fmt: skip
+    assert_guards_hold(*(whole for whole, _ in copies))
+    np.testing.assert_array_equal(copies[3][1], vector)
+    return *(middle for _, middle in copies[:3]), product
+
+
+def assert_step_agrees(n, factor, decay):
+    theta, first, vector = (random(n, seed) for seed in range(3))
+    second = 0.1 + random(n, 3) ** 2
+    expected = [a.astype(float) for a in (theta, first, second)]
+    product = expected[0] @ vector.astype(float)
+    size = np.abs(expected[0]) @ np.abs(vector.astype(float))
+    naive.adam_step_(*expected, factor * vector.astype(float), *STEP, decay)
+    *found, found_product = step(theta, first, second, vector, factor, decay)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert abs(found_product - product) <= EPS * (1 + n) * size
+
+
+@pytest.mark.parametrize("n", [*range(LANES, 3 * LANES + 2), 101, 300])
+@pytest.mark.parametrize("factor", [0.0, -0.7])
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_steps_of_rank_one_agree(n, factor, decay):
+    assert_step_agrees(n, factor, decay)
+
+
+@needs_jit
+@pytest.mark.parametrize("n", range(LANES, 3 * LANES + 1))
+def test_a_parameter_moves_the_same_bit_for_bit_wherever_it_lies_in_its_row(n):
+    same = np.ones(n, np.float32)
+    *moved, _ = step(0.3 * same, 0.01 * same, 0.02 * same, 0.7 * same, 1.1, 0.3)
+    for values in moved:
+        assert np.all(values == values[0])
+    assert moved[0][0] != np.float32(0.3)
+
+
+def test_a_unit_that_is_off_moves_by_its_moments_alone():
+    n = 2 * LANES + 3
+    theta, first, vector = (random(n, seed) for seed in range(3))
+    second = random(n, 3) ** 2
+    found = step(theta, first, second, vector, 0.0)
+    other = step(theta, first, second, 1 + 0 * vector, 0.0)
+    for a, b in zip(found[:3], other[:3], strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_allclose(found[1], np.float32(0.9) * first, rtol=1e-6)
+
+
+@pytest.mark.parametrize("place", [0, LANES - 1, LANES, 2 * LANES + 2])
+def test_numbers_that_are_not_finite_stay_where_they_are(place):
+    n = 2 * LANES + 3
+    theta, first, vector = (random(n, seed) for seed in range(3))
+    second = random(n, 3) ** 2
+    expected = step(theta, first, second, vector, 1.1)
+    vector[place] = np.nan
+    found = step(theta, first, second, vector, 1.1)
+    rest = np.arange(n) != place
+    for a, b in zip(found[:3], expected[:3], strict=True):
+        assert np.isnan(a[place])
+        np.testing.assert_array_equal(a[rest], b[rest])
+    assert np.isnan(found[3])
+
+
+# --- other machines ----------------------------------------------------------------------
+
+ELSEWHERE = """
+import test_one_row as t
+from fastl0 import products
+assert t.LANES == {lanes}, products._FEATURES
+for n in range(t.LANES, 3 * t.LANES + 2):
+    t.assert_step_agrees(n, -0.7, 0.3)
+    t.test_a_parameter_moves_the_same_bit_for_bit_wherever_it_lies_in_its_row(n)
+"""
+
+
+@needs_jit
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="features of x86")
+@pytest.mark.parametrize(("features", "lanes"), [("", 4), ("+avx,+avx2", 8)])
+def test_steps_of_other_machines_agree(tmp_path, features, lanes):
+    own = get_host_cpu_features()
+    if not all(own.get(name[1:], False) for name in features.split(",") if name):
+        pytest.skip(f"the processor lacks one of {features}")
+    env = os.environ | {
+        "NUMBA_CPU_NAME": "generic",
+        "NUMBA_CPU_FEATURES": features,
+        "NUMBA_CACHE_DIR": str(tmp_path),
+    }
+    command = [sys.executable, "-W", "error", "-c", ELSEWHERE.format(lanes=lanes)]
+    subprocess.run(command, env=env, cwd=Path(__file__).parent, check=True)
