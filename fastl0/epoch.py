@@ -19,8 +19,9 @@ over the whole mini-batch and moves them; then all meet again. Every number come
 same operations in the same order whoever computes it, so that the number of threads
 changes no bit.
 
-A mini-batch of a single row takes another way (`one_row`): its products are too small to pay
-for packing, and its gradients need not be stored.
+A mini-batch of a single row takes another way (`one_row`): whole rows of the active units'
+weights are read, and the active outputs picked from what comes out. Packing would not pay, and
+gradients need not be stored.
 """
 
 from typing import NamedTuple

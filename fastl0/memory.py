@@ -169,7 +169,7 @@ class Layout:
     def n_scratch(self) -> int:
         """Floats that one thread needs beside the mini-batch."""
         widths = self.widths
-        # Rows of a gradient, and one row spread to full width ...
+        # Rows of a gradient, and one row of full width, which a single row of data needs too ...
         widest = max(widths[1:])
         most = max(w * min(v, -(-PANEL // w)) for v, w in zip(widths, widths[1:], strict=False))
         sizes = [max(TILE_ROWS * widest, most) + widest]
@@ -358,9 +358,15 @@ class Buffers:
         return [self.layer(index, name) for index in range(len(self.widths) - 1)]
 
     def all_finite(self) -> bool:
-        """Whether every weight, bias and log-odds is a finite number."""
+        """Whether every weight, bias, log-odds and second moment is a finite number.
+
+        A parameter whose second moment has overflowed looks sound, but never moves again.
+        """
         with np.errstate(over="ignore", invalid="ignore"):
             total = np.sum(self._flat["theta"]) + np.sum(self._gates["log_odds"])
+            # Not summed up: the sum of sound ones may overflow.
+            for seconds in (self._flat["second"], self._gates["gate_second"]):
+                total += np.float32(0.0) * np.max(seconds, initial=0.0)
         return bool(np.isfinite(total))
 
     def usable(self) -> bool:

@@ -6,6 +6,7 @@ weights are read in the order in which they lie, nothing is packed, no gradient 
 units that are off are moved in the same run. May import `jit`, `kernels` and `products`.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def combine_rows_(factors, block, n_columns, rows, n_terms, out_):
     for c in range(n_columns):
         out[c] = _ZERO
     for k in range(n_terms):
-        factor, row = left[k], floats(block + 4 * numbers[k] * n_columns, n_columns)
+        factor, row = left[k], floats(block + 4 * np.int64(numbers[k]) * n_columns, n_columns)
         for c in range(n_columns):
             out[c] += factor * row[c]
 
@@ -63,15 +64,14 @@ def dot_rows_(vector, block, n_columns, rows, n_rows, out_):
     """
     right, numbers, out = floats(vector, n_columns), ints(rows, n_rows), floats(out_, n_rows)
     for k in range(n_rows):
-        out[k] = dot(floats(block + 4 * numbers[k] * n_columns, n_columns), right)
+        out[k] = dot(floats(block + 4 * np.int64(numbers[k]) * n_columns, n_columns), right)
 
 
 def _adam_on_vectors() -> Any:
     """Make the intrinsic behind `adam_rank_one_`.
 
-    A loop that Numba's compiler makes of a row takes the last entries one by one: a fifth of
-    the time. Here the last vector of a row ends with the row, and overlaps the one before it.
-    It is read first and written last, so what both write is the same.
+    A loop that Numba's compiler makes of a row takes the last entries one by one. Here the last vector of a row ends with the row, and overlaps the one before it.
+    It is read first and written last, so that no parameter moves twice.
     """
     real, int32, int64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
     vector, numbers = ir.VectorType(real, LANES), ir.VectorType(int32, LANES)
@@ -96,6 +96,7 @@ def _adam_on_vectors() -> Any:
         factor, rate, beta_1, beta_2, epsilon, decay = (spread(s, vector) for s in scalars)
         ones = ir.Constant(vector, [1.0] * LANES)
         keep_1, keep_2 = builder.fsub(ones, beta_1), builder.fsub(ones, beta_2)
+        infinite, unknown = (ir.Constant(vector, [x] * LANES) for x in (math.inf, math.nan))
 
         def places(start: Any) -> list[Any]:
             offset = builder.mul(start, ir.Constant(int64, 4))
@@ -112,6 +113,9 @@ def _adam_on_vectors() -> Any:
             second = builder.call(multiply_add, [beta_2, second, square])
             size = builder.fadd(builder.call(root, [second]), epsilon)
             move = builder.fdiv(builder.fmul(rate, first), size)
+            # A parameter whose moment has overflowed can never move again: that must be seen.
+            is_sound = builder.fcmp_ordered("<", second, infinite)
+            move = builder.select(is_sound, move, unknown)
             return builder.fsub(theta, move), first, second, theta, right
 
         def store(start: Any, new: tuple[Any, ...]) -> None:
@@ -176,6 +180,9 @@ def adam_rank_one_(
 ):  # fmt: skip
     """One step of `kernels.adam_step_` with the gradient ``factor * vector``.
 
+    Where a second moment overflows, its parameter becomes NaN; so it does where `vector` is not
+    finite, even with a factor of 0.
+
     Parameters
     ----------
     theta_, first_, second_ : int
@@ -201,12 +208,12 @@ def _adam_without_jit(
     beta_1: Any, beta_2: Any, epsilon: Any, decay: Any,
 ) -> Any:  # fmt: skip
     """Do as `adam_rank_one_` does."""
-    theta, right = floats(theta_, n), floats(vector, n)
+    theta, second, right = floats(theta_, n), floats(second_, n), floats(vector, n)
     product = dot(theta, right)
     adam_step_(
-        theta, floats(first_, n), floats(second_, n), factor * right, rate, beta_1, beta_2,
-        epsilon, decay,
-    )  # fmt: skip
+        theta, floats(first_, n), second, factor * right, rate, beta_1, beta_2, epsilon, decay
+    )
+    theta[~np.isfinite(second)] = np.nan
     return product
 
 

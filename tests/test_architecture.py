@@ -1,6 +1,7 @@
 """The rooms and what each may import, as CONTRIBUTING.md draws them."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,20 @@ def test_every_module_is_listed():
 @pytest.mark.parametrize("module", sorted(MAY_IMPORT))
 def test_a_module_imports_only_what_it_may(module):
     assert set(imports_of(PACKAGE / f"{module}.py")) <= MAY_IMPORT[module]
+
+
+def test_a_change_of_any_kernel_compiles_all_anew():
+    with_kernels = {
+        path.name
+        for path in PACKAGE.glob("*.py")
+        if re.search(r"^@kernel|= kernel\(", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    makefile = (PACKAGE.parent / "Makefile").read_text(encoding="utf-8")
+    listed = re.search(r"^KERNELS := (?:.*\\\n)*.*$", makefile, re.MULTILINE)
+    digest = (PACKAGE / "jit.py").read_text(encoding="utf-8").partition("def _digest")[2]
+    for name in with_kernels | {"jit.py", "gates.py"}:
+        assert name in re.split(r"[ ,()\n]+", listed.group())
+        assert f'"{name}"' in digest.partition("hashlib")[0]
 
 
 def test_the_library_never_imports_its_commands():

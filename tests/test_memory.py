@@ -663,6 +663,19 @@ def test_an_unsound_state_is_refused_and_changes_nothing(name):
         np.testing.assert_array_equal(array, before[name])
 
 
+@pytest.mark.parametrize("name", ["theta", "log_odds", "second", "gate_second"])
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_numbers_that_are_not_finite_are_seen(name, bad):
+    buffers = sound_buffers()
+    assert buffers.all_finite()
+    values = buffers.arrays()[name]
+    if name.endswith("second"):
+        values[:] = 3e38  # the sum of which would overflow
+        assert buffers.all_finite()
+    values[-1] = bad
+    assert not buffers.all_finite()
+
+
 def test_a_copy_of_buffers_is_a_copy_of_all_of_them():
     buffers = buffers_with_numbers((13, 11, 7), averaged=True)
     twin = copy.deepcopy(buffers)

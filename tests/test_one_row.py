@@ -137,7 +137,7 @@ def test_a_unit_that_is_off_moves_by_its_moments_alone():
     np.testing.assert_allclose(found[1], np.float32(0.9) * first, rtol=1e-6)
 
 
-@pytest.mark.parametrize("place", [0, LANES - 1, LANES, 2 * LANES + 2])
+@pytest.mark.parametrize("place", [0, LANES - 1, LANES, 2 * LANES - 1, 2 * LANES + 2])
 def test_numbers_that_are_not_finite_stay_where_they_are(place):
     n = 2 * LANES + 3
     theta, first, vector = (random(n, seed) for seed in range(3))
@@ -150,6 +150,17 @@ def test_numbers_that_are_not_finite_stay_where_they_are(place):
         assert np.isnan(a[place])
         np.testing.assert_array_equal(a[rest], b[rest])
     assert np.isnan(found[3])
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # heard where the JIT is off
+@pytest.mark.parametrize("place", [0, LANES, 2 * LANES + 2])
+def test_a_second_moment_that_overflows_is_seen_in_its_parameter(place):
+    n = 2 * LANES + 3
+    vector = np.ones(n, np.float32)
+    vector[place] = 2e36
+    theta, first, second = np.zeros((3, n), np.float32)
+    found = step(theta, first, second, vector, 1.0)
+    np.testing.assert_array_equal(np.isfinite(found[0]), np.arange(n) != place)
 
 
 # --- other machines ----------------------------------------------------------------------

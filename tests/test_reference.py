@@ -281,7 +281,9 @@ def test_runs_agree_row_by_row(gates, solver, closed):
         (41, 31, 23, 3), gated=GATES[gates], closed=closed, n_rows=10, batch_size=1,
         settings=settings, margin=3e-5,
     )  # fmt: skip
-    assert_runs_agree(problem, state, settings)
+    active = small.n_active(assert_runs_agree(problem, state, settings))
+    if closed == 0.6 and all(problem.gated):
+        assert all(n <= 0.7 * width for n, width in zip(active, problem.widths, strict=False))
 
 
 def test_log_odds_stay_within_their_clamp():

@@ -588,6 +588,31 @@ def test_parameters_that_are_not_finite_never_predict():
     ).shape == (400,)
 
 
+@pytest.mark.parametrize("n_rows", [1, 2])
+def test_an_overflow_of_moments_is_seen(n_rows):
+    rng = np.random.default_rng(0)
+    data, wide = 1e10 * rng.normal(size=(60, 8)), rng.normal(size=(60, 20))
+
+    def learn():
+        model = HardL0MLPRegressor((40,), pruning="none", random_state=0)
+        for start in range(0, 60, n_rows):
+            model.partial_fit(data[start : start + n_rows], wide[start : start + n_rows])
+        model.predict(data)
+
+    with pytest.raises(ValueError, match=r"not finite.*StandardScaler"):
+        learn()
+
+
+@pytest.mark.filterwarnings("ignore:The training loss is not finite:RuntimeWarning")
+@pytest.mark.parametrize("n_rows", [1, 2])
+def test_an_overflow_of_moments_ends_a_fit(n_rows):
+    rng = np.random.default_rng(0)
+    data, wide = 1e10 * rng.normal(size=(60, 8)), rng.normal(size=(60, 20))
+    model = HardL0MLPRegressor((40,), pruning="none", batch_size=n_rows, max_iter=2)
+    with pytest.raises(ValueError, match="not finite"):
+        model.fit(data, wide)
+
+
 def test_parameters_that_are_not_finite_are_not_judged():
     settings = SMALL | {"pruning": "none", "solver": "sgd", "learning_rate_init": 1e38}
     judged = []
