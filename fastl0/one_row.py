@@ -70,8 +70,9 @@ def dot_rows_(vector, block, n_columns, rows, n_rows, out_):
 def _adam_on_vectors() -> Any:
     """Make the intrinsic behind `adam_rank_one_`.
 
-    A loop that Numba's compiler makes of a row takes the last entries one by one. Here the last vector of a row ends with the row, and overlaps the one before it.
-    It is read first and written last, so that no parameter moves twice.
+    A loop that Numba's compiler makes of a row takes the last entries one by one.
+    Here the last vector of a row ends with the row, and overlaps the one before it. It is read
+    first and written last, so that no parameter moves twice.
     """
     real, int32, int64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
     vector, numbers = ir.VectorType(real, LANES), ir.VectorType(int32, LANES)
