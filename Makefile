@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # What compiled kernels are made of.
 KERNELS := $(addprefix fastl0/,gates.py jit.py kernels.py ordering.py products.py one_row.py \
-  epoch.py _kernels.pyx)
+  lent.py updates.py epoch.py _kernels.pyx)
 
 # Which extras an installation of one brings along, itself included.
 covers-plot := plot

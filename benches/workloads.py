@@ -17,7 +17,6 @@ from fastl0 import HardL0MLPClassifier, products
 from fastl0._kernels import RowSource
 from fastl0.datasets import load_mnist
 from fastl0.epoch import (
-    Rule,
     backward_,
     draw_gates_,
     forward_,
@@ -26,16 +25,16 @@ from fastl0.epoch import (
     judge_,
     list_units_,
     look_for_lit_,
-    update_,
-    update_gates_,
 )
 from fastl0.jit import floats, flush_begin, flush_end, ints, kernel, longs
 from fastl0.kernels import ADAM, RELU, SOFTMAX_LOSS
+from fastl0.lent import Rule
 from fastl0.memory import Buffers, Layout
 from fastl0.ordering import Order, draw_keys, list_rows_
 from fastl0.plan import Data, Plan
 from fastl0.threads import Crew, Pace
 from fastl0.training import Trainer
+from fastl0.updates import update_, update_gates_
 
 BATCH_SIZE = 128
 WHOLE = (784, 300, 100, 10)

@@ -1,7 +1,7 @@
-"""The compiled mini-batch loop: sample gates, gather, forward, backward, update.
+"""The compiled mini-batch loop: sample gates, gather, forward, backward, then `updates`.
 
 Works on memory that `memory.Buffers` lends for one epoch, by address, and owns nothing.
-May import `jit`, `kernels`, `one_row`, `ordering` and `products`.
+May import `jit`, `kernels`, `lent`, `one_row`, `ordering`, `products` and `updates`.
 
 Notation: a layer l has `fan_in` input units and `fan_out` units; A[l] (batch, fan_in)
 holds its gated inputs ``z * h``, W[l] (fan_in, fan_out) its weights, D[l] (batch, fan_out)
@@ -24,11 +24,8 @@ weights are read, and the active outputs picked from what comes out. Packing wou
 gradients need not be stored.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
-from fastl0 import products
 from fastl0.jit import (
     bytes_,
     doubles,
@@ -47,21 +44,12 @@ from fastl0.jit import (
     team_rest,
     team_size,
 )
-from fastl0.kernels import (
-    ADAM,
-    activate_,
-    adam_step_,
-    clamp_,
-    differentiate_,
-    dot,
-    output_loss_,
-    sample_gates,
-    sgd_step_,
-    sum_rows,
-)
-from fastl0.one_row import adam_rank_one_, combine_rows_, dot_rows_
+from fastl0.kernels import activate_, differentiate_, output_loss_, pick_, sample_gates, spread_
+from fastl0.lent import JOB, LOOK, N_NEXT, N_ROWS, NEXT_START, padded, share
+from fastl0.one_row import combine_rows_, dot_rows_
 from fastl0.ordering import list_rows_
-from fastl0.products import LANES, TILE_COLUMNS, TILE_ROWS, multiply_
+from fastl0.products import TILE_COLUMNS, TILE_ROWS, multiply_
+from fastl0.updates import adam_correction, update_, update_gates_
 
 #: Compact when at most this share of the inputs / of a hidden layer is active. Measured by
 #: benches/sweep.py; above it copying the block costs more than it saves.
@@ -70,104 +58,6 @@ COMPACT_HIDDEN = np.float32(0.80)
 
 #: Mini-batches to go without looking for zero columns after finding hardly any.
 _LIT_PAUSE = 63
-
-#: What `Batch.job` tells the members of a team: rows of this mini-batch and of the next one,
-#: the place of the next one's first row in the epoch, and whether to look for zero columns.
-_N_ROWS, _N_NEXT, _NEXT_START, _LOOK = range(4)
-JOB = 4
-
-#: Entries of the gradient that are summed up before they are applied, or eight rows if that is
-#: more: they stay in the nearest cache, and small layers are done in few turns.
-PANEL = 4096
-
-
-class Weights(NamedTuple):
-    """Addresses of flat float32 buffers in one layout: per layer weights, then biases.
-
-    Weights of a layer are (fan_in, fan_out) in C order.
-    """
-
-    theta: int
-    first: int  # Adam's first moment, or SGD's velocity
-    second: int  # Adam's second moment; empty for SGD
-    widths: int  # int64 (n_layers + 1,)
-    step: int  # int64 (1,): updates done so far
-    n_layers: int  # (not an address)
-
-
-class Gates(NamedTuple):
-    """Addresses; one entry per input and hidden unit, inputs first; float32 unless said."""
-
-    log_odds: int
-    gate_first: int
-    gate_second: int
-    price: int  # derivative of the penalty by the unit's on-probability
-    gate_value: int
-    gate_slope: int
-    on_probability: int
-    gate_gradient: int  # dL/dz, then dL/da
-    on_count: int  # int64: draws of this epoch with an open gate
-    on_sum: int  # float64: sum of the closed-form on-probability over the epoch
-    gate_start: int  # int64 (n_layers,): first gate of each set of units, -1 for none
-    n_gates: int  # (not an address)
-
-
-class Batch(NamedTuple):
-    """Addresses: the mini-batch, its activations and the lists of active units.
-
-    Rows of A and D are padded to whole vectors; so are the ends of what is read beside them.
-    """
-
-    columns: int  # int32 (n_inputs,): the columns of X that are still read
-    wanted: int  # int32 (n_inputs,): those read for this mini-batch
-    landmarks: int  # int32 (n_inputs,): columns to fetch ahead, one from each cache line
-    n_landmarks: int  # int64 (1,): how many
-    lit: int  # uint8 (n_threads, n_inputs): column holds a non-zero in a thread's rows
-    lit_pause: int  # int64 (1,): mini-batches left without looking
-    active: int  # int32 (sum(widths),): positions of the active units
-    n_active: int  # int64 (n_layers + 1,): how many in each set
-    active_gate: int  # float32 (sum(widths),): their gates
-    active_bias: int  # float32 (sum(widths),): their biases, none for the inputs
-    values: int  # float32 (batch * sum(padded widths),): A[0], A[1], ..., D[last]
-    deltas: int  # float32 (batch * sum(padded hidden widths),): D[0], D[1], ...
-    targets: int  # float32 (batch, n_targets)
-    target_columns: int  # int32 (n_targets,): 0, 1, ...
-    losses: int  # float64 (batch,): of each row
-    rows: int  # int32 (2, batch): row numbers of this mini-batch and of the next
-    job: int  # int64 (JOB,): see `_N_ROWS`
-    scratch: int  # float32 (n_threads, n): a block of weights, or rows of the gradient
-    n_scratch: int  # (not an address) entries of one thread's scratch
-    n_targets: int  # (not an address)
-
-
-class Rule(NamedTuple):
-    """Numbers that steer an update; the same for a whole call."""
-
-    batch_size: int
-    activation: int
-    loss: int
-    parameter: float  # of the loss, see `kernels.output_loss_`
-    solver: int
-    rate: float
-    gate_rate: float
-    momentum: float
-    nesterov: bool
-    beta_1: float
-    beta_2: float
-    epsilon: float
-    alpha: float
-    lam: float  # strength per unit of price: lam / n_samples
-
-
-padded = kernel(part=True)(products.padded)
-
-
-@kernel(part=True)
-def share(n, unit, number, size):
-    """Begin of part `number` of `size` parts of ``range(n)``, in whole units but for the last."""
-    n_units = (n + unit - 1) // unit
-    # Rounded up: what is uneven goes to the leader, who then need not wait for a helper.
-    return min(n, (n_units * number + size - 1) // size * unit)
 
 
 # --- what to do ----------------------------------------------------------------------
@@ -315,30 +205,12 @@ def pack_transposed(block, fan_out, active_in, n_in, active_out, n_out, panel_):
 
 
 @kernel
-def pick_row(whole, n, active, n_active, out_):
-    """Overwrite `out_` by the entries of `whole` at places `active`."""
-    source, places, target = floats(whole, n), ints(active, n_active), floats(out_, n_active)
-    for c in range(n_active):
-        target[c] = source[places[c]]
-
-
-@kernel
-def spread_row(compact, active, n_active, out_, n):
-    """Overwrite n entries by zeros, and by those of `compact` at places `active`."""
-    source, places, target = floats(compact, n_active), ints(active, n_active), floats(out_, n)
-    for c in range(n):
-        target[c] = np.float32(0.0)
-    for c in range(n_active):
-        target[places[c]] = source[c]
-
-
-@kernel
 def forward_(weights, batch_, rule, low, high, number):
     """Compute all activations of some rows up to the outputs, without the outputs' bias."""
     n_layers = weights.n_layers
     widths, n_active = longs(weights.widths, n_layers + 1), longs(batch_.n_active, n_layers + 1)
     n_rows = high - low
-    is_single = longs(batch_.job, JOB)[_N_ROWS] == 1
+    is_single = longs(batch_.job, JOB)[N_ROWS] == 1
     panel = batch_.scratch + 4 * number * batch_.n_scratch
     theta, active = weights.theta, batch_.active
     unit_start = 0
@@ -355,7 +227,7 @@ def forward_(weights, batch_, rule, low, high, number):
             whole = panel if n_out < fan_out else outputs
             combine_rows_(inputs, theta, fan_out, active, n_in, whole)
             if n_out < fan_out:
-                pick_row(whole, fan_out, active_out, n_out, outputs)
+                pick_(floats(whole, fan_out), ints(active_out, n_out), floats(outputs, n_out))
         elif n_out < fan_out:
             for c in range(0, n_out, TILE_COLUMNS):
                 n = min(TILE_COLUMNS, n_out - c)
@@ -396,7 +268,7 @@ def judge_(weights, batch_, rule, low, high):
         matrix(values + 4 * low * stride, high - low, stride),
         floats(batch_.active_bias + 4 * unit_start, n_outputs),
         matrix(batch_.targets + 4 * low * n_targets, high - low, n_targets),
-        np.float32(1.0) / np.float32(longs(batch_.job, JOB)[_N_ROWS]),
+        np.float32(1.0) / np.float32(longs(batch_.job, JOB)[N_ROWS]),
         doubles(batch_.losses + 8 * low, high - low),
     )
 
@@ -407,7 +279,7 @@ def backward_(weights, batch_, rule, low, high, number):
     n_layers = weights.n_layers
     widths, n_active = longs(weights.widths, n_layers + 1), longs(batch_.n_active, n_layers + 1)
     n_rows = high - low
-    is_single = longs(batch_.job, JOB)[_N_ROWS] == 1
+    is_single = longs(batch_.job, JOB)[N_ROWS] == 1
     panel = batch_.scratch + 4 * number * batch_.n_scratch
     theta, values, deltas, unit_start = weights.theta, batch_.values, batch_.deltas, 0
     for layer in range(n_layers):
@@ -430,271 +302,23 @@ def backward_(weights, batch_, rule, low, high, number):
         upstream = deltas + 4 * low * stride_in
         if is_single:
             if n_out < fan_out:
-                spread_row(delta, active_out, n_out, panel, fan_out)
+                spread_(floats(delta, n_out), ints(active_out, n_out), floats(panel, fan_out))
                 delta = panel
             dot_rows_(delta, theta, fan_out, active_in, n_in, upstream)
-        for c in range(0, 0 if is_single else n_in, TILE_COLUMNS):
-            n = min(TILE_COLUMNS, n_in - c)
-            pack_transposed(theta, fan_out, active_in + 4 * c, n, active_out, n_out, panel)
-            multiply_(
-                delta, stride_out, 1, n_rows, panel, TILE_COLUMNS, 0, n_out,
-                upstream + 4 * c, stride_in, n,
-            )  # fmt: skip
+        else:
+            for c in range(0, n_in, TILE_COLUMNS):
+                n = min(TILE_COLUMNS, n_in - c)
+                pack_transposed(theta, fan_out, active_in + 4 * c, n, active_out, n_out, panel)
+                multiply_(
+                    delta, stride_out, 1, n_rows, panel, TILE_COLUMNS, 0, n_out,
+                    upstream + 4 * c, stride_in, n,
+                )  # fmt: skip
         differentiate_(
             rule.activation, matrix(values + 4 * low * stride_in, n_rows, stride_in),
             matrix(upstream, n_rows, stride_in),
             floats(batch_.active_gate + 4 * unit_start, n_in),
         )  # fmt: skip
         delta = upstream
-
-
-# --- a share of the weights: gradient and step ---------------------------------------
-
-
-class Step(NamedTuple):
-    """What a step of the weights takes; the same for all of a mini-batch."""
-
-    solver: int
-    rate: np.float32
-    decay: np.float32
-    beta_1: np.float32
-    beta_2: np.float32
-    epsilon: np.float32
-    momentum: np.float32
-    nesterov: bool
-
-
-@kernel
-def step_(weights_, step, place, n, gradient):
-    """Let the solver move n parameters from number `place` on."""
-    theta, first = floats(weights_.theta + 4 * place, n), floats(weights_.first + 4 * place, n)
-    if step.solver == ADAM:
-        adam_step_(
-            theta, first, floats(weights_.second + 4 * place, n), floats(gradient, n),
-            step.rate, step.beta_1, step.beta_2, step.epsilon, step.decay,
-        )  # fmt: skip
-    else:
-        sgd_step_(
-            theta, first, floats(gradient, n), step.rate, step.momentum, step.nesterov,
-            step.decay,
-        )  # fmt: skip
-
-
-@kernel(part=True)
-def note_gate_gradients_(theta, fan_out, active_in, n_in, active_out, n_out, gradient, gates_, g):
-    """Note dL/dz of some units from the gradient of their weights; `g` is their set's first gate.
-
-    ``dL/dz_j = <W_j, dL/dW_j> / z_j``: the gate multiplies the whole row j, so no product
-    beside the one for the weights is needed.
-    """
-    rows, columns = ints(active_in, n_in), ints(active_out, n_out)
-    values, slopes = (
-        floats(gates_.gate_value, gates_.n_gates),
-        floats(gates_.gate_slope, gates_.n_gates),
-    )
-    noted = floats(gates_.gate_gradient, gates_.n_gates)
-    for r in range(n_in):
-        gate = g + rows[r]
-        if slopes[gate] > 0:
-            own = floats(gradient + 4 * r * n_out, n_out)
-            weights = floats(theta + 4 * rows[r] * fan_out, fan_out)
-            if n_out == fan_out:
-                product = dot(weights, own)
-            else:
-                product = np.float32(0.0)
-                for c in range(n_out):
-                    product += weights[columns[c]] * own[c]
-            noted[gate] = product / values[gate]
-
-
-@kernel(part=True)
-def step_rows_(weights_, step, start, fan_out, active_in, n_in, active_out, n_out, gradient, row):
-    """Move the weights of the units `active_in`, whose compact gradient is given."""
-    rows = ints(active_in, n_in)
-    r = 0
-    while r < n_in:
-        n = 1
-        place = start + rows[r] * fan_out
-        own = gradient + 4 * r * n_out
-        if n_out == fan_out:
-            # Neighbours in one go: short rows would waste most of a vector each.
-            while r + n < n_in and rows[r + n] == rows[r] + n:
-                n += 1
-            step_(weights_, step, place, n * fan_out, own)
-        else:
-            spread_row(own, active_out, n_out, row, fan_out)
-            step_(weights_, step, place, fan_out, row)
-        r += n
-
-
-@kernel
-def step_idle_(weights_, step, start, fan_out, low, high, row):
-    """Move the weights of the units from `low` to `high`, whose gradient is zero."""
-    gradient = floats(row, fan_out)
-    for c in range(fan_out if low < high else 0):
-        gradient[c] = np.float32(0.0)
-    for j in range(low, high):
-        step_(weights_, step, start + j * fan_out, fan_out, row)
-
-
-@kernel(part=True)
-def update_layer_(
-    weights_, gates_, batch, step, n_rows, number, size, start, fan_in, fan_out, n_in, n_out,
-    active_in, active_out, values, delta, gate_start,
-):  # fmt: skip
-    """Sum up and apply a member's share of one layer's gradient."""
-    row = batch.scratch + 4 * number * batch.n_scratch
-    gradient = row + 4 * fan_out
-    stride_in, stride_out = padded(n_in), padded(n_out)
-    positions = ints(active_in, n_in)
-    low, high = share(n_in, TILE_ROWS, number, size), share(n_in, TILE_ROWS, number + 1, size)
-    done = 0 if number == 0 else np.int64(positions[low]) if low < n_in else fan_in
-    panel = max(TILE_ROWS, PANEL // n_out // TILE_ROWS * TILE_ROWS)
-    for c in range(low, high, panel):
-        n = min(panel, high - c)
-        some = active_in + 4 * c
-        multiply_(
-            values + 4 * c, 1, stride_in, n, delta, stride_out, 0, n_rows, gradient, n_out, n_out
-        )
-        if gate_start >= 0:
-            note_gate_gradients_(
-                weights_.theta + 4 * start, fan_out, some, n, active_out, n_out, gradient,
-                gates_, gate_start,
-            )  # fmt: skip
-        step_rows_(
-            weights_, step, start, fan_out, some, n, active_out, n_out, gradient, row
-        )  # fmt: skip
-        # Rows in between that are not active.
-        for k in range(c, c + n):
-            step_idle_(weights_, step, start, fan_out, done, np.int64(positions[k]), row)
-            done = np.int64(positions[k]) + 1
-    stop = np.int64(positions[high]) if high < n_in else fan_in
-    step_idle_(weights_, step, start, fan_out, done, stop, row)
-
-
-@kernel
-def update_layer_by_row_(
-    weights_, gates_, batch, step, number, size, start, fan_in, fan_out, n_in, n_out, active_in,
-    active_out, values, delta, gate_start,
-):  # fmt: skip
-    """Apply a member's share of one layer's gradient, of a mini-batch of one row, by Adam.
-
-    As `update_layer_`, but units that are off are moved in the same run: their activation is 0,
-    and so are the derivatives by the units of `active_out` that are not listed.
-    """
-    row = delta
-    if n_out < fan_out:
-        row = batch.scratch + 4 * number * batch.n_scratch
-        spread_row(delta, active_out, n_out, row, fan_out)
-    gated, n_gates = gate_start >= 0, gates_.n_gates
-    gate_values, slopes = floats(gates_.gate_value, n_gates), floats(gates_.gate_slope, n_gates)
-    noted = floats(gates_.gate_gradient, n_gates)
-    positions, activations = ints(active_in, n_in), floats(values, n_in)
-    low, high = share(fan_in, 1, number, size), share(fan_in, 1, number + 1, size)
-    k = 0
-    while k < n_in and positions[k] < low:
-        k += 1
-    for j in range(low, high):
-        is_on = k < n_in and positions[k] == j
-        activation = activations[k] if is_on else np.float32(0.0)
-        place = 4 * (start + j * fan_out)
-        product = adam_rank_one_(
-            weights_.theta + place, weights_.first + place, weights_.second + place, row,
-            fan_out, activation, step.rate, step.beta_1, step.beta_2, step.epsilon, step.decay,
-        )  # fmt: skip
-        if is_on:
-            # dL/dz_j as in `note_gate_gradients_`.
-            gate = gate_start + j
-            if gated and slopes[gate] > 0:
-                noted[gate] = activation * product / gate_values[gate]
-            k += 1
-
-
-@kernel(part=True)
-def update_biases_(weights_, batch, step, n_rows, place, fan_out, n_out, active_out, delta, number):
-    """Sum up and apply the gradient of one layer's biases."""
-    row = batch.scratch + 4 * number * batch.n_scratch
-    gradient = row + 4 * fan_out
-    sum_rows(matrix(delta, n_rows, padded(n_out)), floats(gradient, n_out))
-    if n_out < fan_out:
-        spread_row(gradient, active_out, n_out, row, fan_out)
-        gradient = row
-    step_(weights_, step, place, fan_out, gradient)
-
-
-@kernel
-def adam_correction(rule, t):
-    """Adam's bias correction in its t-th step (Kingma and Ba 2015, section 2)."""
-    return np.sqrt(1.0 - rule.beta_2**t) / (1.0 - rule.beta_1**t)
-
-
-@kernel(part=True)
-def make_step(rule, t, decay):
-    """Numbers of the t-th step."""
-    return Step(
-        rule.solver,
-        np.float32(rule.rate * adam_correction(rule, t) if rule.solver == ADAM else rule.rate),
-        np.float32(decay), np.float32(rule.beta_1), np.float32(rule.beta_2),
-        np.float32(rule.epsilon), np.float32(rule.momentum), rule.nesterov,
-    )  # fmt: skip
-
-
-@kernel(part=True)
-def update_(weights_, gates_, batch, rule, number, size):
-    """Sum up a member's share of the gradients over the mini-batch, and move those weights."""
-    n_layers = weights_.n_layers
-    widths, n_active = longs(weights_.widths, n_layers + 1), longs(batch.n_active, n_layers + 1)
-    gate_start = longs(gates_.gate_start, n_layers)
-    n_rows = longs(batch.job, JOB)[_N_ROWS]
-    t = float(longs(weights_.step, 1)[0] + 1)
-    step = make_step(rule, t, rule.alpha / n_rows)
-    bias_step = make_step(rule, t, 0.0)
-    start, active_in, values, deltas = 0, batch.active, batch.values, batch.deltas
-    for layer in range(n_layers):
-        fan_in, fan_out = widths[layer], widths[layer + 1]
-        n_in, n_out = n_active[layer], n_active[layer + 1]
-        active_out = active_in + 4 * fan_in
-        next_values = values + 4 * rule.batch_size * padded(fan_in)
-        delta = deltas if layer < n_layers - 1 else next_values
-        deltas += 4 * rule.batch_size * padded(fan_out)
-        # Narrower rows do not fill a vector: those of a panel, one after the other, do.
-        if n_rows == 1 and rule.solver == ADAM and fan_out >= LANES:
-            update_layer_by_row_(
-                weights_, gates_, batch, step, number, size, start, fan_in, fan_out, n_in, n_out,
-                active_in, active_out, values, delta, gate_start[layer],
-            )  # fmt: skip
-        else:
-            update_layer_(
-                weights_, gates_, batch, step, n_rows, number, size, start, fan_in, fan_out,
-                n_in, n_out, active_in, active_out, values, delta, gate_start[layer],
-            )  # fmt: skip
-        start += fan_in * fan_out
-        if number == size - 1:
-            update_biases_(
-                weights_, batch, bias_step, n_rows, start, fan_out, n_out, active_out, delta,
-                number,
-            )  # fmt: skip
-        start += fan_out
-        active_in, values = active_out, next_values
-
-
-@kernel
-def update_gates_(gates_, rule, rate):
-    """Add the penalty's derivative and take one Adam step on the log-odds."""
-    n = gates_.n_gates
-    price, probability = floats(gates_.price, n), floats(gates_.on_probability, n)
-    gradient, slope = floats(gates_.gate_gradient, n), floats(gates_.gate_slope, n)
-    log_odds = floats(gates_.log_odds, n)
-    lam = np.float32(rule.lam)
-    for j in range(n):
-        pi = probability[j]
-        gradient[j] = gradient[j] * slope[j] + lam * price[j] * pi * (np.float32(1.0) - pi)
-    adam_step_(
-        log_odds, floats(gates_.gate_first, n), floats(gates_.gate_second, n), gradient,
-        np.float32(rate), np.float32(rule.beta_1), np.float32(rule.beta_2),
-        np.float32(rule.epsilon), np.float32(0.0),
-    )  # fmt: skip
-    clamp_(log_odds)
 
 
 # --- the loop ------------------------------------------------------------------------
@@ -704,10 +328,10 @@ def update_gates_(gates_, rule, rate):
 def look_ahead_(weights, batch_, rule, x_source, order, number, size):
     """List a member's share of the next mini-batch's rows and have them fetched."""
     job = longs(batch_.job, JOB)
-    low, high = share(job[_N_NEXT], 1, number, size), share(job[_N_NEXT], 1, number + 1, size)
+    low, high = share(job[N_NEXT], 1, number, size), share(job[N_NEXT], 1, number + 1, size)
     rows = batch_.rows + 4 * (rule.batch_size + low)
-    list_rows_(order, job[_NEXT_START] + low, ints(rows, high - low))
-    if job[_LOOK] != 0:
+    list_rows_(order, job[NEXT_START] + low, ints(rows, high - low))
+    if job[LOOK] != 0:
         n_inputs = longs(weights.widths, 1)[0]
         look_for_lit_(batch_, x_source, rows, high - low, number, n_inputs)
     else:
@@ -722,7 +346,7 @@ def share_work_(weights_, gates_, batch_, rule, x_source, y_source, order, team,
     Where that is not finite, no weight has been moved.
     """
     job = longs(batch_.job, JOB)
-    n_rows = job[_N_ROWS]
+    n_rows = job[N_ROWS]
     low = share(n_rows, TILE_ROWS, number, size)
     high = share(n_rows, TILE_ROWS, number + 1, size)
     if low < high:
@@ -768,8 +392,8 @@ def prepare_(weights, gates_, batch_, rule, x_source, order, start, uniforms, is
     else:
         lit_pause[0] -= 1
     list_units_(weights, gates_, batch_, use_lit, COMPACT_INPUTS, COMPACT_HIDDEN)
-    job[_N_ROWS], job[_N_NEXT], job[_NEXT_START] = n_rows, n_next, start + n_rows
-    job[_LOOK] = lit_pause[0] == 0
+    job[N_ROWS], job[N_NEXT], job[NEXT_START] = n_rows, n_next, start + n_rows
+    job[LOOK] = lit_pause[0] == 0
 
 
 @kernel
@@ -834,7 +458,7 @@ def train_batches(
             step[0] += 1
             update_gates_(gates_, rule, rule.gate_rate * adam_correction(rule, float(step[0])))
             tally_[0] += loss
-            start += job[_N_ROWS]
+            start += job[N_ROWS]
             done += 1
     if seat == 0 and team != 0:
         team_rest(team)

@@ -83,7 +83,8 @@ def _digest() -> str:
     """Digest of all modules that hold kernels."""
     folder = pathlib.Path(__file__).parent
     names = (
-        "gates.py", "jit.py", "kernels.py", "ordering.py", "products.py", "one_row.py", "epoch.py",
+        "gates.py", "jit.py", "kernels.py", "ordering.py", "products.py", "one_row.py", "lent.py",
+        "updates.py", "epoch.py",
     )  # fmt: skip
     return hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()
 

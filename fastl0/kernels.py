@@ -314,6 +314,22 @@ def sum_rows(values, out_):
 
 
 @kernel
+def pick_(values, places, out_):
+    """Overwrite `out_` (n,) by ``values[places]``; places int32 (n,)."""
+    for c in range(len(places)):
+        out_[c] = values[places[c]]
+
+
+@kernel
+def spread_(values, places, out_):
+    """Overwrite `out_` by zeros, and ``out[places]`` by `values` (n,); places int32 (n,)."""
+    for c in range(len(out_)):
+        out_[c] = _ZERO
+    for c in range(len(places)):
+        out_[places[c]] = values[c]
+
+
+@kernel
 def dot(a, b):
     """Sum of the products of two float32 vectors."""
     total = _ZERO

@@ -3,8 +3,8 @@
 `Buffers` allocates every array, lends views to the kernels for one call, and after an
 epoch deletes the rows and columns of units that were switched off: what is kept moves to
 the front (`_kernels.pack_weights_`) and the array is cut in place. May import `_kernels`,
-`epoch` (the layout it fills), `fields`, `gates` (how far log-odds go), `products` (how far
-rows are padded) and `sizes`.
+`fields`, `gates` (how far log-odds go), `lent` (the layout it fills), `products` (how far rows
+are padded) and `sizes`.
 """
 
 import math
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from fastl0 import _kernels
 from fastl0._kernels import RowSource
-from fastl0.epoch import JOB, PANEL, Batch, Gates, Weights
 from fastl0.fields import VERY_MANY, Fields, StateError
 from fastl0.gates import LOG_ODDS_LIMIT
+from fastl0.lent import JOB, PANEL, Batch, Gates, Weights
 from fastl0.products import OVERHANG, TILE_COLUMNS, TILE_ROWS, padded
 from fastl0.sizes import count_parameters
 

@@ -1,6 +1,6 @@
 """A pass over rows, some mini-batches at a time: reads on, draws gates, shares the work out.
 
-May import `blocks`, `epoch`, `memory`, `ordering`, `plan`, `threads` and `visits`.
+May import `blocks`, `epoch`, `lent`, `memory`, `ordering`, `plan`, `threads` and `visits`.
 """
 
 import time
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastl0.blocks import Blocks
-from fastl0.epoch import Rule, train_batches
+from fastl0.epoch import train_batches
+from fastl0.lent import Rule
 from fastl0.memory import Buffers
 from fastl0.ordering import Order, draw_keys
 from fastl0.plan import Data

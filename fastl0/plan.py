@@ -1,6 +1,6 @@
 """The words in which a training run is spoken of: its settings, its rows, and who is told of it.
 
-May import `_kernels`, `blocks`, `epoch`, `kernels` and `network`.
+May import `_kernels`, `blocks`, `kernels`, `lent` and `network`.
 """
 
 import math
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from fastl0._kernels import RowSource
 from fastl0.blocks import Blocks
-from fastl0.epoch import Rule
 from fastl0.kernels import ACTIVATIONS, LOSSES, SOLVERS
+from fastl0.lent import Rule
 from fastl0.network import Network
 
 #: Called after every epoch with its number (from 0), a function that freezes the network

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastl0 import gates, generator, pruning
-from fastl0.epoch import Rule
 from fastl0.fields import VERY_MANY, Fields, StateError
+from fastl0.lent import Rule
 from fastl0.memory import DRAWS_AHEAD, Buffers, Layout
 from fastl0.network import Network, fold
 from fastl0.notices import warn

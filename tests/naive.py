@@ -98,6 +98,15 @@ def sum_rows(values, out_):
     out_[:] = values.sum(axis=0)
 
 
+def pick_(values, places, out_):
+    out_[:] = values[places]
+
+
+def spread_(values, places, out_):
+    out_[:] = 0
+    out_[places] = values
+
+
 def dot(a, b):
     return sum(x * y for x, y in zip(a, b, strict=True))
 

@@ -354,6 +354,20 @@ def test_sums_over_rows_agree(shape):
     assert_same("sum_rows", values, out, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["pick_", "spread_"])
+@pytest.mark.parametrize("length", LENGTHS)
+def test_picked_and_spread_rows_agree(name, length):
+    places = np.flatnonzero(np.arange(2 * length + 1) % 3 == 0).astype(np.int32)
+    values, out = random(2 * length + 1), np.full(len(places), np.nan, np.float32)
+    if name == "spread_":
+        values, out = out, values
+        values[:] = random(len(places), seed=1)
+    expected = out.copy()
+    getattr(kernels, name)(values, places, out)
+    getattr(naive, name)(values, places, expected)
+    np.testing.assert_array_equal(out, expected)
+
+
 @pytest.mark.parametrize("length", LENGTHS)
 def test_dot_products_agree(length):
     found, expected = both("dot", random(length), random(length, seed=1))

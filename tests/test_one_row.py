@@ -1,15 +1,13 @@
 """Mini-batches of one row: products with a vector and steps of rank one, against float64."""
 
 import os
-import platform
 import subprocess
 import sys
-from pathlib import Path
 
 import naive
 import numpy as np
 import pytest
-from llvmlite.binding import get_host_cpu_features
+from elsewhere import run_with_features
 from numba import config
 
 from fastl0.one_row import adam_rank_one_, combine_rows_, dot_rows_
@@ -51,34 +49,24 @@ def picked_rows(n_terms):
 # --- products with a vector --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_terms", [0, 1, 2, 7, 31])
-@pytest.mark.parametrize("n_columns", COLUMNS)
-def test_rows_are_combined(n_terms, n_columns):
-    block, factors = random((2 * n_terms + 1, n_columns)), random(n_terms, seed=1)
-    rows = picked_rows(n_terms)
-    whole, out = guarded(np.full(n_columns, np.nan))
-    combine_rows_(
-        factors.ctypes.data, block.ctypes.data, n_columns, rows.ctypes.data, n_terms,
-        out.ctypes.data,
-    )  # fmt: skip
-    a, b = factors.astype(float), block[rows].astype(float)
-    assert np.all(np.abs(out - a @ b) <= EPS * (1 + n_terms) * (np.abs(a) @ np.abs(b)))
+def assert_product_agrees(kernel, n_rows, n_columns, n_in, n_out, multiply):
+    """Compare ``kernel(left, block, ...)`` on picked rows with a product in float64."""
+    block, left, rows = random((2 * n_rows + 1, n_columns)), random(n_in, 1), picked_rows(n_rows)
+    whole, out = guarded(np.full(n_out, np.nan))
+    addresses = (a.ctypes.data for a in (left, block, rows, out))
+    left_at, block_at, rows_at, out_at = addresses
+    kernel(left_at, block_at, n_columns, rows_at, n_rows, out_at)
+    a, b = left.astype(float), block[rows].astype(float)
+    slack = EPS * (1 + n_in) * multiply(np.abs(a), np.abs(b))
+    assert np.all(np.abs(out - multiply(a, b)) <= slack)
     assert_guards_hold(whole)
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, 2, 7, 31])
-@pytest.mark.parametrize("n_columns", COLUMNS)
-def test_dot_products_of_rows_agree(n_rows, n_columns):
-    block, vector = random((2 * n_rows + 1, n_columns)), random(n_columns, seed=1)
-    rows = picked_rows(n_rows)
-    whole, out = guarded(np.full(n_rows, np.nan))
-    dot_rows_(
-        vector.ctypes.data, block.ctypes.data, n_columns, rows.ctypes.data, n_rows,
-        out.ctypes.data,
-    )  # fmt: skip
-    a, b = block[rows].astype(float), vector.astype(float)
-    assert np.all(np.abs(out - a @ b) <= EPS * (1 + n_columns) * (np.abs(a) @ np.abs(b)))
-    assert_guards_hold(whole)
+@pytest.mark.parametrize("n", COLUMNS)
+def test_products_with_a_vector_agree(n_rows, n):
+    assert_product_agrees(combine_rows_, n_rows, n, n_rows, n, lambda a, b: a @ b)
+    assert_product_agrees(dot_rows_, n_rows, n, n, n_rows, lambda a, b: b @ a)
 
 
 # --- the step ------------------------------------------------------------------------
@@ -126,17 +114,6 @@ def test_a_parameter_moves_the_same_bit_for_bit_wherever_it_lies_in_its_row(n):
     assert moved[0][0] != np.float32(0.3)
 
 
-def test_a_unit_that_is_off_moves_by_its_moments_alone():
-    n = 2 * LANES + 3
-    theta, first, vector = (random(n, seed) for seed in range(3))
-    second = random(n, 3) ** 2
-    found = step(theta, first, second, vector, 0.0)
-    other = step(theta, first, second, 1 + 0 * vector, 0.0)
-    for a, b in zip(found[:3], other[:3], strict=True):
-        np.testing.assert_array_equal(a, b)
-    np.testing.assert_allclose(found[1], np.float32(0.9) * first, rtol=1e-6)
-
-
 @pytest.mark.parametrize("place", [0, LANES - 1, LANES, 2 * LANES - 1, 2 * LANES + 2])
 def test_numbers_that_are_not_finite_stay_where_they_are(place):
     n = 2 * LANES + 3
@@ -176,16 +153,31 @@ for n in range(t.LANES, 3 * t.LANES + 2):
 
 
 @needs_jit
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="features of x86")
 @pytest.mark.parametrize(("features", "lanes"), [("", 4), ("+avx,+avx2", 8)])
 def test_steps_of_other_machines_agree(tmp_path, features, lanes):
-    own = get_host_cpu_features()
-    if not all(own.get(name[1:], False) for name in features.split(",") if name):
-        pytest.skip(f"the processor lacks one of {features}")
-    env = os.environ | {
-        "NUMBA_CPU_NAME": "generic",
-        "NUMBA_CPU_FEATURES": features,
-        "NUMBA_CACHE_DIR": str(tmp_path),
-    }
-    command = [sys.executable, "-W", "error", "-c", ELSEWHERE.format(lanes=lanes)]
-    subprocess.run(command, env=env, cwd=Path(__file__).parent, check=True)
+    run_with_features(features, ELSEWHERE.format(lanes=lanes), tmp_path)
+
+
+# --- who takes this way ------------------------------------------------------------------
+
+COUNTED = """
+import numpy as np
+from fastl0 import HardL0MLPRegressor, updates
+from fastl0.products import LANES
+widths = []
+step_layer = updates.update_layer_by_row_
+def counted(weights, gates, batch, step, number, size, start, fan_in, fan_out, *rest):
+    widths.append(fan_out)
+    step_layer(weights, gates, batch, step, number, size, start, fan_in, fan_out, *rest)
+updates.update_layer_by_row_ = counted
+X = np.random.default_rng(0).normal(size=(3, 5))
+for solver in ("adam", "sgd"):
+    model = HardL0MLPRegressor((LANES + 3, LANES, LANES - 1), solver=solver, pruning="none")
+    model.partial_fit(X[:1], [0.5]).partial_fit(X, [0.5, 1.0, 2.0]).partial_fit(X[:1], [0.5])
+assert widths == 2 * [LANES + 3, LANES], widths
+"""
+
+
+def test_adam_takes_this_way_for_single_rows_and_layers_that_fill_a_vector():
+    env = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    subprocess.run([sys.executable, "-c", COUNTED], env=env, check=True)

@@ -1,14 +1,8 @@
 """Matrix products in register tiles against float64, and what lies around their results."""
 
-import os
-import platform
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-from llvmlite.binding import get_host_cpu_features
+from elsewhere import run_with_features
 from numba import config
 
 from fastl0.products import LANES, OVERHANG, TILE_COLUMNS, TILE_ROWS, multiply_, padded
@@ -234,18 +228,6 @@ TILES = {"": (4, 6, 8), "+avx,+avx2,+fma": (8, 6, 16), "+avx,+avx2": (8, 6, 16)}
 
 
 @needs_jit
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="features of x86")
 @pytest.mark.parametrize("features", TILES)
 def test_tiles_of_other_machines_agree(tmp_path, features):
-    own = get_host_cpu_features()
-    if not all(own.get(name[1:], False) for name in features.split(",") if name):
-        pytest.skip(f"the processor lacks one of {features}")
-    env = os.environ | {
-        "NUMBA_CPU_NAME": "generic",
-        "NUMBA_CPU_FEATURES": features,
-        "NUMBA_CACHE_DIR": str(tmp_path),
-    }
-    code = ELSEWHERE.format(tile=TILES[features])
-    subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], env=env, cwd=Path(__file__).parent, check=True
-    )
+    run_with_features(features, ELSEWHERE.format(tile=TILES[features]), tmp_path)
