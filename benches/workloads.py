@@ -177,7 +177,7 @@ def run_batches_(weights_, gates_, batch_, rule, x_source, y_source, order, draw
         if pieces & ROWS:
             list_rows_(order, k * n_rows, rows)
         if pieces & GATES:
-            draw_gates_(gates_, draws[0, k])
+            draw_gates_(gates_, draws[0, k], False)
         else:
             floats(gates_.gate_value, n_gates)[:] = draws[1, k]
             floats(gates_.gate_slope, n_gates)[:] = draws[2, k]
@@ -327,7 +327,7 @@ class Minibatches:
         self._rule = Rule(
             batch_size=BATCH_SIZE, activation=RELU, loss=SOFTMAX_LOSS, parameter=0.0,
             solver=ADAM, rate=1e-9, gate_rate=1e-9, momentum=0.9, nesterov=True, beta_1=0.9,
-            beta_2=0.999, epsilon=1e-8, alpha=1e-4, lam=1e-6,
+            beta_2=0.999, epsilon=1e-8, alpha=1e-4, lam=1e-6, held_open=False,
         )  # fmt: skip
         shares = [open_inputs] + [open_hidden] * (len(widths) - 2)
         self._draws = self._draw(rng, widths[:-1], shares)

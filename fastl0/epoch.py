@@ -64,13 +64,17 @@ _LIT_PAUSE = 63
 
 
 @kernel
-def draw_gates_(gates_, uniforms):
-    """Sample all gates of one mini-batch and tally them."""
+def draw_gates_(gates_, uniforms, held_open):
+    """Sample all gates of one mini-batch, or hold them open, and tally them."""
     n = gates_.n_gates
     values, pi = floats(gates_.gate_value, n), floats(gates_.on_probability, n)
     gradient = floats(gates_.gate_gradient, n)
     on_count, on_sum = longs(gates_.on_count, n), doubles(gates_.on_sum, n)
-    sample_gates(uniforms, floats(gates_.log_odds, n), values, floats(gates_.gate_slope, n), pi)
+    slopes = floats(gates_.gate_slope, n)
+    sample_gates(uniforms, floats(gates_.log_odds, n), values, slopes, pi)
+    if held_open:
+        for j in range(n):
+            values[j] = slopes[j] = pi[j] = np.float32(1.0)
     for j in range(n):
         on_count[j] += values[j] > 0
         on_sum[j] += pi[j]
@@ -383,7 +387,7 @@ def prepare_(weights, gates_, batch_, rule, x_source, order, start, uniforms, is
     else:
         for k in range(n_rows):
             rows[k] = rows[rule.batch_size + k]
-    draw_gates_(gates_, uniforms)
+    draw_gates_(gates_, uniforms, rule.held_open)
     use_lit = lit_pause[0] == 0
     if use_lit:
         if is_first:

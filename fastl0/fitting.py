@@ -5,6 +5,7 @@ everything but the estimators and the commands.
 """
 
 import copy
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from fastl0.planning import check_shaping, first_layout, make_plan, shaping
 from fastl0.progress import Progress
 from fastl0.record import Record
 from fastl0.rows import beside, checked_weights, relative, set_aside
+from fastl0.shrinking import enough_updates
 from fastl0.targets import Targets
 from fastl0.training import Trainer
 
@@ -164,6 +166,8 @@ def fit_estimator(
         else:
             finished = True
             _warn_if_not_converged(trainer.record, plan)
+            if trainer.shrinker.one_shot and trainer.buffers.widths != layout.widths:
+                _warn_of_too_few_updates(plan, n_rows)
         trainer.settle(plan)
         trainer.size_left = None  # holds what a pickle cannot, and the targets
         attributes = fitted.attributes(plan, targets, trainer)
@@ -385,6 +389,22 @@ def _warn_if_not_converged(record: Record, plan: Plan) -> None:
             "still improving. Raise max_iter to train on.",
             ConvergenceWarning,
         )
+
+
+def _warn_of_too_few_updates(plan: Plan, n_rows: int) -> None:
+    """Warn that units were deleted before gates could learn which of them matter."""
+    n_batches = -(-n_rows // plan.batch_size)
+    needed = enough_updates(plan)
+    n_epochs = math.ceil(needed / n_batches / (1.0 - plan.finetune_fraction))
+    warn(
+        f"max_iter={plan.max_iter} epochs of {n_batches} mini-batches are too few for the gates to "
+        f"learn which units matter ({needed} mini-batches at gate_learning_rate_init="
+        f"{plan.gate_learning_rate_init:g}, beside the last {plan.finetune_fraction:.0%} of the "
+        "epochs): units were deleted once, halfway, by their gradients. Set max_iter="
+        f"{n_epochs} or more, or a smaller batch_size; or keep all units with "
+        'pruning="none".',
+        ConvergenceWarning,
+    )
 
 
 class _Watcher:

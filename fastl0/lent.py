@@ -94,6 +94,7 @@ class Rule(NamedTuple):
     epsilon: float
     alpha: float
     lam: float  # strength per unit of price: lam / n_samples
+    held_open: bool  # all gates are 1, and only their derivatives are noted
 
 
 padded = kernel(part=True)(products.padded)

@@ -543,21 +543,47 @@ class Buffers:
             For the inputs and each hidden layer, the gate z > 0 of every unit.
         """
         self.whole = False
-        for index, gate in enumerate(gates):
-            if gate is not None:
-                factor = gate[:, None]
-                self.layer(index)[0][...] *= factor
+        self._scale_outgoing(gates)
+        self._adopt(replace(self.layout, gated=(False,) * len(self.layout.gated)))
+
+    def _scale_outgoing(self, factors: Sequence[NDArray[np.float32] | None]) -> None:
+        """Multiply the weights that leave each unit by its factor, as `fold_gates` does."""
+        for index, factor in enumerate(factors):
+            if factor is not None:
+                column = factor[:, None]
+                self.layer(index)[0][...] *= column
                 for number, name in enumerate(("first", "second"), start=1):
                     if self._flat[name].size:
-                        self.layer(index, name)[0][...] /= factor**number
-        self._adopt(replace(self.layout, gated=(False,) * len(self.layout.gated)))
+                        self.layer(index, name)[0][...] /= column**number
 
     def open_gates(self, gated: Sequence[bool], log_odds: float) -> None:
         """Give sets of units that have no gates new ones, all with the same log-odds."""
         self._adopt(replace(self.layout, gated=tuple(gated)))
+        self._gates["log_odds"][:] = log_odds
+        self._forget_gates()
+
+    def release_gates(
+        self, log_odds: NDArray[np.float32], factors: Sequence[NDArray[np.float32] | None]
+    ) -> None:
+        """Let gates that were held open go, from these log-odds on.
+
+        Parameters
+        ----------
+        log_odds : float32 array of shape (n_gates,)
+        factors : sequence of float32 arrays, or None
+            For the inputs and each hidden layer: what the weights that leave a unit are
+            multiplied by, to make up for the gate.
+        """
+        self.whole = False
+        self._gates["log_odds"][:] = log_odds
+        self._scale_outgoing(factors)
+        self._forget_gates()
+        self.whole = True
+
+    def _forget_gates(self) -> None:
+        """Forget the moments and tallies of gates."""
         for name in ("gate_first", "gate_second"):
             self._gates[name][:] = 0.0
-        self._gates["log_odds"][:] = log_odds
         self.forget_tallies()
 
     def average_weights(self, share: float) -> None:

@@ -49,6 +49,7 @@ class Course:
         self._share = share
         self._all_along = all_along
         self._gates_as_well = gates_as_well
+        self._falls = True
         self.end = max_iter
         self.begin = max_iter - min(max_iter - 1, round(share * max_iter))
 
@@ -58,9 +59,17 @@ class Course:
         self.begin = n_epochs
         self.end = min(self.end, n_epochs + n_finishing)
 
+    def cut_halfway(self) -> None:
+        """Finish from the middle of the epochs on, with the learning rate as it was.
+
+        For trainings so short that what a falling rate takes away is missed.
+        """
+        self.begin = self.end // 2
+        self._falls = False
+
     def state(self) -> dict[str, Any]:
-        """What `finish_after` may have changed."""
-        return {"begin": self.begin, "end": self.end}
+        """What `finish_after` and `cut_halfway` may have changed."""
+        return {"begin": self.begin, "end": self.end, "falls": self._falls}
 
     def restore(self, fields: Fields) -> None:
         """Take up a state.
@@ -71,18 +80,19 @@ class Course:
             If the state is not sound.
         """
         end = fields.integer("end", 1, self.end)
-        self.begin, self.end = fields.integer("begin", 1, end), end
+        self._falls = fields.flag("falls")
+        self.begin, self.end = fields.integer("begin", 1 if self._falls else 0, end), end
         fields.end()
 
     def progress(self, epoch: float) -> float:
         """Share of the pruning phase that is over when `epoch` epochs are."""
-        return min(1.0, epoch / self.begin)
+        return min(1.0, epoch / self.begin) if self.begin else 1.0
 
     def rate(self, epoch: int) -> float:
         """Factor on the learning rate in epoch number `epoch`."""
         if self._all_along:
             return _half_cosine(epoch / self.end)
-        if epoch < self.begin:
+        if epoch < self.begin or not self._falls:
             return 1.0
         return _half_cosine((epoch - self.begin) / (self.end - self.begin))
 

@@ -89,7 +89,13 @@ class Plan:
     scale: tuple[float, ...] | None = None
 
     def rule(
-        self, batch_size: int, rate: float, gate_rate: float, lam: float, mean_weight: float
+        self,
+        batch_size: int,
+        rate: float,
+        gate_rate: float,
+        lam: float,
+        mean_weight: float,
+        held_open: bool,
     ) -> Rule:
         """Settings of some mini-batches as the kernels take them.
 
@@ -102,6 +108,8 @@ class Plan:
             Price of a parameter, in units of the mean loss of the rows.
         mean_weight : float
             What a row weighs.
+        held_open : bool
+            Whether all gates are held open.
         """
         return Rule(
             batch_size=batch_size,
@@ -118,6 +126,7 @@ class Plan:
             epsilon=float(self.epsilon),
             alpha=float(self.alpha) / mean_weight,
             lam=float(lam),
+            held_open=held_open,
         )
 
 

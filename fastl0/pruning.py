@@ -25,6 +25,10 @@ MOST_AT_ONCE = 0.5
 #: A network is brought to a size as near as this share of it.
 TOLERANCE = 0.05
 
+#: Where all sets of units shrink alike, inputs do not before hidden layers have come to a
+#: quarter of their units.
+_PACE_OF_INPUTS = 4.0
+
 #: Ways to come nearer that are looked at, at most.
 _MOST_WAYS = 20_000
 
@@ -173,6 +177,55 @@ def cut_to_size(
     return [
         np.ones(width, bool) if a is None else _highest(a, count)
         for a, width, count in zip(log_odds, widths[:-1], counts, strict=False)
+    ]
+
+
+def cut_in_proportion(
+    evidence: Sequence[NDArray[np.floating] | None], widths: Sequence[int], size: int
+) -> list[_Flags]:
+    """Say which units stay so that a network has at most `size` parameters.
+
+    For networks whose gates have had no time to learn: hidden layers keep the same share of
+    their units, those with the most evidence. Inputs stay, but for those without any evidence,
+    until that share is below ``1 / _PACE_OF_INPUTS``.
+
+    Parameters
+    ----------
+    evidence : sequence of arrays of shape (width,), or None
+        Of the inputs and of each hidden layer: how much each unit matters, >= 0; None where
+        units carry no gates and stay.
+    widths : sequence of int
+        Units of every layer, inputs first, outputs last.
+    size : int
+        Parameters, at least those of a network with one unit in each gated layer.
+
+    Returns
+    -------
+    list of bool arrays of shape (width,)
+        True where the unit stays; at least one in each layer.
+    """
+    tops = list(widths)
+    if evidence[0] is not None and evidence[0].any():
+        tops[0] = int(np.count_nonzero(evidence[0]))
+    gated = [layer for layer, values in enumerate(evidence) if values is not None]
+
+    def counts_at(share: float) -> list[int]:
+        counts = list(tops)
+        for layer in gated:
+            pace = _PACE_OF_INPUTS if layer == 0 else 1.0
+            counts[layer] = max(1, int(min(1.0, pace * share) * tops[layer]))
+        return counts
+
+    shares = np.arange(1000, -1, -1) / 1000
+    counts = next(c for c in map(counts_at, shares) if count_parameters(c) <= size)
+    # One more of each where that has room.
+    for layer in sorted(gated, key=lambda layer: counts[layer] / tops[layer]):
+        counts[layer] += counts[layer] < tops[layer]
+        if count_parameters(counts) > size:
+            counts[layer] -= 1
+    return [
+        np.ones(width, bool) if values is None else _highest(values, count)
+        for values, width, count in zip(evidence, widths[:-1], counts, strict=False)
     ]
 
 

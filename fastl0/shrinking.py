@@ -5,6 +5,7 @@ import these, `gates`, `memory`, `plan` and `sizes`.
 """
 
 import copy
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,24 @@ _AJAR = 0.1
 #: Derivative of the penalty by an on-probability, at most. Adam squares it in float32, and
 #: takes no larger steps for a larger one.
 _STEEPEST = 1e15
+#: Gate that weights make up for when gates are let go, at least.
+_LEAST_GATE = 0.25
+#: Share of the pruning phase during which the gates of a new network are held open: on the way
+#: to a target, and in a stream, which is asked for predictions from its first row on.
+_WARM_UP, _WARM_UP_OF_A_STREAM = 0.05, 0.2
+#: How far log-odds must be able to move in a pruning phase for gates to tell units apart: 1,000
+#: mini-batches at a learning rate of 0.01. (They start at 0 or 1.4 and close at -1.6.)
+_FAR_ENOUGH = 10.0
+
+
+def enough_updates(plan: Plan) -> int:
+    """Mini-batches that a pruning phase needs for gates to learn which units matter."""
+    return math.ceil(_FAR_ENOUGH / plan.gate_learning_rate_init)
+
+
+def _warm_up(plan: Plan) -> float:
+    """Share of the pruning phase of a fit during which gates are held open."""
+    return _WARM_UP if plan.target else 0.0
 
 
 class Shrinker:
@@ -51,6 +70,10 @@ class Shrinker:
         Whether the inputs and each hidden layer carry gates before these are folded.
     steering : Steering or None
         None without a target, where the price is that of the plan.
+    held_open : bool
+        Whether all gates are 1: at the start, or for good where they have no time to learn.
+    one_shot : bool
+        Whether that is so: units are deleted once, by the gradients of their gates.
     """
 
     def __init__(self, plan: Plan, buffers: Buffers) -> None:
@@ -60,11 +83,21 @@ class Shrinker:
         self.has_collapsed = False
         self.gated = buffers.layout.gated
         self.steering: Steering | None = None
+        self.held_open = True
+        self.one_shot = False
+        self._release_at = _warm_up(plan)
         self._buffers = buffers
         self._progress, self._epoch_share = 0.0, 1.0  # of the pruning phase
         self._dearest = 1.0  # unit, in parameters
 
-    def begin(self, plan: Plan, *, if_small: bool) -> None:
+    def begin(
+        self,
+        plan: Plan,
+        *,
+        if_small: bool,
+        n_updates: float = math.inf,
+        is_stream: bool = False,
+    ) -> None:
         """Set out for the size, or by the price, of a plan.
 
         What was finished before, its gates folded, has them opened anew.
@@ -74,14 +107,20 @@ class Shrinker:
         plan : Plan
         if_small : bool
             Whether also a network that is within the target size is to have its gates opened.
+        n_updates : float, default=inf
+            Mini-batches of the pruning phase.
+        is_stream : bool, default=False
         """
         buffers = self._buffers
+        self._release_at = _WARM_UP_OF_A_STREAM if is_stream else _warm_up(plan)
+        self.one_shot = plan.target > 0 and n_updates < enough_updates(plan)
         self.steering, self.price, self.has_collapsed = None, plan.lam, False
         size = count_parameters(buffers.widths)
         again = buffers.layout.gated != self.gated
         if again and (if_small or size > plan.target):
             buffers.open_gates(self.gated, OPEN)
             self.n_draws = 0
+            self.held_open = self.one_shot
         if plan.target:
             self.steering = Steering(size, plan.target, again)
 
@@ -99,18 +138,45 @@ class Shrinker:
 
     # --- prices ----------------------------------------------------------------------
 
-    def price_at(self, plan: Plan, progress: float) -> None:
+    def price_at(self, plan: Plan, progress: float, rng: np.random.Generator) -> None:
         """Set what units and parameters cost when `progress` of the pruning phase is over."""
         self.enter(progress, 0.0)
-        self.set_prices(plan, 0.0, False)
+        self.set_prices(plan, 0.0, False, rng)
 
-    def set_prices(self, plan: Plan, part: float, has_collapsed: bool) -> None:
+    def _release(self, plan: Plan, rng: np.random.Generator) -> None:
+        """Let gates go that were held open.
+
+        Weights are divided by the gate that they get, as at the start of Gallego-Posada et al.
+        2022, arXiv 2208.04425: outputs are as before but for the noise.
+        """
+        layout = self._buffers.layout
+        log_odds: list[NDArray[np.float32]] = []
+        factors: list[NDArray[np.float32] | None] = []
+        for layer, (width, gated) in enumerate(zip(layout.widths, layout.gated, strict=False)):
+            if not gated:
+                factors.append(None)
+                continue
+            start = gates.initial_log_odds(plan.droprate_init[min(layer, 1)], width, rng)
+            gate = np.maximum(gates.deterministic_gate(start), _LEAST_GATE)
+            log_odds.append(start)
+            factors.append((1.0 / gate).astype(np.float32))
+        self._buffers.release_gates(np.concatenate(log_odds), factors)
+        self.n_draws = 0
+        self.held_open = False
+
+    def set_prices(
+        self, plan: Plan, part: float, has_collapsed: bool, rng: np.random.Generator
+    ) -> None:
         """Set what units and parameters cost when `part` of an epoch is over."""
         buffers = self._buffers
         if not buffers.layout.n_gates:
             return
+        progress = self._progress + part * self._epoch_share
+        if self.held_open and not self.one_shot and progress >= self._release_at:
+            self._release(plan, rng)
+        if self.held_open:
+            return
         if self.steering is not None:
-            progress = self._progress + part * self._epoch_share
             if has_collapsed:
                 self.price = self.steering.pardon(progress)
             else:
@@ -125,6 +191,8 @@ class Shrinker:
 
     def strength(self, total_weight: float) -> float:
         """Price of a parameter in units of the mean loss of rows that weigh so much in all."""
+        if self.held_open:
+            return 0.0
         return min(self.price / total_weight, _STEEPEST / self._dearest)
 
     def penalty(self, plan: Plan) -> float:
@@ -188,6 +256,13 @@ class Shrinker:
         buffers = self._buffers
         if not buffers.layout.n_gates or count_parameters(buffers.widths) <= self.most:
             return False
+        if self.held_open:
+            # The mean square of dL/dz: what the loss changes by where a unit goes, to first
+            # order (Molchanov et al. 2019, arXiv 1906.10771, eq. 8).
+            evidence = buffers.by_set("gate_second")
+            keep = pruning.cut_in_proportion(evidence, buffers.widths, self.most)
+            evidence.clear()
+            return self._shrink(keep)
         log_odds = buffers.by_set("log_odds")
         return self._shrink(pruning.cut_to_size(log_odds, buffers.widths, self.most))
 
@@ -252,11 +327,12 @@ class Shrinker:
 
     # --- back to the last good epoch -------------------------------------------------
 
-    def remember(self) -> tuple[Steering | None, bool]:
+    def remember(self) -> tuple[Steering | None, bool, bool]:
         """Return what `go_back` takes."""
-        return copy.copy(self.steering), self.has_collapsed
+        return copy.copy(self.steering), self.has_collapsed, self.held_open
 
-    def go_back(self, before: tuple[Steering | None, bool]) -> None:
+    def go_back(self, before: tuple[Steering | None, bool, bool]) -> None:
         """Be where `remember` was called, with no draws counted."""
-        self.steering, self.has_collapsed = copy.copy(before[0]), before[1]
+        steering, self.has_collapsed, self.held_open = before
+        self.steering = copy.copy(steering)
         self.n_draws = 0

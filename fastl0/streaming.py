@@ -223,7 +223,7 @@ class Stream:
 
     def _set_prices(self) -> None:
         """Price units by the network as it is, at the point the stream has come to."""
-        self.trainer.shrinker.price_at(self.plan, self._progress)
+        self.trainer.price_at(self.plan, self._progress)
 
     @property
     def _n_epochs(self) -> int:

@@ -4,6 +4,7 @@ Owner of randomness (one NumPy generator per run) and of the decision to stop. M
 everything but the estimator, the data sets, the plots and the commands.
 """
 
+import itertools
 import math
 import time
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastl0 import gates, generator, pruning
+from fastl0 import generator, pruning
 from fastl0.fields import VERY_MANY, Fields, StateError
 from fastl0.lent import Rule
 from fastl0.memory import DRAWS_AHEAD, Buffers, Layout
@@ -74,15 +75,21 @@ class Trainer:
         self._initialise(plan)
 
     def _initialise(self, plan: Plan) -> None:
-        gain = 2.0 if plan.activation == "relu" else 1.0
-        for layer, fan_in in enumerate(self.buffers.widths[:-1]):
-            weights, _ = self.buffers.layer(layer)
-            self._rng.standard_normal(out=weights, dtype=np.float32)
-            weights *= np.float32(math.sqrt(gain / fan_in))
-        for layer, log_odds in enumerate(self.buffers.by_set("log_odds")):
+        """Draw weights and biases as scikit-learn does, and open all gates.
+
+        Uniform within ``sqrt(6 / (fan_in + fan_out))``, or ``sqrt(2 / ...)`` for "logistic"
+        (Glorot and Bengio 2010, eq. 16).
+        """
+        gain = 2.0 if plan.activation == "logistic" else 6.0
+        for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(self.buffers.widths)):
+            bound = np.float32(math.sqrt(gain / (fan_in + fan_out)))
+            for part in self.buffers.layer(layer):
+                self._rng.random(out=part, dtype=np.float32)
+                part -= np.float32(0.5)
+                part *= np.float32(2.0) * bound
+        for log_odds in self.buffers.by_set("log_odds"):
             if log_odds is not None:
-                droprate = plan.droprate_init[min(layer, 1)]
-                log_odds[:] = gates.initial_log_odds(droprate, len(log_odds), self._rng)
+                log_odds[:] = OPEN
 
     def renew_generator(self) -> None:
         """In a forked child, go on without the generator's lock: a thread may have drawn there."""
@@ -204,7 +211,7 @@ class Trainer:
                 has_collapsed = (
                     shrinker.has_collapsed if recent is None else recent > data.null_loss
                 )
-                shrinker.set_prices(plan, first / n_batches, has_collapsed)
+                shrinker.set_prices(plan, first / n_batches, has_collapsed, self._rng)
                 n = min(DRAWS_AHEAD, n_batches - first)
                 if not self._safeguard.knows_start:
                     self.run_some(rows, plan, data, rate, 1, tally)
@@ -251,7 +258,12 @@ class Trainer:
         growth = math.sqrt(batch_size / plan.batch_size)  # gates follow Adam
         gate_rate = plan.gate_learning_rate_init * self._gate_factor * growth
         lam = self.shrinker.strength(total_weight)
-        return plan.rule(batch_size, rate, gate_rate, lam, mean_weight)
+        held_open = self.shrinker.held_open
+        return plan.rule(batch_size, rate, gate_rate, lam, mean_weight, held_open)
+
+    def price_at(self, plan: Plan, progress: float) -> None:
+        """Price units by the network as it is, when `progress` of the pruning phase is over."""
+        self.shrinker.price_at(plan, progress, self._rng)
 
     def settle(self, plan: Plan, n_more: int = 0) -> bool:
         """Bring a network with gates to its target size; say whether units had to go.
@@ -319,7 +331,7 @@ class Trainer:
         record = self.record
         record.converged = False
         patience = record.patience = self._patience(plan, data.n_rows)
-        fit = self._fit = self._fit or self._begin(plan)
+        fit = self._fit = self._fit or self._begin(plan, -(-data.n_rows // plan.batch_size))
         course, schedule = fit.course, fit.schedule
         n_threads = self.buffers.n_threads
         pace = Pace(n_threads)
@@ -378,6 +390,7 @@ class Trainer:
         for log_odds in buffers.by_set("log_odds"):
             if log_odds is not None:
                 log_odds[:] = OPEN
+        self.shrinker.held_open = False
         if plan.target and network.n_parameters <= plan.target:
             self._finish_gates(plan, 0)
 
@@ -388,7 +401,7 @@ class Trainer:
         anew.
         """
         self._limit_size(plan.target)
-        self.shrinker.begin(plan, if_small=False)
+        self.shrinker.begin(plan, if_small=False, is_stream=True)
 
     def end_stream_epoch(self, plan: Plan, is_last: bool) -> None:
         """Delete what has stayed off; after the last epoch that prunes, come to the target.
@@ -411,12 +424,14 @@ class Trainer:
 
     # --- fits ------------------------------------------------------------------------
 
-    def _begin(self, plan: Plan) -> _Fit:
+    def _begin(self, plan: Plan, n_batches: int) -> _Fit:
         """Prepare a fit: what an earlier one has finished goes on with open gates."""
         self._limit_size(plan.target)
-        self.shrinker.begin(plan, if_small=True)
-        self._safeguard = Safeguard()
         fit = self._fit_to_come(plan)
+        self.shrinker.begin(plan, if_small=True, n_updates=fit.course.begin * n_batches)
+        if self.shrinker.one_shot:
+            fit.course.cut_halfway()
+        self._safeguard = Safeguard()
         fit.schedule.end_epoch(self.record.samples_seen)
         return fit
 
@@ -453,6 +468,7 @@ class Trainer:
             "number": fit.number,
             "most": shrinker.most,
             "has_collapsed": shrinker.has_collapsed,
+            "one_shot": shrinker.one_shot,
         }
 
     def lasting_state(self) -> dict[str, Any]:
@@ -462,6 +478,7 @@ class Trainer:
             "record": self.record.state(),
             "random": generator.state_of(self._rng),
             "n_draws": self.shrinker.n_draws,
+            "held_open": self.shrinker.held_open,
             "n_forgotten": self._n_forgotten,
         }
 
@@ -499,6 +516,7 @@ class Trainer:
         n_draws = fields.integer("n_draws", 0, VERY_MANY)
         n_forgotten = fields.integer("n_forgotten", 0, VERY_MANY)
         has_collapsed = fields.flag("has_collapsed")
+        held_open, one_shot = fields.flag("held_open"), fields.flag("one_shot")
         buffers = fields.fields("buffers")
         fields.end()
         growth = _MOST_GROWTH if plan.dynamic_batch_size else 1
@@ -508,11 +526,12 @@ class Trainer:
         self._n_forgotten, shrinker = n_forgotten, self.shrinker
         shrinker.steering, shrinker.most, shrinker.price = steering, most, plan.lam
         shrinker.n_draws, shrinker.has_collapsed = n_draws, has_collapsed
+        shrinker.held_open, shrinker.one_shot = held_open, one_shot
 
     def _enter(self, plan: Plan, course: Course, number: int) -> bool:
         """Prepare an epoch: note how far pruning is, or end it; say whether units went."""
         shrinker = self.shrinker
-        shrinker.enter(course.progress(number), 1.0 / course.begin)
+        shrinker.enter(course.progress(number), course.progress(1))
         self._gate_factor = course.gate_rate(number)
         if number != course.begin:
             return False

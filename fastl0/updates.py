@@ -244,7 +244,10 @@ def update_(weights_, gates_, batch, rule, number, size):
 
 @kernel
 def update_gates_(gates_, rule, rate):
-    """Add the penalty's derivative and take one Adam step on the log-odds."""
+    """Add the penalty's derivative and take one Adam step on the log-odds.
+
+    Gates that are held open stay where they are: only their moments take in dL/dz.
+    """
     n = gates_.n_gates
     price, probability = floats(gates_.price, n), floats(gates_.on_probability, n)
     gradient, slope = floats(gates_.gate_gradient, n), floats(gates_.gate_slope, n)
@@ -253,6 +256,8 @@ def update_gates_(gates_, rule, rate):
     for j in range(n):
         pi = probability[j]
         gradient[j] = gradient[j] * slope[j] + lam * price[j] * pi * (np.float32(1.0) - pi)
+    if rule.held_open:
+        rate = 0.0
     adam_step_(
         log_odds, floats(gates_.gate_first, n), floats(gates_.gate_second, n), gradient,
         np.float32(rate), np.float32(rule.beta_1), np.float32(rule.beta_2),

@@ -172,7 +172,7 @@ def parameters(buffers):
     return per_parameter(buffers, "theta", "log_odds")
 
 
-def rule(problem, settings):
+def rule(problem, settings, held_open=False):
     return Rule(
         batch_size=problem.batch_size,
         activation=ACTIVATIONS[problem.network.activation],
@@ -188,6 +188,7 @@ def rule(problem, settings):
         epsilon=settings.epsilon,
         alpha=settings.alpha,
         lam=settings.lam,
+        held_open=held_open,
     )
 
 
@@ -195,14 +196,14 @@ def as_they_come(n_rows):
     return Order(n_rows, np.zeros(0, np.int32), np.zeros(0, np.uint64))
 
 
-def run(buffers, problem, settings, X=None):
+def run(buffers, problem, settings, X=None, held_open=False):
     """Train `buffers` on all mini-batches of `problem`; return the sum of the losses."""
     tally = np.zeros(1)
     x = RowSource(problem.X if X is None else X)
     y = RowSource(problem.targets)
     done = train_batches(
         *buffers.lend(),
-        rule(problem, settings),
+        rule(problem, settings, held_open),
         x.address,
         y.address,
         as_they_come(len(problem.X)),

@@ -13,6 +13,7 @@ from fastl0.pruning import (
     FEWEST_DRAWS,
     MOST_AT_ONCE,
     TOLERANCE,
+    cut_in_proportion,
     cut_to_size,
     decide,
     expected_penalty,
@@ -413,3 +414,77 @@ def test_decisions_use_the_draws_of_all_pooled_epochs(X_y, monkeypatch):
     assert [n_draws for n_draws, _ in seen] == [FEWEST_DRAWS] * len(seen)
     assert len(seen) == 3 * 2
     assert all(most > FEWEST_DRAWS / 2 for _, most in seen)
+
+
+# --- without knowing which units matter --------------------------------------------------
+
+
+def kept(widths, size, evidence=None):
+    """Units that stay of every layer; all gated, with evidence that rises by the number."""
+    if evidence is None:
+        evidence = [np.arange(1.0, width + 1) for width in widths[:-1]]
+    return cut_in_proportion(evidence, widths, size)
+
+
+def test_hidden_layers_keep_the_same_share_and_inputs_stay():
+    flags = kept((1000, 200, 100, 10), 60_000)
+    n_inputs, first, second = (int(k.sum()) for k in flags)
+    assert n_inputs == 1000
+    assert first / 200 == pytest.approx(second / 100, abs=0.02)
+    assert count_parameters((n_inputs, first, second, 10)) <= 60_000
+
+
+def test_inputs_go_once_hidden_layers_are_down_to_a_quarter():
+    n_inputs, first, second = (int(k.sum()) for k in kept((1000, 200, 100, 10), 6_000))
+    assert n_inputs / 1000 == pytest.approx(4 * first / 200, abs=0.1)
+    assert first / 200 == pytest.approx(second / 100, abs=0.02)
+
+
+@pytest.mark.parametrize("size", [46, 100, 1000, 5000, 34_110])
+def test_a_cut_in_proportion_keeps_to_the_size_and_comes_near_it(size):
+    widths = (64, 200, 100, 10)
+    counts = [int(k.sum()) for k in kept(widths, size)]
+    n_parameters = count_parameters([*counts, 10])
+    assert min(counts) >= 1
+    dearest = max(counts[1] + 4, counts[0] + 1 + counts[2], counts[1] + 1 + 10)
+    assert size - 2 * dearest < n_parameters <= size
+
+
+def test_those_with_the_most_evidence_stay():
+    flags = kept((4, 5, 2), 22, [np.array([3.0, 1, 4, 2]), np.array([0.0, 9, 1, 8, 2])])
+    np.testing.assert_array_equal(flags[1], [False, True, False, True, False])
+    assert flags[0].all()
+
+
+def test_inputs_that_never_mattered_go_first():
+    flags = kept((4, 5, 2), 30, [np.array([0.0, 1, 0, 2]), np.arange(1.0, 6)])
+    np.testing.assert_array_equal(flags[0], [False, True, False, True])
+    assert int(flags[1].sum()) == 5
+
+
+def test_without_any_evidence_all_inputs_stay():
+    flags = kept((4, 5, 2), 30, [np.zeros(4), np.zeros(5)])
+    assert [int(k.sum()) for k in flags] == [4, 4]
+
+
+def test_what_has_no_gates_stays_in_a_cut_in_proportion():
+    flags = kept((40, 50, 2), 300, [None, np.arange(50.0)])
+    assert flags[0].all()
+    assert flags[1].sum() == 6
+
+
+@given(
+    st.lists(st.integers(1, 40), min_size=2, max_size=5),
+    st.integers(1, 5),
+    st.floats(0, 1),
+    st.integers(0, 2**32 - 1),
+)
+def test_a_cut_in_proportion_never_exceeds_its_size(hidden, n_outputs, share, seed):
+    widths = [*hidden, n_outputs]
+    rng = np.random.default_rng(seed)
+    evidence = [rng.random(width) * (rng.random(width) < 0.7) for width in hidden]
+    smallest = count_parameters([1] * len(hidden) + [n_outputs])
+    size = smallest + int(share * (count_parameters(widths) - smallest))
+    counts = [int(k.sum()) for k in cut_in_proportion(evidence, widths, size)]
+    assert min(counts) >= 1
+    assert count_parameters([*counts, n_outputs]) <= size

@@ -402,6 +402,7 @@ def test_an_epoch_agrees_and_returns_the_objective(pruning, gate_inputs, penalty
     )
     planned = plan(problem, settings, pruning=pruning)
     trainer = Trainer(planned, small.layout_of(problem), np.random.default_rng(0))
+    trainer.shrinker.held_open = False
     small.fill(trainer.buffers, problem)
     trainer._rng = Uniforms(problem.uniforms)
     upside_down = np.arange(len(problem.X))[::-1]
@@ -462,6 +463,7 @@ def test_runs_with_deletions_agree(solver):
     planned = plan(problem, settings, pruning="hard")
     layout = small.layout_of(problem, settings.solver)
     trainer = Trainer(planned, layout, np.random.default_rng(0))
+    trainer.shrinker.held_open = False
     small.fill(trainer.buffers, problem)
     for epoch, table in enumerate(tables):
         trainer._rng = Uniforms(table)
@@ -472,6 +474,37 @@ def test_runs_with_deletions_agree(solver):
     first = small.per_parameter(trainer.buffers, "first", "gate_first")
     small.assert_close(first, state.first, TEN_STEPS, floor=1e-3)
     np.testing.assert_array_equal(trainer.buffers.arrays()["on_count"], state.on_count)
+
+
+# --- gates that are held open ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_gates_that_are_held_open_note_their_derivatives_and_stay(batch_size, monkeypatch):
+    """All are 1, whatever the draws say; dL/dz goes into their moments."""
+    settings = replace(ADAM, lam=0.0)
+    problem = small.problem((23, 17, 19, 5), n_rows=batch_size, batch_size=batch_size)
+    all_open = naive.Network(
+        problem.network.weights,
+        problem.network.biases,
+        [np.full(len(a), 30.0) for a in problem.network.log_odds],
+    )
+    monkeypatch.setattr(
+        naive, "draw", lambda network, _: ([np.ones(len(w)) for w in network.weights],) * 2
+    )
+    loss, gradients = naive.backward(all_open, problem.X, problem.targets, None)
+    buffers = small.buffers_of(problem, settings)
+    before = buffers.arrays()["log_odds"].copy()
+    assert small.run(buffers, problem, settings, held_open=True) == pytest.approx(loss, rel=1e-5)
+    np.testing.assert_array_equal(buffers.arrays()["log_odds"], before)
+    expected = np.concatenate(gradients[-3:])
+    assert np.count_nonzero(expected) > 20
+    found = buffers.arrays()
+    small.assert_close([found["gate_gradient"]], [expected], GRADIENTS)
+    small.assert_close([found["gate_first"]], [0.1 * expected], GRADIENTS)
+    small.assert_close([found["gate_second"]], [0.001 * expected**2], 2 * GRADIENTS, floor=0.0)
+    np.testing.assert_array_equal(found["on_count"], 1)
+    np.testing.assert_array_equal(found["on_sum"], 1.0)
 
 
 # --- deleting units ------------------------------------------------------------------

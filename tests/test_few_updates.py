@@ -1,0 +1,252 @@
+"""Trainings too short for gates to learn which units matter, and the start of all others."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer, make_classification
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.preprocessing import StandardScaler
+
+from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor
+from fastl0.gates import deterministic_gate
+from fastl0.sizes import count_parameters
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Training stopped at max_iter", "ignore:Stochastic Optimizer"
+)
+
+
+def breast_cancer():
+    X, y = load_breast_cancer(return_X_y=True)
+    return StandardScaler().fit_transform(X), y
+
+
+def generated():
+    return make_classification(1000, random_state=0)
+
+
+def parts(name, digits):
+    X, y = digits if name == "digits" else {"bc": breast_cancer, "made": generated}[name]()
+    return train_test_split(X, y, random_state=0, stratify=y)
+
+
+def mean_score(make, X_train, X_test, y_train, y_test):
+    return np.mean([make(seed).fit(X_train, y_train).score(X_test, y_test) for seed in range(3)])
+
+
+def hard(max_iter=200, **settings):
+    return lambda seed: HardL0MLPClassifier(max_iter=max_iter, random_state=seed, **settings)
+
+
+# --- scores ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("max_iter", [1, 5, 10, 20])
+@pytest.mark.parametrize("name", ["digits", "bc", "made"])
+def test_the_score_is_near_that_of_as_many_epochs_without_pruning(name, max_iter, digits):
+    data = parts(name, digits)
+    dense = mean_score(hard(max_iter, pruning="none"), *data)
+    assert mean_score(hard(max_iter), *data) >= dense - 0.03
+
+
+@pytest.mark.parametrize("hidden_layer_sizes", [(16, 8), (16,), 100])
+def test_so_it_is_for_narrow_networks(hidden_layer_sizes, digits):
+    data = parts("digits", digits)
+    settings = {"hidden_layer_sizes": hidden_layer_sizes, "max_iter": 10}
+    dense = mean_score(hard(**settings, pruning="none"), *data)
+    assert mean_score(hard(**settings), *data) >= dense - 0.03
+
+
+@pytest.mark.parametrize("n_rows", [8, 16, 32, 64])
+def test_few_rows_are_learned_as_well_as_without_pruning(n_rows):
+    """Within what the draw of three seeds is worth on these rows."""
+    X_train, X_test, y_train, y_test = parts("bc", None)
+    data = X_train[:n_rows], X_test, y_train[:n_rows], y_test
+    assert mean_score(hard(), *data) >= mean_score(hard(pruning="none"), *data) - 0.02
+
+
+def test_few_rows_of_a_regression_are_learned():
+    rng = np.random.default_rng(0)
+    X, X_test, w = rng.normal(size=(8, 3)), rng.normal(size=(500, 3)), rng.normal(size=3)
+    scores = [
+        r2_score(X_test @ w, HardL0MLPRegressor(random_state=k).fit(X, X @ w).predict(X_test))
+        for k in range(5)
+    ]
+    assert np.median(scores) > 0.8
+
+
+def test_a_search_over_epochs_prefers_more_of_them(digits):
+    X, y = digits
+    grid = {"max_iter": [1, 30]}
+    search = GridSearchCV(HardL0MLPClassifier(random_state=0), grid, cv=2).fit(X, y)
+    assert search.best_params_ == {"max_iter": 30}
+    assert search.cv_results_["mean_test_score"][0] > 0.3
+
+
+# --- the start ---------------------------------------------------------------------------
+
+
+def learned_by_row(model, n_rows=600):
+    """Share of right predictions on the way, each made before its row is learned."""
+    X, y = make_classification(n_rows, 8, n_informative=5, n_classes=3, random_state=0)
+    model.partial_fit(X[:1], y[:1], classes=[0, 1, 2])
+    right = 0
+    for k in range(1, n_rows):
+        right += model.predict(X[k : k + 1])[0] == y[k]
+        model.partial_fit(X[k : k + 1], y[k : k + 1])
+    return right / n_rows
+
+
+def test_a_stream_learns_no_slower_than_that_of_scikit_learn():
+    ours, theirs = (
+        np.mean([learned_by_row(kind((16,), random_state=seed)) for seed in range(4)])
+        for kind in (HardL0MLPClassifier, MLPClassifier)
+    )
+    assert ours >= theirs - 0.01
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "logistic"])
+def test_weights_and_biases_start_as_those_of_scikit_learn(activation):
+    """Uniform within the bound of Glorot and Bengio 2010, biases too."""
+    X, y = np.random.default_rng(0).normal(size=(20, 30)), np.arange(20) % 3
+    settings = {"hidden_layer_sizes": (150, 140), "activation": activation, "max_iter": 1}
+    settings |= {"random_state": 0, "learning_rate_init": 1e-12}
+    ours = HardL0MLPClassifier(**settings, pruning="none").fit(X, y)
+    theirs = MLPClassifier(**settings).fit(X, y)
+    for name in ("coefs_", "intercepts_"):
+        for one, other in zip(getattr(ours, name), getattr(theirs, name), strict=True):
+            assert one.shape == other.shape
+            assert np.abs(one).max() == pytest.approx(np.abs(other).max(), rel=0.15)
+    for one, other in zip(ours.coefs_[:2], theirs.coefs_[:2], strict=True):
+        assert np.std(one) == pytest.approx(np.std(other), rel=0.1)
+        assert abs(np.mean(one)) < 0.1 * np.std(one)
+
+
+def test_eight_rows_of_a_linear_function_are_learned_like_by_scikit_learn():
+    def median(make):
+        scores = []
+        for seed in range(9):
+            rng = np.random.default_rng(seed)
+            X, X_test, w = rng.normal(size=(8, 3)), rng.normal(size=(500, 3)), rng.normal(size=3)
+            scores.append(r2_score(X_test @ w, make(seed).fit(X, X @ w).predict(X_test)))
+        return np.median(scores)
+
+    ours = median(lambda seed: HardL0MLPRegressor((100,), pruning="none", random_state=seed))
+    theirs = median(lambda seed: MLPRegressor(hidden_layer_sizes=(100,), random_state=seed))
+    assert ours >= theirs - 0.1
+
+
+# --- what is deleted, and when -------------------------------------------------------------
+
+
+def test_layers_shrink_in_proportion(digits):
+    model = hard(5)(0).fit(*digits)
+    n_inputs, first, second, _ = model.n_units_
+    assert n_inputs > 55
+    assert first / 200 == pytest.approx(second / 100, abs=0.02)
+    assert model.n_parameters_ <= 0.3 * count_parameters((64, 200, 100, 10))
+
+
+def test_a_wide_sparse_X_keeps_hidden_units():
+    rng = np.random.default_rng(0)
+    X = (rng.random((200, 5000)) < 0.01) * rng.normal(size=(200, 5000))
+    model = HardL0MLPClassifier(max_iter=20, random_state=0).fit(X, np.arange(200) % 2)
+    assert model.n_units_[1] > 40
+    assert model.n_units_[2] > 20
+
+
+def test_units_go_once_in_the_middle(digits):
+    widths = hard(6)(0).fit(*digits).history_["n_units"]
+    assert widths[0] == widths[1] == widths[2] == (64, 200, 100, 10)
+    assert widths[3] == widths[4] == widths[5] != widths[0]
+
+
+def test_the_learning_rate_does_not_fall(digits, monkeypatch):
+    from fastl0.training import Trainer
+
+    rates, original = [], Trainer.run_epoch
+
+    def note(self, plan, data, rate, *rest):
+        rates.append(rate)
+        return original(self, plan, data, rate, *rest)
+
+    monkeypatch.setattr(Trainer, "run_epoch", note)
+    hard(6)(0).fit(*digits)
+    assert rates == [0.001] * 6
+
+
+def test_a_constant_input_goes(digits):
+    X = np.c_[digits[0], np.zeros(600), np.zeros(600)]
+    assert not hard(5)(0).fit(X, digits[1]).support_[-2:].any()
+
+
+# --- the warning -----------------------------------------------------------------------------
+
+
+def test_a_warning_says_what_to_set(digits):
+    """600 rows are 50 mini-batches of 12; 1,000 of them before the last 30 % take 29 epochs."""
+    with pytest.warns(ConvergenceWarning, match=r"50 mini-batches .* max_iter=29 or more"):
+        hard(5)(0).fit(*digits)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_iter": 29},
+        {"max_iter": 3, "gate_learning_rate_init": 0.1},
+        {"max_iter": 2, "pruning": "none"},
+        {"max_iter": 2, "pruning": "soft"},
+        {"max_iter": 2, "lam": 0.1},
+        {"max_iter": 2, "target_size": 1.0},
+    ],
+)
+@pytest.mark.filterwarnings("default:max_iter=.* too few:sklearn.exceptions.ConvergenceWarning")
+def test_there_is_none_where_there_is_time_or_nothing_to_delete(settings, digits, recwarn):
+    HardL0MLPClassifier(**settings, random_state=0).fit(*digits)
+    assert not [w for w in recwarn if "too few" in str(w.message)]
+
+
+# --- gates that are held open at first -------------------------------------------------------
+
+
+def test_gates_are_held_open_at_first_and_then_let_go(digits):
+    """On the way to a target for a twentieth of the pruning phase: 2 of 40 epochs."""
+    seen = []
+
+    def note(epoch, freeze, entries):
+        trainer = model._trainer_seen
+        seen.append((trainer.shrinker.held_open, trainer.buffers.arrays()["log_odds"].max()))
+
+    from fastl0 import fitting
+
+    model = HardL0MLPClassifier(max_iter=40, finetune_fraction=0.0, random_state=0)
+    original = fitting._trainer
+    try:
+        fitting._trainer = lambda *a: _noted(model, original(*a))
+        model._fit(*digits, note)
+    finally:
+        fitting._trainer = original
+    assert [held for held, _ in seen[:4]] == [True, True, False, False]
+    assert deterministic_gate(seen[0][1]) == 1.0
+    assert not any(held for held, _ in seen[2:])
+
+
+def _noted(model, trainer):
+    vars(model)["_trainer_seen"] = trainer
+    return trainer
+
+
+def test_letting_go_leaves_the_outputs_as_they_were(digits):
+    """Weights make up for the gates that units then have."""
+    X, y = digits
+    model = HardL0MLPClassifier((30, 20), random_state=0, batch_size=1)
+    model.partial_fit(X[:50], y[:50], classes=range(10))
+    trainer, plan = model._stream.trainer, model._stream.plan
+    assert trainer.shrinker.held_open
+    before = trainer.freeze(plan).outputs(X)
+    trainer.price_at(plan, 0.5)
+    assert not trainer.shrinker.held_open
+    assert trainer.buffers.arrays()["log_odds"].max() < 1.5
+    np.testing.assert_allclose(trainer.freeze(plan).outputs(X), before, rtol=1e-4, atol=1e-6)
