@@ -174,8 +174,9 @@ class Layout:
         most = max(w * min(v, -(-PANEL // w)) for v, w in zip(widths, widths[1:], strict=False))
         sizes = [max(MOST_ROWS * widest, most) + widest]
         # ... columns of weights whose units are scattered, going forward and back.
-        sizes += [w * MOST_COLUMNS for w, g in zip(widths, self.gated[1:], strict=False) if g]
-        sizes += [w * MOST_COLUMNS for w in widths[2:]]
+        panels = [(v, w) for v, w, g in zip(widths, widths[1:], self.gated[1:], strict=False) if g]
+        panels += zip(widths[2:], widths[1:], strict=False)
+        sizes += [n_rows * min(MOST_COLUMNS, padded(width)) for n_rows, width in panels]
         return max(sizes) + APART
 
     @property
