@@ -4,7 +4,7 @@
 epoch deletes the rows and columns of units that were switched off: what is kept moves to
 the front (`_kernels.pack_weights_`) and the array is cut in place. May import `_kernels`,
 `fields`, `gates` (how far log-odds go), `lent` (the layout it fills), `products` (how far rows
-are padded) and `sizes`.
+are padded, and the largest tile) and `sizes`.
 """
 
 import math
