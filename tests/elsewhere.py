@@ -20,7 +20,10 @@ from fastl0.products import LANES
 KINDS = {"SSE2": (4, ""), "AVX2": (8, "+avx,+avx2,+fma")}
 
 #: What goes by the width of vectors: the kernels, the memory they are lent, and who shares it.
-MODULES = ("kernels", "products", "one_row", "gather", "memory", "sizes", "target", "team")
+MODULES = (
+    "kernels", "products", "one_row", "reference", "ordering", "gather", "memory", "sizes",
+    "target", "team",
+)  # fmt: skip
 
 
 def as_on(features, cache):
