@@ -1,25 +1,25 @@
 """`HardL0MLPClassifier`.
 
-May import `docstrings`, `estimator`, `forks`, `network` and, to fit, `classes`.
+May import `docstrings`, `estimator`, `forks`, `network`, `validation` and, to fit, `classes`.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
 from fastl0 import forks
 from fastl0.docstrings import documented_method, documented_network
 from fastl0.estimator import HardL0MLP
 from fastl0.network import codes_of
+from fastl0.validation import RealInterval
 
 _OWN = """
     classes_ : ndarray of shape (n_classes,)
@@ -103,7 +103,7 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **HardL0MLP._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "label_smoothing": [RealInterval(0, 1, closed="left")],
     }
 
     def __init__(

@@ -12,11 +12,40 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from sklearn.utils._param_validation import Interval
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _FLOAT32_TINY = float(np.finfo(np.float32).tiny)
 #: Bounds of an automatic mini-batch, and how many of them make an epoch where there are gates.
 _SMALLEST_BATCH, _LARGEST_BATCH, _ENOUGH_BATCHES = 8, 200, 50
+
+
+def as_float(value: Any) -> float:
+    """Return a real number of whatever type as a float; infinity where it exceeds any."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+class RealInterval(Interval):
+    """Real numbers of whatever type in an interval, as a constraint of scikit-learn's.
+
+    Its own asks NumPy whether they are NaN, which knows no fractions.
+
+    Parameters
+    ----------
+    left, right : float or None
+        Bounds; None for none.
+    closed : {"left", "right", "both", "neither"}
+        Which of them belong to it.
+    """
+
+    def __init__(self, left: float | None, right: float | None, *, closed: str) -> None:
+        super().__init__(Real, left, right, closed=closed)
+
+    def __contains__(self, value: Any) -> bool:
+        return bool(super().__contains__(as_float(value)))
 
 
 def check_float32(name: str, value: Any) -> None:
@@ -27,10 +56,7 @@ def check_float32(name: str, value: Any) -> None:
     ValueError
         If it rounds to infinity, a decay rate to 1, or `epsilon` to a subnormal number.
     """
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
+    number = as_float(value)
     if number > _FLOAT32_MAX and name != "tol":
         rule = f"be at most {_FLOAT32_MAX:.3g}, as training computes in float32"
     elif name in ("beta_1", "beta_2") and np.float32(number) >= 1.0:
@@ -71,7 +97,7 @@ def droprates(droprate_init: Any) -> tuple[float, float]:
     """
     pair = (droprate_init,) * 2 if isinstance(droprate_init, Real) else droprate_init
     sound = isinstance(pair, tuple | list | np.ndarray) and len(pair) == 2
-    if not sound or not all(isinstance(d, Real) and 0 < float(d) < 1 for d in pair):
+    if not sound or not all(isinstance(d, Real) and 0 < as_float(d) < 1 for d in pair):
         raise ValueError(
             "`droprate_init` must be a number in (0, 1) or a pair of them, for the inputs and "
             f"for the hidden units, got {droprate_init!r}. Use (0.2, 0.5)."
@@ -207,7 +233,7 @@ def n_parameters(
     elif isinstance(target_size, Integral) and not isinstance(target_size, bool):
         found = int(target_size)
     elif isinstance(target_size, Real) and not isinstance(target_size, bool):
-        share = float(target_size)
+        share = as_float(target_size)
         if not 0.0 < share <= 1.0:
             raise ValueError(
                 f"`{name}` as a float must be a share of the {full} parameters in (0, 1], "
@@ -319,7 +345,7 @@ def check_share(name: str, value: Any) -> None:
     ValueError
         If it is not a number in (0, 1).
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0.0 < float(value) < 1.0:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0.0 < as_float(value) < 1.0:
         raise ValueError(f"`{name}` must be a share of the rows in (0, 1), got {value!r}. Use 0.1.")
 
 

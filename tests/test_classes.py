@@ -1,10 +1,11 @@
 """Tests of the encoding of labels."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from fastl0.classes import encode_classes
+from fastl0.classes import encode_classes, encode_first_classes
 
 
 def test_labels_are_encoded_as_small_as_they_fit():

@@ -2,14 +2,18 @@
 
 import copy
 import doctest
+import inspect
 import pickle
 import re
 import subprocess
 import sys
 import warnings
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
@@ -376,6 +380,11 @@ def test_log_probabilities_are_the_logarithm(digits):
     np.testing.assert_allclose(np.exp(clf.predict_log_proba(X)), clf.predict_proba(X), rtol=1e-6)
 
 
+# --- one class ---------------------------------------------------------------------------
+
+X_ONE = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+
+
 # --- at work in scikit-learn ---------------------------------------------------------------
 
 
@@ -669,6 +678,61 @@ def test_numpy_scalars_as_parameters_compile_nothing_anew(digits):
         *digits
     )
     assert len(train_batches.signatures) == n_compiled
+
+
+#: Real parameters, as fractions that floats hold exactly.
+FRACTIONS = {
+    "alpha": Fraction(1, 1024),
+    "learning_rate_init": Fraction(1, 128),
+    "power_t": Fraction(1, 4),
+    "tol": Fraction(1, 8),
+    "momentum": Fraction(3, 4),
+    "validation_fraction": Fraction(1, 4),
+    "beta_1": Fraction(7, 8),
+    "beta_2": Fraction(127, 128),
+    "epsilon": Fraction(1, 2**20),
+    "input_price": Fraction(3, 2),
+    "finetune_fraction": Fraction(1, 4),
+    "prune_threshold": Fraction(3, 8),
+    "gate_learning_rate_init": Fraction(1, 32),
+    "droprate_init": Fraction(3, 8),
+    "label_smoothing": Fraction(1, 16),
+}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"target_size": Fraction(3, 4)},
+        {"lam": Fraction(1, 8), "solver": "sgd", "learning_rate": "invscaling"},
+        {"target_size": 20, "class_weight": {0: Fraction(1, 3), 1: Fraction(4, 3)}},
+    ],
+)
+def test_real_parameters_take_fractions(more, tmp_path):
+    y = np.arange(60) % 2
+    weights = [Fraction(k, 8) for k in range(60)]
+
+    def with_reals(as_real, X_val=X_ONE):
+        reals = {
+            name: as_real(value) if isinstance(value, Fraction) else value
+            for name, value in (FRACTIONS | more).items()
+        }
+        clf = HardL0MLPClassifier((5,), max_iter=8, early_stopping=True, random_state=0, **reals)
+        fitted = clf.set_params(checkpoint_dir=tmp_path).fit(X_ONE, y, sample_weight=weights)
+        return fitted, clone(clf).partial_fit(X_ONE, y, classes=[0, 1])
+
+    for some, same in zip(with_reals(Fraction), with_reals(float), strict=True):
+        assert same_network(some, same)
+        assert some.loss_curve_ == same.loss_curve_
+
+
+def test_every_real_parameter_is_known_to_take_fractions():
+    known = {*FRACTIONS, "lam", "target_size"}
+    assert known == {
+        name
+        for name, parameter in inspect.signature(HardL0MLPClassifier).parameters.items()
+        if "float" in str(parameter.annotation) and name not in ("scoring", "class_weight")
+    }
 
 
 def test_kernels_compile_without_a_folder_for_their_cache(tmp_path):

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from scipy.io import loadmat
 from sklearn.base import clone
 
-from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, inputs
+from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, inputs, l0_path
 
 SETTINGS = {"hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0, "target_size": 0.5}
 

@@ -17,11 +17,14 @@ from sklearn.ensemble import (
     VotingClassifier,
     VotingRegressor,
 )
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.frozen import FrozenEstimator
 from sklearn.inspection import partial_dependence, permutation_importance
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import (
     GridSearchCV,
+    HalvingGridSearchCV,
+    KFold,
     RandomizedSearchCV,
     TunedThresholdClassifierCV,
     cross_val_predict,

@@ -2,6 +2,8 @@
 
 import doctest
 import pickle
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,7 @@ from sklearn.metrics import log_loss, make_scorer, median_absolute_error
 import fastl0.path
 from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, L0Path, l0_path
 
-FULL = 7510
+FULL, FULL_OF_ONE = 7510, 6601
 QUICK = HardL0MLPClassifier((100,), max_iter=30, learning_rate_init=0.003, random_state=0)
 SIZES = [0.5, 0.2, 0.05]
 
@@ -384,6 +386,21 @@ def test_a_regressor_is_trained_and_scaled_by_weights(numbers):
     alone = clone(REGRESSOR).set_params(target_size=0.5).fit(X, y, sample_weight=weights)
     np.testing.assert_array_equal(path.estimators[0].coefs_[0], alone.coefs_[0])
     assert path.estimators[0].center_ == pytest.approx(np.average(y, weights=weights))
+
+
+def test_settings_and_sizes_may_be_fractions(digits):
+    found, wanted = (
+        l0_path(
+            *digits,
+            target_sizes=[as_real(Fraction(1, 2)), as_real(Fraction(1, 4))],
+            estimator=with_settings(max_iter=3, alpha=as_real(Fraction(1, 1024))),
+            validation_fraction=as_real(Fraction(1, 8)),
+        )
+        for as_real in (Fraction, float)
+    )
+    np.testing.assert_array_equal(found.scores, wanted.scores)
+    np.testing.assert_array_equal(found.n_parameters, wanted.n_parameters)
+    assert [clf.target_size for clf in found.estimators] == [Fraction(1, 2), Fraction(1, 4)]
 
 
 # --- errors ------------------------------------------------------------------------------

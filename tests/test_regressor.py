@@ -4,6 +4,7 @@ import copy
 import doctest
 import pickle
 import re
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -420,6 +421,20 @@ def test_the_defaults_learn():
     reg = HardL0MLPRegressor(random_state=0).fit(rows[:400], y[:400])
     assert reg.score(rows[400:], y[400:]) > 0.9
     assert reg.n_parameters_ <= 0.3 * (21 * 200 + 201 * 100 + 101)
+
+
+@pytest.mark.parametrize(
+    ("loss", "settings"),
+    [("quantile", {"quantile": Fraction(3, 4)}), ("huber", {"delta": Fraction(3, 2)})],
+)
+def test_parameters_of_losses_may_be_fractions(loss, settings):
+    found, wanted = (
+        HardL0MLPRegressor(
+            **QUICK | {"max_iter": 3}, loss=loss, **{k: as_real(v) for k, v in settings.items()}
+        ).fit(X, Y)
+        for as_real in (Fraction, float)
+    )
+    assert same_network(found, wanted)
 
 
 # --- errors ------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import doctest
 import pickle
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,9 @@ import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.datasets import make_multilabel_classification, make_regression
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.metrics import log_loss
-from sklearn.model_selection import KFold, ShuffleSplit
+from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -261,6 +262,19 @@ def test_errors_about_sizes_name_the_parameter(digits, sizes):
     for kind in (HardL0MLPClassifierCV, HardL0MLPRegressorCV):
         with pytest.raises(ValueError, match=r"^(`target_sizes`|The 'target_sizes' parameter)"):
             kind(target_sizes=sizes).fit(*digits)
+
+
+def test_settings_and_sizes_may_be_fractions(digits):
+    found, wanted = (
+        HardL0MLPClassifierCV(
+            clone(QUICK).set_params(alpha=as_real(Fraction(1, 1024))),
+            target_sizes=[as_real(Fraction(1, 2)), as_real(Fraction(1, 4))],
+            cv=2,
+        ).fit(*digits)
+        for as_real in (Fraction, float)
+    )
+    np.testing.assert_array_equal(found.scores_, wanted.scores_)
+    assert found.target_sizes_ == [Fraction(1, 2), Fraction(1, 4)]
 
 
 def test_a_scorer_that_gives_no_number_is_named(digits):
