@@ -224,7 +224,7 @@ def n_parameters(
     ValueError
         If the size is of no known kind, larger than the network or too small.
     """
-    bounds = f"{smallest} to {full} parameters"
+    bounds, is_share = f"{smallest} to {full} parameters", False
     if isinstance(target_size, str):
         found = (n_bytes(name, target_size) - overhead(target_size)) // 4
         if not smallest <= found <= full:
@@ -239,7 +239,7 @@ def n_parameters(
                 f"`{name}` as a float must be a share of the {full} parameters in (0, 1], "
                 f"got {target_size!r}. Give an int for a number of parameters."
             )
-        found = int(share * full)
+        found, is_share = int(share * full), True
         # Rounded up: what the error names has to do.
         bounds = f"{min(1.0, math.floor(1e6 * smallest / full + 1) / 1e6):.6g} to 1"
     else:
@@ -250,9 +250,10 @@ def n_parameters(
         )
     if not smallest <= found <= full:
         what = "at least one unit in each layer" if found < smallest else "no larger than it is"
+        shares = "" if is_share else " In a search over several widths give shares, as 0.1."
         raise ValueError(
             f"`{name}` must leave the network {what}, got {target_size!r}. Give {bounds}, or "
-            "change hidden_layer_sizes."
+            f"change hidden_layer_sizes.{shares}"
         )
     return found
 

@@ -414,7 +414,12 @@ def test_settings_and_sizes_may_be_fractions(digits):
         ({"target_sizes": "64KiB"}, r"`target_sizes` must be a list.*got '64KiB'"),
         ({"target_sizes": [0.5, 3755]}, r"`target_sizes` must differ.*0.5 and 3755.*3755 param"),
         ({"target_sizes": [0.5, 1e-6]}, r"at least one unit in each layer, got 1e-06"),
-        ({"target_sizes": [9000]}, r"got 9000\. Give 22 to 7510 parameters"),
+        (
+            {"target_sizes": [9000]},
+            r"^`target_sizes`.*got 9000\. Give 22 to 7510 parameters.* In a search .* give shares",
+        ),
+        ({"target_sizes": [Decimal("0.5")]}, r"`target_sizes` must be.*got Decimal\('0.5'\)"),
+        ({"validation_fraction": Decimal("0.5")}, r"`validation_fraction`.*Decimal\('0.5'\)"),
         ({"target_sizes": [0.5, None]}, "got None"),
         ({"estimator": HardL0MLPClassifier(lam=0.3)}, r"`estimator` must.*lam=0.3.*lam=None"),
         ({"estimator": HardL0MLPClassifier(pruning="soft")}, r"`estimator` must.*pruning=\"soft\""),

@@ -264,6 +264,18 @@ def test_errors_about_sizes_name_the_parameter(digits, sizes):
             kind(target_sizes=sizes).fit(*digits)
 
 
+@pytest.mark.filterwarnings("ignore:One or more of the test scores:UserWarning")
+def test_a_size_that_not_every_network_has_room_for_says_what_to_do(digits):
+    search = HardL0MLPClassifierCV(QUICK, target_sizes=[0.5, 9000], cv=2)
+    with pytest.raises(ValueError, match=r"^`target_sizes`.*got 9000.* In a search .* give shares"):
+        search.fit(*digits)
+    sizes = {"hidden_layer_sizes": [(5,), (100,)], "target_size": [1000]}
+    told = r"(?s)`target_size`.*got 1000.* In a search over several widths give shares, as 0.1"
+    with pytest.warns(FitFailedWarning, match=told):
+        GridSearchCV(QUICK, sizes, cv=2).fit(*digits)
+    GridSearchCV(QUICK, sizes | {"target_size": [0.1]}, cv=2).fit(*digits)  # no warning
+
+
 def test_settings_and_sizes_may_be_fractions(digits):
     found, wanted = (
         HardL0MLPClassifierCV(

@@ -242,8 +242,10 @@ def test_sizes_to_reach(target_size, expected):
     ],
 )
 def test_sizes_out_of_reach_are_refused(target_size, message):
-    message = f"`target_size` must leave the network {message} change hidden_layer_sizes"
-    with pytest.raises(ValueError, match=re.escape(message)):
+    message = f"`target_size` must leave the network {message} change hidden_layer_sizes."
+    if not isinstance(target_size, float):
+        message += " In a search over several widths give shares, as 0.1."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         validation.n_parameters(target_size, FULL, SMALLEST, overhead)
 
 
