@@ -211,6 +211,7 @@ def checked(estimator: Any, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
     y = in_memory(y)
     inputs.check_unmasked("X", X)
     inputs.check_unmasked("y", y)
+    inputs.check_present("y", y)
     if reads_by_blocks(X):
         X = opened(estimator, X, y, reset=reset)
         y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")

@@ -380,6 +380,39 @@ def test_log_probabilities_are_the_logarithm(digits):
     np.testing.assert_allclose(np.exp(clf.predict_log_proba(X)), clf.predict_proba(X), rtol=1e-6)
 
 
+WORDS = np.array(["no", "yes"])[np.arange(60) % 2]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        WORDS,
+        WORDS.tolist(),
+        tuple(WORDS.tolist()),
+        WORDS.astype(object),
+        pd.Series(WORDS),
+        pd.Series(WORDS, dtype=object),
+        pd.Series(WORDS, dtype="string"),
+        pd.Series(WORDS, dtype="category"),
+        pd.Categorical(WORDS),
+        pd.Index(WORDS),
+        pl.Series(WORDS.tolist()),
+    ],
+    ids=lambda given: f"{type(given).__name__} {getattr(given, 'dtype', '')}",
+)
+def test_words_have_the_dtype_that_mlpclassifier_gives_them(given):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    ours = HardL0MLPClassifier((3,), max_iter=2, lam=0.1, random_state=0).fit(X, given)
+    theirs = MLPClassifier((3,), max_iter=2, random_state=0).fit(X, given)
+    assert ours.classes_.dtype == theirs.classes_.dtype == "<U3"
+    assert ours.classes_.tolist() == theirs.classes_.tolist() == ["no", "yes"]
+    assert ours.predict(X).dtype == theirs.predict(X).dtype == "<U3"
+    streamed = HardL0MLPClassifier((3,), random_state=0).partial_fit(X, given, classes=given)
+    assert streamed.classes_.dtype == streamed.predict(X).dtype == "<U3"
+    assert streamed.partial_fit(X, given, X_val=X, y_val=given).t_ == 120
+    assert 0.0 <= ours.score(X, given) <= 1.0
+
+
 # --- one class ---------------------------------------------------------------------------
 
 X_ONE = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
