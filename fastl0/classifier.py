@@ -54,10 +54,9 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
 
     Parameters that MLPClassifier has too mean the same and have the same default, with
     these differences: `hidden_layer_sizes`, `batch_size`, `max_iter`, `tol` and
-    `n_iter_no_change` as said there; a `batch_size` above the number of rows is an error, not
-    clipped; `verbose` shows a progress bar or logs; `warm_start` has to be set before the first fit
-    and goes on with moments and random numbers, too; weights start from a normal
-    distribution of variance
+    `n_iter_no_change` as said there; `verbose` shows a progress bar or logs; `warm_start` has to be
+    set before the first fit and goes on with moments and random numbers, too; weights start from a
+    normal distribution of variance
     ``2 / fan_in`` for "relu" and ``1 / fan_in`` else. ``solver="lbfgs"`` is not there.
 
     Parameters

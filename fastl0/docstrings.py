@@ -22,9 +22,9 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
         Strength of the L2 term, >= 0; divided by the mini-batch size, and not applied to
         biases and gates.
     batch_size : int, "auto" or "dynamic", default="auto"
-        Rows per mini-batch, at most the number of training rows. "auto" is
-        ``min(200, n_samples)``; with gates, which are drawn once for each mini-batch, so few,
-        down to 8, that an epoch has 50 mini-batches. "dynamic" begins with as many and lets
+        Rows per mini-batch; clipped by `fit`, with a warning, to the number of training rows.
+        "auto" is ``min(200, n_samples)``; with gates, which are drawn once for each mini-batch, so
+        few, down to 8, that an epoch has 50 mini-batches. "dynamic" begins with as many and lets
         mini-batches grow into the memory that deleted units have left, up to eight times and
         as long as an epoch has 20 of them; learning rates are multiplied by the square root of
         the growth, that of weights by the growth for ``solver="sgd"``.

@@ -419,25 +419,15 @@ def budget_too_small(budget: Any, smallest: int) -> ValueError:
 
 
 def batch_size(batch_size: Any, n_rows: int, gated: bool) -> int:
-    """Check `batch_size` against the number of training rows; resolve "auto" and "dynamic".
+    """Clip `batch_size` to the number of training rows; resolve "auto" and "dynamic".
 
     Gates are drawn once for each mini-batch: where there are gates an epoch shall have enough
     of them.
-
-    Raises
-    ------
-    ValueError
-        If it is larger than the number of training rows.
     """
     if isinstance(batch_size, str):
         most = max(_SMALLEST_BATCH, n_rows // _ENOUGH_BATCHES) if gated else n_rows
         return min(_LARGEST_BATCH, most, n_rows)
-    if batch_size > n_rows:
-        raise ValueError(
-            f"`batch_size` must be at most the {n_rows} training rows, got {batch_size}. Use a "
-            'smaller one, or "auto".'
-        )
-    return int(batch_size)
+    return min(int(batch_size), n_rows)
 
 
 def stream_batch_size(batch_size: Any, n_rows: int, gated: bool) -> int:

@@ -416,6 +416,60 @@ def test_words_have_the_dtype_that_mlpclassifier_gives_them(given):
 # --- one class ---------------------------------------------------------------------------
 
 X_ONE = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+#: Of 31 parameters.
+ONE = {"hidden_layer_sizes": (5,), "max_iter": 8, "random_state": 0}
+
+
+# --- mini-batches ------------------------------------------------------------------------
+
+CLIPPED = "^Got `batch_size` less than 1 or larger than sample size. It is going to be clipped.$"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"pruning": "none"},
+        {"solver": "sgd"},
+        {"memory_budget": "1MiB"},
+        {"early_stopping": True, "validation_fraction": 0.5},
+    ],
+)
+def test_a_mini_batch_of_more_rows_than_there_are_is_clipped(settings):
+    y = np.arange(60) % 2
+    n_rows = 30 if "early_stopping" in settings else 60
+    with pytest.warns(UserWarning, match=CLIPPED) as caught:
+        clipped = HardL0MLPClassifier(**ONE, **settings, batch_size=n_rows + 1).fit(X_ONE, y)
+    assert [warning.filename for warning in caught if "batch_size" in str(warning.message)] == [
+        __file__
+    ]
+    assert set(clipped.history_["batch_size"]) == {n_rows}
+    fits = HardL0MLPClassifier(**ONE, **settings, batch_size=n_rows).fit(X_ONE, y)  # no warning
+    assert same_network(clipped, fits)
+
+
+def test_the_warning_of_a_mini_batch_is_that_of_mlpclassifier():
+    y = np.arange(60) % 2
+    found = []
+    for clf in (
+        HardL0MLPClassifier(**ONE, pruning="none", batch_size=61),
+        MLPClassifier((5,), max_iter=8, batch_size=61),
+    ):
+        with pytest.warns(UserWarning, match="Got `batch_size`") as caught:
+            clf.fit(X_ONE, y)
+        found.append(
+            [(w.category, str(w.message).rstrip(".")) for w in caught if "batch" in str(w.message)]
+        )
+    assert found[0] == found[1] != []
+
+
+@pytest.mark.filterwarnings("ignore:Got `batch_size`:UserWarning")
+def test_a_warm_start_clips_a_mini_batch_to_its_own_rows():
+    y = np.arange(60) % 2
+    clf = HardL0MLPClassifier(**ONE | {"max_iter": 1}, batch_size=40, lam=0.1, warm_start=True)
+    for n_rows in (60, 12, 60, 40):
+        clf.fit(X_ONE[:n_rows], y[:n_rows])
+    assert clf.history_["batch_size"] == [40, 12, 40, 40]
 
 
 # --- at work in scikit-learn ---------------------------------------------------------------
@@ -578,6 +632,14 @@ Y4 = np.array([0, 1, 0, 1])
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"target_size": 10**6}, r"got 1000000. Give 6 to .* In a search .* give shares, as 0.1.$"),
+        ({"target_size": 1e-9}, r"got 1e-09. Give 0.0.* to 1, or change hidden_layer_sizes.$"),
+        ({"target_size": "1MiB"}, r"got '1MiB'. Give .* bytes.* In a search .* give shares"),
+        ({"alpha": Decimal("0.1")}, r"'alpha'.*float in the range.*Got Decimal\('0.1'\)"),
+        ({"target_size": Decimal("0.1")}, r"'target_size'.*Got Decimal\('0.1'\)"),
+        ({"droprate_init": (Decimal("0.1"), 0.5)}, r"`droprate_init`.*Decimal\('0.1'\), 0.5"),
+        ({"alpha": Fraction(10**400)}, r"'alpha'.*\[0.0, inf\). Got Fraction\(1000"),
+        ({"epsilon": Fraction(1, 10**400)}, r"'epsilon'.*\(0.0, inf\). Got Fraction\(1, 1000"),
         ({"lam": -1}, r"'lam'.*\[0.*Got -1"),
         ({"lam": np.nan}, "'lam'"),
         ({"lam": 0.1, "target_size": 0.5}, "`lam` and `target_size` must not both.*lam=0.1.*Leave"),
@@ -594,7 +656,6 @@ Y4 = np.array([0, 1, 0, 1])
         ({"pruning": "magnitude"}, r"'pruning'.*'hard'.*Got 'magnitude'"),
         ({"hidden_layer_sizes": (300, 0)}, r"hidden_layer_sizes.*>= 1.*\(300, 0\).*Drop"),
         ({"hidden_layer_sizes": (3, 2.5)}, r"hidden_layer_sizes.*\(3, 2.5\)"),
-        ({"batch_size": 5}, r"batch_size.*at most the 4.*got 5.*auto"),
         ({"batch_size": 0}, "'batch_size'"),
         ({"prune_threshold": 1.5}, "'prune_threshold'"),
         ({"droprate_init": 1.0}, r"droprate_init.*\(0, 1\).*got 1.0.*\(0.2, 0.5\)"),

@@ -133,6 +133,55 @@ def test_many_numbers_by_many_networks(kind):
     assert kind(REGRESSOR).fit(X, both(y)).score(X, both(y)) > 0.4
 
 
+CLIPPED = pytest.mark.filterwarnings("ignore:Got `batch_size`:UserWarning")
+IN_BATCHES = clone(CLASSIFIER).set_params(batch_size=50)
+
+
+def test_a_learning_curve_clips_mini_batches():
+    X, y = CLASSES
+    with pytest.warns(UserWarning, match="^Got `batch_size` .* larger than sample size"):
+        sizes, _, scores = learning_curve(
+            IN_BATCHES, X, y, cv=2, train_sizes=[10, 80], error_score="raise"
+        )
+    assert sizes.tolist() == [10, 80]
+    assert np.isfinite(scores).all()
+    assert scores[-1].min() > 0.5
+
+
+@CLIPPED
+def test_halving_begins_with_few_rows():
+    X, y = CLASSES
+    search = HalvingGridSearchCV(
+        IN_BATCHES,
+        {"target_size": [0.9, 0.6]},
+        resource="n_samples",
+        min_resources=20,
+        factor=2,
+        cv=2,
+        random_state=0,
+        error_score="raise",
+    ).fit(X, y)
+    assert search.n_resources_ == [20, 40]
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert set(search.best_estimator_.history_["batch_size"]) == {50}
+
+
+@CLIPPED
+@pytest.mark.parametrize(
+    ("bag", "network", "data"),
+    [
+        (BaggingClassifier, CLASSIFIER, CLASSES),
+        (BaggingRegressor, REGRESSOR, NUMBERS),
+    ],
+)
+def test_bags_clip_mini_batches(bag, network, data):
+    # In a pipeline, which takes no weights, a network is given no more than the rows drawn.
+    network = make_pipeline(clone(network).set_params(batch_size=50))
+    model = bag(network, 3, max_samples=0.1, random_state=0).fit(*data)
+    for member in model.estimators_:
+        assert set(member[-1].history_["batch_size"]) == {16}
+
+
 # --- one model among tools ------------------------------------------------------------
 
 

@@ -388,6 +388,17 @@ def test_a_regressor_is_trained_and_scaled_by_weights(numbers):
     assert path.estimators[0].center_ == pytest.approx(np.average(y, weights=weights))
 
 
+def test_a_mini_batch_is_clipped_to_the_rows_of_a_path(digits):
+    clipped, whole = (with_settings(max_iter=3, batch_size=size) for size in (10**6, 540))
+    with pytest.warns(UserWarning, match="^Got `batch_size` .* larger than sample size"):
+        found = l0_path(*digits, target_sizes=[0.5, 0.3], estimator=clipped)
+    wanted = l0_path(*digits, target_sizes=[0.5, 0.3], estimator=whole)
+    for a, b in zip(found.estimators, wanted.estimators, strict=True):
+        assert set(a.history_["batch_size"]) == {540}
+        assert a.loss_curve_ == b.loss_curve_
+        assert a.batch_size == 10**6
+
+
 def test_settings_and_sizes_may_be_fractions(digits):
     found, wanted = (
         l0_path(

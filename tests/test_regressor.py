@@ -449,7 +449,6 @@ X4, Y4 = np.arange(12.0).reshape(4, 3), np.array([0.5, 1.0, 2.0, 4.0])
         ({"loss": "quantile", "quantile": 1.0}, r"'quantile'.*\(0.0, 1.0\).*Got 1.0"),
         ({"delta": 0.0}, "'delta'"),
         ({"normalize_y": "yes"}, "'normalize_y'"),
-        ({"batch_size": 5}, "`batch_size` must be at most the 4 training rows, got 5"),
         ({"target_size": 10**6}, "`target_size` must leave the network no larger than it is"),
     ],
 )

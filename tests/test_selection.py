@@ -276,6 +276,13 @@ def test_a_size_that_not_every_network_has_room_for_says_what_to_do(digits):
     GridSearchCV(QUICK, sizes | {"target_size": [0.1]}, cv=2).fit(*digits)  # no warning
 
 
+def test_a_mini_batch_is_clipped_to_the_rows_of_a_fold(digits):
+    model = clone(QUICK).set_params(batch_size=500)
+    with pytest.warns(UserWarning, match="^Got `batch_size` .* larger than sample size"):
+        search = HardL0MLPClassifierCV(model, target_sizes=[0.5], cv=2).fit(*digits)
+    assert set(search.best_estimator_.history_["batch_size"]) == {500}  # of all 600 rows
+
+
 def test_settings_and_sizes_may_be_fractions(digits):
     found, wanted = (
         HardL0MLPClassifierCV(

@@ -527,6 +527,13 @@ def test_the_first_call_names_the_classes(classes, message):
         HardL0MLPClassifier(**SMALL).partial_fit(X, SIGN, classes=classes)
 
 
+def test_mini_batches_of_a_stream_may_be_larger_than_a_call():
+    model = HardL0MLPRegressor(**SMALL | {"batch_size": 50})
+    model.partial_fit(X[:5], NUMBER[:5]).partial_fit(X[5:105], NUMBER[5:105])  # no warning
+    assert model._stream.trainer.buffers.batch_size == 50
+    assert model._stream.trainer.shrinker.n_draws == 1 + 2
+
+
 def test_a_sparse_column_of_labels_is_as_a_dense_one():
     first = HardL0MLPClassifier(**SMALL).partial_fit(X, SIGN, classes=[0, 1, 2])
     other = HardL0MLPClassifier(**SMALL)
