@@ -251,7 +251,7 @@ def encode_classes(y: Any, smoothing: float = 0.0) -> ClassTargets:
     Raises
     ------
     ValueError
-        If y is not a classification target or holds one class only.
+        If y is not a classification target.
     """
     if y.ndim == 2 and y.shape[1] == 1:
         y = y.toarray().ravel() if issparse(y) else column_or_1d(y, warn=True)
@@ -268,11 +268,6 @@ def encode_classes(y: Any, smoothing: float = 0.0) -> ClassTargets:
             "sklearn.multioutput.MultiOutputClassifier."
         )
     classes = _different(y)
-    if len(classes) < 2:
-        raise ValueError(
-            f"y must hold at least 2 classes, got 1 class: {classes[0]!r}. Add rows of "
-            "another class."
-        )
     return _of_classes(_codes(y, classes), _as_words(classes), smoothing)
 
 
@@ -302,9 +297,9 @@ def encode_first_classes(y: Any, classes: Any, smoothing: float = 0.0) -> ClassT
             "other labels than the first, got None. Give all labels there will be."
         )
     labels = _named(classes)
-    if len(labels) < 2:
+    if not len(labels):
         raise ValueError(
-            f"`classes` must hold at least 2 labels, got {classes!r}. Name all there will be."
+            f"`classes` must hold one label or more, got {classes!r}. Name all there will be."
         )
     codes = np.zeros((0, 1), np.uint8 if len(labels) <= 256 else np.int32)
     return _of_classes(codes, labels, smoothing).alike(y, "y")
@@ -354,7 +349,7 @@ def _of_classes(
     return ClassTargets(
         codes=codes,
         classes=classes,
-        n_outputs=1 if n_classes == 2 else n_classes,
+        n_outputs=1 if n_classes <= 2 else n_classes,
         out_activation="logistic" if n_classes == 2 else "softmax",
         multilabel=False,
         sparse=False,

@@ -215,7 +215,8 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
         ----------
         {fit_X}
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Class labels, or a multilabel indicator of 0 and 1.
+            Class labels, or a multilabel indicator of 0 and 1. Labels of one class only, as a fold
+            may have, are learned as a constant.
         {fit_weights_and_rows}
         y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
             Their labels.
@@ -350,11 +351,14 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
         -------
         ndarray of shape (n_samples, n_classes)
             One column a class, in the order of `classes_`; for multilabel targets each
-            label's own probability. float64 for float64 input, else float32.
+            label's own probability. Where there was one class only, a column of 1 for it and, as
+            in MLPClassifier, a second one, of 0. float64 for float64 input, else float32.
         """
         outputs = self._outputs(X)
         if self._multilabel or outputs.shape[1] > 1:
             return outputs
+        if len(self.classes_) == 1:  # its softmax is 1
+            return np.hstack([outputs, 1 - outputs])
         return np.hstack([1 - outputs, outputs])
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.floating]:

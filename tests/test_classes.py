@@ -19,6 +19,19 @@ def test_labels_are_encoded_as_small_as_they_fit():
     assert many.codes.dtype == np.int32
 
 
+@pytest.mark.parametrize("label", [0, 7, True, 2.0, "no"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_one_class_is_one_output_whose_softmax_is_1(label, smoothing):
+    one = encode_classes(np.full(5, label), smoothing)
+    assert one.classes.tolist() == [label]
+    assert (one.n_outputs, one.out_activation) == (1, "softmax")
+    assert one.codes.tolist() == [[0]] * 5
+    assert one.null_loss(None) == 0.0
+    outputs = np.ones((5, 1), np.float32)
+    assert one.mean_loss(outputs, None) == 0.0
+    assert one.score(outputs, None) == 1.0
+
+
 WORDS = np.array(["no", "yes", "no", "yes, but"])
 
 

@@ -420,6 +420,110 @@ X_ONE = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
 ONE = {"hidden_layer_sizes": (5,), "max_iter": 8, "random_state": 0}
 
 
+def assert_constant(clf, label):
+    """It says that everything is of this class, for certain."""
+    X = 1e3 * np.random.default_rng(1).normal(size=(20, 4))
+    assert clf.classes_.tolist() == [label]
+    assert clf.predict(X).tolist() == [label] * 20
+    np.testing.assert_array_equal(clf.predict_proba(X), np.tile([1.0, 0.0], (20, 1)))
+    np.testing.assert_array_equal(clf.predict_log_proba(X), np.tile([0.0, -np.inf], (20, 1)))
+    assert clf.score(X, [label] * 20) == 1.0
+    assert clf.n_outputs_ == clf.n_units_[-1] == 1
+
+
+@pytest.mark.parametrize("label", [0, 1, "no", True, 2.0])
+def test_one_class_is_learned_as_mlpclassifier_learns_it(label):
+    y = np.full(60, label)
+    ours = HardL0MLPClassifier(**ONE).fit(X_ONE, y)
+    theirs = MLPClassifier((5,), max_iter=500, learning_rate_init=0.01, random_state=0).fit(
+        X_ONE, y
+    )
+    assert_constant(ours, label)
+    assert ours.classes_.dtype == theirs.classes_.dtype
+    assert ours.predict(X_ONE).dtype == theirs.predict(X_ONE).dtype
+    assert ours.n_outputs_ == theirs.n_outputs_
+    np.testing.assert_allclose(ours.predict_proba(X_ONE), theirs.predict_proba(X_ONE), atol=0.05)
+
+
+CONSTANTS = {
+    "by default": {},
+    "to a size": {"target_size": 12},
+    "by price": {"lam": 0.1},
+    "softly": {"pruning": "soft"},
+    "whole": {"pruning": "none"},
+    "sgd": {"solver": "sgd", "learning_rate": "adaptive"},
+    "without hidden units": {"hidden_layer_sizes": ()},
+    "smoothed": {"label_smoothing": 0.2},
+    "early stopping": {"early_stopping": True},
+    "scoring": {"early_stopping": True, "scoring": "accuracy"},
+    "balanced": {"class_weight": "balanced"},
+    "weights of more classes": {"class_weight": {"a": 2.0, "b": 1.0}},
+    "budget": {"memory_budget": "20kB"},
+    "dynamic": {"batch_size": "dynamic"},
+}
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_a_constant_is_learned_with_any_settings(name):
+    settings = ONE | CONSTANTS[name]
+    y = np.full(60, "a")
+    clf = HardL0MLPClassifier(**settings).fit(X_ONE, y, sample_weight=np.arange(60))
+    assert_constant(clf, "a")
+    assert max(clf.loss_curve_) < 10.0
+    if clf.early_stopping:
+        assert set(clf.validation_scores_) == {1.0}
+        assert set(clf.validation_loss_curve_) == {0.0}
+    if name in ("by default", "to a size"):
+        size = settings.get("target_size", int(0.3 * 31))
+        assert 0.5 * size < clf.n_parameters_ <= size
+
+
+def test_a_constant_is_judged_by_rows_that_are_given():
+    y = np.full(60, "a")
+    clf = HardL0MLPClassifier(**ONE)
+    assert_constant(clf.fit(X_ONE, y, X_val=X_ONE[:7], y_val=y[:7]), "a")
+    assert clf.validation_scores_ == [1.0] * 8
+    with pytest.raises(ValueError, match=r"`y_val` must hold labels out of array\(\['a'\]"):
+        clf.fit(X_ONE, y, X_val=X_ONE[:2], y_val=["a", "b"])
+
+
+def test_a_constant_is_gone_on_with():
+    y = np.zeros(60, int)
+    clf = HardL0MLPClassifier(**ONE, warm_start=True).fit(X_ONE, y).fit(X_ONE, y)
+    assert_constant(clf, 0)
+    assert len(clf.loss_curve_) == 16
+    with pytest.raises(ValueError, match=r"unseen at the first fit: array\(\[1\]\)"):
+        clf.fit(X_ONE, np.arange(60) % 2)
+    assert_constant(clf.set_params(warm_start=False).partial_fit(X_ONE, y), 0)
+
+
+def test_one_row_is_learned():
+    assert_constant(HardL0MLPClassifier(**ONE).fit(X_ONE[:1], [3]), 3)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_labels_that_are_always_or_never_there_are_learned(container):
+    Y = np.column_stack([np.ones(60, int), np.zeros(60, int), X_ONE[:, 0] > 0]).astype(int)
+    settings = ONE | {"max_iter": 100, "learning_rate_init": 0.02, "target_size": 0.8}
+    for n_labels in (2, 3):
+        clf = HardL0MLPClassifier(**settings).fit(X_ONE, container(Y[:, :n_labels]))
+        found = clf.predict_proba(X_ONE)
+        assert found[:, 0].min() > 0.95
+        assert found[:, 1].max() < 0.05
+    assert clf.score(X_ONE, Y) > 0.9
+
+
+def test_rows_of_a_class_without_weight_are_none():
+    y = np.arange(60) % 2
+    settings = ONE | {"max_iter": 100, "learning_rate_init": 0.02}
+    for clf in (
+        HardL0MLPClassifier(**settings).fit(X_ONE, y, sample_weight=y),
+        HardL0MLPClassifier(**settings, class_weight={0: 0.0, 1: 1.0}).fit(X_ONE, y),
+    ):
+        assert clf.classes_.tolist() == [0, 1]
+        assert clf.predict_proba(X_ONE)[:, 1].min() > 0.95
+
+
 # --- mini-batches ------------------------------------------------------------------------
 
 CLIPPED = "^Got `batch_size` less than 1 or larger than sample size. It is going to be clipped.$"
@@ -680,7 +784,6 @@ def test_bad_parameters_name_the_rule_and_the_value(settings, message):
         (sp.csr_matrix(np.where(X4 == 5, np.nan, X4)), Y4, "NaN"),
         (X4[0], Y4, "2D array"),
         (X4, Y4[:3], "inconsistent"),
-        (X4, np.zeros(4), r"at least 2 classes, got 1 class"),
         (X4, np.array([0.5, 1.5, 2.5, 3.5]), "continuous"),
         (X4, np.array([0, 1, np.nan, 1]), "NaN"),
         (X4, np.array([[0, 1], [2, 1], [0, 2], [1, 1]]), "multilabel indicator"),
@@ -700,8 +803,8 @@ def test_bad_data_gets_a_clear_error_and_leaves_nothing(X, y, message):
 def test_a_failed_fit_leaves_the_last_model_as_it_was(digits):
     clf = HardL0MLPClassifier(max_iter=3, random_state=0).fit(*digits)
     before = pickle.dumps(clf)
-    with pytest.raises(ValueError, match="class"):
-        clf.fit(np.ones((5, 3)), np.zeros(5))
+    with pytest.raises(ValueError, match="label"):
+        clf.fit(np.ones((5, 3)), np.linspace(0.1, 0.9, 5))
     assert pickle.dumps(clf) == before
 
 

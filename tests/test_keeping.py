@@ -406,6 +406,16 @@ def test_a_folder_is_made_where_it_is_missing(digits, tmp_path):
     assert (tmp_path / "a" / "b").is_dir()
 
 
+def test_a_constant_that_was_killed_goes_on(digits, tmp_path):
+    X, y = digits[0], np.zeros(len(digits[1]), int)
+    whole = model(warm_start=True)._fit(X, y)
+    resumed, n_fits = fit_killed(model(warm_start=True, checkpoint_dir=tmp_path), X, y, 4, 7)
+    assert n_fits == 3
+    assert_same(resumed, whole)
+    assert resumed.n_iter_ == 12
+    assert resumed.predict_proba(X)[0].tolist() == [1.0, 0.0]
+
+
 def test_after_an_interruption_a_fit_goes_on(digits, tmp_path):
     X, y = digits
 

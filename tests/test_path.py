@@ -388,6 +388,18 @@ def test_a_regressor_is_trained_and_scaled_by_weights(numbers):
     assert path.estimators[0].center_ == pytest.approx(np.average(y, weights=weights))
 
 
+# --- few rows, few classes, other numbers ------------------------------------------------
+
+
+def test_a_path_of_a_constant(digits):
+    y = np.full(len(digits[1]), "a")
+    path = l0_path(digits[0], y, target_sizes=SIZES, estimator=with_settings(max_iter=5))
+    assert path.scores.tolist() == [1.0] * 3
+    assert (path.n_parameters <= FULL_OF_ONE * np.array(SIZES)).all()
+    for clf in path.estimators:
+        assert clf.predict_proba(digits[0][:2]).tolist() == [[1.0, 0.0]] * 2
+
+
 def test_a_mini_batch_is_clipped_to_the_rows_of_a_path(digits):
     clipped, whole = (with_settings(max_iter=3, batch_size=size) for size in (10**6, 540))
     with pytest.warns(UserWarning, match="^Got `batch_size` .* larger than sample size"):

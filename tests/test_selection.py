@@ -276,6 +276,28 @@ def test_a_size_that_not_every_network_has_room_for_says_what_to_do(digits):
     GridSearchCV(QUICK, sizes | {"target_size": [0.1]}, cv=2).fit(*digits)  # no warning
 
 
+# --- few rows, few classes, other numbers ------------------------------------------------
+
+
+def test_a_constant_has_the_smallest_size(digits):
+    y = np.full(len(digits[1]), 3)
+    search = HardL0MLPClassifierCV(QUICK, target_sizes=SIZES, cv=3).fit(digits[0], y)
+    assert (search.scores_ == 1.0).all()
+    assert search.target_size_ == 0.02
+    assert (search.classes_.tolist(), search.n_outputs_) == ([3], 1)
+    assert search.predict(digits[0][:2]).tolist() == [3, 3]
+    assert search.predict_proba(digits[0][:2]).tolist() == [[1.0, 0.0]] * 2
+
+
+def test_a_fold_may_have_one_class_only(digits):
+    rows = np.argsort(digits[1] > 4, kind="stable")
+    X, y = digits[0][rows], (digits[1] > 4)[rows]
+    folds = [(np.arange(200), np.arange(200, 600)), (np.arange(200, 600), np.arange(200))]
+    search = HardL0MLPClassifierCV(QUICK, target_sizes=[0.5, 0.2], cv=folds).fit(X, y)
+    assert search.scores_[:, 0].tolist() == [np.mean(~y[200:])] * 2
+    assert search.score(X, y) > 0.7
+
+
 def test_a_mini_batch_is_clipped_to_the_rows_of_a_fold(digits):
     model = clone(QUICK).set_params(batch_size=500)
     with pytest.warns(UserWarning, match="^Got `batch_size` .* larger than sample size"):

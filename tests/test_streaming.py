@@ -516,7 +516,8 @@ def test_a_mistake_in_the_first_call_leaves_nothing(mistake):
     ("classes", "message"),
     [
         (None, "`classes` must be passed on the first call.*got None. Give"),
-        ([0], r"`classes` must hold at least 2 labels, got \[0\]"),
+        ([], r"`classes` must hold one label or more, got \[\]"),
+        ([0, np.nan], r"`classes` must hold no missing label, got \[0, nan\]"),
         ([[0, 1], [1, 0]], "`classes` must be a list of labels"),
         ([0, "a", None], "`classes` must be a list of labels"),
         ([0, 2], r"`y` must hold labels out of array\(\[0, 2\]\) only, got array\(\[1\]\)"),
@@ -525,6 +526,42 @@ def test_a_mistake_in_the_first_call_leaves_nothing(mistake):
 def test_the_first_call_names_the_classes(classes, message):
     with pytest.raises(ValueError, match=message):
         HardL0MLPClassifier(**SMALL).partial_fit(X, SIGN, classes=classes)
+
+
+def test_a_stream_of_one_class_is_a_constant():
+    model = HardL0MLPClassifier(**SMALL)
+    for start in range(0, 400, 50):
+        model.partial_fit(X[start : start + 50], np.ones(50, int), classes=[1])
+    assert model.predict(X).tolist() == [1] * 400
+    np.testing.assert_array_equal(model.predict_proba(X), np.tile([1.0, 0.0], (400, 1)))
+    assert (model.t_, model.score(X[:9], [1] * 9)) == (400, 1.0)
+    with pytest.raises(ValueError, match=r"`y` must hold labels out of array\(\[1\]\) only"):
+        model.partial_fit(X, SIGN)
+    model.set_params(warm_start=True, max_iter=2).fit(X, np.ones(400, int))
+    assert model.predict_proba(X)[0].tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("seen", [0, 1])
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_a_class_that_has_not_been_seen_yet_becomes_unlikely(seen, class_weight):
+    settings = SMALL | {"learning_rate_init": 0.01, "lam": 0.1}
+    model = HardL0MLPClassifier(**settings, class_weight=class_weight)
+    for _ in range(5):
+        model.partial_fit(X, np.full(400, seen), classes=[0, 1])
+    assert model.classes_.tolist() == [0, 1]
+    assert model.predict_proba(X)[:, seen].min() > 0.95
+    model.partial_fit(X, SIGN)
+    assert set(model.predict(X)) == {0, 1}
+
+
+def test_labels_that_are_always_or_never_there_are_streamed():
+    Y = np.column_stack([np.ones(400, int), np.zeros(400, int)])
+    model = HardL0MLPClassifier(**SMALL | {"learning_rate_init": 0.01, "lam": 0.1})
+    for _ in range(5):
+        model.partial_fit(X, Y)
+    found = model.predict_proba(X)
+    assert found[:, 0].min() > 0.95
+    assert found[:, 1].max() < 0.05
 
 
 def test_mini_batches_of_a_stream_may_be_larger_than_a_call():
