@@ -726,7 +726,9 @@ class Life:
         check(model.n_parameters_ == sum(a.size for a in coefs + intercepts), "a wrong size")
         check(model.support_.shape == (self.case.X.shape[1],), "support_ of", model.support_.shape)
         check(model.support_.sum() == units[0], "support_ is not what is read")
-        check({len(entries) for entries in model.history_.values()} == {model.n_iter_}, "history_")
+        n_epochs = len(model.loss_curve_)
+        check({len(entries) for entries in model.history_.values()} == {n_epochs}, "history_")
+        check(1 <= model.n_iter_ <= n_epochs, "n_iter_", model.n_iter_)
         check(np.isfinite(model.loss_curve_).all(), "losses", model.loss_curve_)
         sizes = model.history_["n_parameters"]
         if not model.warm_start:

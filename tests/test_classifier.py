@@ -651,7 +651,7 @@ def test_warm_start_goes_on_bit_for_bit(digits):
     whole = HardL0MLPClassifier(**EAGER | {"max_iter": 20}).fit(*digits)
     parts = HardL0MLPClassifier(**EAGER | {"max_iter": 10}, warm_start=True)
     parts.fit(*digits).fit(*digits)
-    assert parts.n_iter_ == 20
+    assert (parts.n_iter_, len(parts.loss_curve_)) == (10, 20)
     assert parts.history_["loss"] == whole.history_["loss"]
     assert same_network(parts, whole)
 
@@ -962,7 +962,7 @@ def test_warm_start_keeps_its_patience(digits):
     clf = HardL0MLPClassifier(
         pruning="none", warm_start=True, tol=10.0, n_iter_no_change=7, max_iter=5
     )
-    assert [clf.fit(*digits).n_iter_ for _ in range(2)] == [5, 9]
+    assert [clf.fit(*digits).n_iter_ for _ in range(2)] == [5, 4]
 
 
 def test_predict_refuses_more_features_and_an_unfitted_model(digits):

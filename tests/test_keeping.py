@@ -265,7 +265,7 @@ def test_a_warm_start_from_another_state_is_another_fit(digits, tmp_path):
     other = copy.deepcopy(estimator)._fit(X, y)
     for one in (estimator, other):
         with pytest.raises(KilledError):
-            one._fit(X, y, on_epoch=killing(one.n_iter_ + 1))
+            one._fit(X, y, on_epoch=killing(len(one.loss_curve_) + 1))
     assert len(list(tmp_path.iterdir())) == 2
 
 
