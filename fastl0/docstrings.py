@@ -141,17 +141,17 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
         ``log((1 - d) / d)``, [LWK]_ section 4. The defaults leave 95 % and 83 % of the
         gates on at first; larger values close more of them.
     checkpoint_dir : path-like, default=None
-        Folder, made where it is missing, in which `fit` keeps what it has reached. A fit that
-        was killed goes on when it is repeated: the same estimator (with the same `random_state`,
-        which may be None) fitted to the same data becomes the very network that it would have
-        become, bit for bit on the same machine. Every fit has a subfolder of its own there, named
-        by a digest of its parameters, its data and the version of fastl0, so that searches and
-        several estimators may share the folder; a fit that differs in any of these begins anew
-        and leaves what is there. The last two checkpoints are kept: should the newest be damaged,
-        `fit` warns and goes on from the one before. Where one cannot be written, as on a full
-        disk, `fit` warns and trains on. When a fit is over its subfolder is deleted, and the next
-        fit trains anew; after Ctrl-C it stays. Checkpoints may come from anybody: reading them
-        runs no code. `partial_fit` keeps none.
+        Folder, made where it is missing ("~" in front is the user's home), in which `fit` keeps
+        what it has reached. A fit that was killed goes on when it is repeated: the same estimator
+        (with the same `random_state`, which may be None) fitted to the same data becomes the very
+        network that it would have become, bit for bit on the same machine. Every fit has a
+        subfolder of its own there, named by a digest of its parameters, its data and the version
+        of fastl0, so that searches and several estimators may share the folder; a fit that
+        differs in any of these begins anew and leaves what is there. The last two checkpoints are
+        kept: should the newest be damaged, `fit` warns and goes on from the one before. Where one
+        cannot be written, as on a full disk, `fit` warns and trains on. When a fit is over its
+        subfolder is deleted, and the next fit trains anew; after Ctrl-C it stays. Checkpoints may
+        come from anybody: reading them runs no code. `partial_fit` keeps none.
     checkpoint_interval : int, default=1
         Epochs from one checkpoint to the next, >= 1. Each takes about as long as writing 16 bytes
         a parameter to disk."""

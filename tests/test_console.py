@@ -69,6 +69,12 @@ def test_any_import_error_means_no_pictures(monkeypatch, module):
     assert not console.can_plot()
 
 
+def test_a_tilde_is_the_home_of_the_user(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert console.path("~/runs") == tmp_path / "runs"
+    assert console.path("runs/~") == Path("runs/~")
+
+
 def test_trial_of_writing_leaves_nothing(tmp_path):
     results.check_writable(tmp_path / "demo.png")
     assert list(tmp_path.iterdir()) == []
