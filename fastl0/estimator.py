@@ -2,8 +2,8 @@
 
 Checks, hands over to the training loop, and keeps what is left. Imports the training code
 inside `fit` only: a process that predicts never loads Numba or the C core. May import
-`blocks`, `callbacks`, `forks`, `inputs`, `names`, `network` and `selecting`, and, once it fits,
-`fitting` or `streaming`, or, once it is shown, `diagram`.
+`blocks`, `callbacks`, `forks`, `inputs`, `names`, `network`, `selecting` and `validation`, and,
+once it fits, `fitting` or `streaming`, or, once it is shown, `diagram`.
 """
 
 import os
@@ -25,6 +25,7 @@ from fastl0.callbacks import CallbackSupportMixin, with_callbacks
 from fastl0.names import FITTED
 from fastl0.network import Network
 from fastl0.selecting import InputSelectorMixin
+from fastl0.validation import RealInterval
 
 if TYPE_CHECKING:
     from fastl0.plan import EpochHook
@@ -41,40 +42,40 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
         "solver": [StrOptions({"sgd", "adam"})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha": [RealInterval(0, None, closed="left")],
         "batch_size": [StrOptions({"auto", "dynamic"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions({"constant", "invscaling", "adaptive", "cosine"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
+        "learning_rate_init": [RealInterval(0, None, closed="neither")],
+        "power_t": [RealInterval(0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "shuffle": ["boolean"],
         "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        "tol": [RealInterval(0, None, closed="left")],
         "verbose": ["verbose"],
         "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "momentum": [RealInterval(0, 1, closed="both")],
         "nesterovs_momentum": ["boolean"],
         "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "validation_fraction": [RealInterval(0, 1, closed="neither")],
         "scoring": [None, str, callable],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "beta_1": [RealInterval(0, 1, closed="left")],
+        "beta_2": [RealInterval(0, 1, closed="left")],
+        "epsilon": [RealInterval(0, None, closed="neither")],
         "n_iter_no_change": [
             Interval(Integral, 1, None, closed="left"),
             Options(Real, {np.inf}),
         ],
-        "lam": [None, Interval(Real, 0, None, closed="left")],
+        "lam": [None, RealInterval(0, None, closed="left")],
         "target_size": [None, Real, str],
         "memory_budget": [None, Integral, str],
         "penalty": [StrOptions({"size", "fan_out"})],
-        "input_price": [Interval(Real, 0, None, closed="left")],
-        "finetune_fraction": [Interval(Real, 0, 1, closed="left")],
+        "input_price": [RealInterval(0, None, closed="left")],
+        "finetune_fraction": [RealInterval(0, 1, closed="left")],
         "pruning": [StrOptions({"hard", "soft", "none"})],
         "gate_inputs": ["boolean"],
-        "prune_threshold": [Interval(Real, 0, 1, closed="both")],
+        "prune_threshold": [RealInterval(0, 1, closed="both")],
         "gate_learning_rate": [StrOptions({"constant", "cosine"})],
-        "gate_learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "gate_learning_rate_init": [RealInterval(0, None, closed="neither")],
         "droprate_init": [Real, "array-like"],
         "checkpoint_dir": [None, str, os.PathLike],
         "checkpoint_interval": [Interval(Integral, 1, None, closed="left")],

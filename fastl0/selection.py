@@ -317,7 +317,8 @@ n_iter_, out_activation_
         -------
         ndarray of shape (n_samples, n_classes)
             One column a class, in the order of `classes_`; for multilabel targets each
-            label's own probability. float64 for float64 input, else float32.
+            label's own probability; for a single class as in `HardL0MLPClassifier`. float64 for
+            float64 input, else float32.
         """
         check_is_fitted(self)
         return self.best_estimator_.predict_proba(X)

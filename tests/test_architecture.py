@@ -57,6 +57,7 @@ ESTIMATOR = {
     "selecting",
     "streaming",
     "targets",
+    "validation",
 }
 
 MAY_IMPORT = {
@@ -76,7 +77,7 @@ MAY_IMPORT = {
     "callbacks": {"callback_shim"},
     "checkpoints": {"archive"},
     "classes": {"network", "targets"},
-    "classifier": {"classes", "docstrings", "estimator", "forks", "network"},
+    "classifier": {"classes", "docstrings", "estimator", "forks", "network", "validation"},
     "datasets": set(),
     "docstrings": set(),
     "diagram": {"sizes", "validation"},
@@ -156,7 +157,7 @@ MAY_IMPORT = {
     "pruning_display": {"displaying", "style"},
     "reals": {"targets"},
     "record": {"fields", "network", "stopping"},
-    "regressor": {"docstrings", "estimator", "forks", "reals"},
+    "regressor": {"docstrings", "estimator", "forks", "reals", "validation"},
     "rows": {"blocks", "inputs"},
     "safeguard": {"fields"},
     "selecting": {"blocks", "inputs"},

@@ -68,8 +68,8 @@ def fitted(X, y, **changes):
 
 
 def assert_same(found, expected):
-    """Compare all that a fit leaves and that no clock and no number of threads changes."""
-    for name in ("loss_curve_", "validation_scores_", "n_units_", "n_iter_", "t_"):
+    """Compare all that fits leave and that no clock and no number of threads changes."""
+    for name in ("loss_curve_", "validation_scores_", "n_units_", "t_"):
         assert getattr(found, name) == getattr(expected, name)
     for name in ("n_units", "batch_size"):
         assert found.history_[name] == expected.history_[name]
