@@ -3,7 +3,7 @@
 Checks, hands over to the training loop, and keeps what is left. Imports the training code
 inside `fit` only: a process that predicts never loads Numba or the C core. May import
 `blocks`, `callbacks`, `forks`, `inputs`, `names`, `network` and `selecting`, and, once it fits,
-`fitting` or `streaming`, or, once it is shown, `diagram`.
+`fitting` or `streaming`, once it is shown, `diagram`, and when they are asked for, `importances`.
 """
 
 import os
@@ -289,6 +289,11 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
                     self.__dict__.update(own)
             if name in own:
                 return own[name]
+        # No property: that would be there, and fail, before a fit and where a stream has diverged.
+        if name == "feature_importances_":
+            from fastl0.importances import input_importances
+
+            return input_importances(self._network(), self._output_scale())
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -315,7 +320,8 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
 
     def __dir__(self) -> list[str]:
         self._describe()
-        return list(super().__dir__())
+        computed = ["feature_importances_"] if "coefs_" in vars(self) else []
+        return [*super().__dir__(), *computed]
 
     def _describe(self) -> None:
         """Have all attributes that tell of a stream, unless it has diverged."""
@@ -352,6 +358,10 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
             own["activation"],
             own["out_activation_"],
         )
+
+    def _output_scale(self) -> NDArray[np.float64] | None:
+        """Return what an output of 1 was in training; None for 1."""
+        return None
 
     def _outputs_by_blocks(self, network: Network, X: Any) -> NDArray[np.floating]:
         blocks = opened(self, X, reset=False)

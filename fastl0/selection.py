@@ -221,6 +221,12 @@ class _SizeSearch(metaclass=ABCMeta):
             found = scorer(self.best_estimator_, X, y, **extra)
         return validation.score(found, scorer)
 
+    @property
+    def feature_importances_(self) -> NDArray[np.float64]:
+        """Share of each input in how strongly the outputs depend on the inputs."""
+        check_is_fitted(self)
+        return self.best_estimator_.feature_importances_
+
 
 @_documented(
     network="HardL0MLPClassifier", folds="5 of them, stratified", score="the accuracy"
@@ -239,8 +245,8 @@ class HardL0MLPClassifierCV(_SizeSearch, ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     {attributes}
-    classes_, coefs_, intercepts_, support_, n_units_, n_parameters_, n_layers_, n_outputs_, \
-n_iter_, out_activation_
+    classes_, coefs_, intercepts_, support_, feature_importances_, n_units_, n_parameters_, \
+n_layers_, n_outputs_, n_iter_, out_activation_
         Those of `best_estimator_`.
     {inputs}
 
@@ -351,8 +357,8 @@ class HardL0MLPRegressorCV(_SizeSearch, RegressorMixin, BaseEstimator):
     Attributes
     ----------
     {attributes}
-    center_, scale_, coefs_, intercepts_, support_, n_units_, n_parameters_, n_layers_, \
-n_outputs_, n_iter_, out_activation_
+    center_, scale_, coefs_, intercepts_, support_, feature_importances_, n_units_, \
+n_parameters_, n_layers_, n_outputs_, n_iter_, out_activation_
         Those of `best_estimator_`.
     {inputs}
 

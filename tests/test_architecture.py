@@ -50,6 +50,7 @@ ESTIMATOR = {
     "diagram",
     "fitting",
     "forks",
+    "importances",
     "inputs",
     "names",
     "network",
@@ -102,6 +103,7 @@ MAY_IMPORT = {
     "frontier_display": {"displaying", "style"},
     "gates": set(),
     "generator": {"fields"},
+    "importances": {"network"},
     "inputs": set(),
     "jit": {"_kernels", "forks"},
     "judging": {
