@@ -160,6 +160,9 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
 _ATTRIBUTES = """\
 coefs_ : list of ndarray of shape (fan_in, fan_out), float32
         Weights of the kept units; the deterministic gates ([LWK]_ eq. 13) are folded in.
+        ``coefs_[0]`` has rows for the inputs that are read only (see `support_`): a tool that
+        takes it for that of an MLP of all inputs computes wrong predictions without a word.
+        Give such tools what `to_sklearn` returns.
     intercepts_ : list of ndarray of shape (fan_out,), float32
         Biases of the kept units.
     n_units_ : tuple of int

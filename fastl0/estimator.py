@@ -3,7 +3,8 @@
 Checks, hands over to the training loop, and keeps what is left. Imports the training code
 inside `fit` only: a process that predicts never loads Numba or the C core. May import
 `blocks`, `callbacks`, `forks`, `inputs`, `names`, `network` and `selecting`, and, once it fits,
-`fitting` or `streaming`, once it is shown, `diagram`, and when they are asked for, `importances`.
+`fitting` or `streaming`, once it is shown, `diagram`, and when they are asked for, `importances`
+and `exporting`.
 """
 
 import os
@@ -27,6 +28,8 @@ from fastl0.network import Network
 from fastl0.selecting import InputSelectorMixin
 
 if TYPE_CHECKING:
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+
     from fastl0.plan import EpochHook
     from fastl0.streaming import Stream
     from fastl0.targets import Targets
@@ -362,6 +365,43 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
     def _output_scale(self) -> NDArray[np.float64] | None:
         """Return what an output of 1 was in training; None for 1."""
         return None
+
+    def to_sklearn(self) -> "MLPClassifier | MLPRegressor":
+        """Return scikit-learn's own MLP, fitted, with the same predictions.
+
+        For tools that know it, such as converters to C or ONNX: the first of its `coefs_` has a
+        row for every input, zeros for deleted ones. It shares no memory with this estimator.
+
+        Parameters that both have are taken over, `hidden_layer_sizes` being the widths that are
+        left, and "auto" and "constant" standing for ``batch_size="dynamic"`` and
+        ``learning_rate="cosine"``. So are attributes that tell of the training; with
+        ``warm_start=True``, or by `partial_fit`, it can be trained further, in scikit-learn's way:
+        without gates, with new moments, and without what it has no parameter for (`class_weight`,
+        `label_smoothing`, `scoring`, `normalize_y`, losses other than "squared_error" and
+        "poisson"). It then looks for the lowest loss anew, or with ``early_stopping=True`` and a
+        `scoring` for the highest score: until then `best_loss_` is inf, or
+        `best_validation_score_` -inf.
+
+        It computes float32 rows in float32 even where they are so large that this overflows, for
+        which `predict` takes float64.
+
+        Returns
+        -------
+        MLPClassifier or MLPRegressor
+            With float32 weights: predictions are float64 for float64 input, as here.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If ``loss="poisson"`` needs a newer scikit-learn (1.7).
+        """
+        check_is_fitted(self)
+        from fastl0 import exporting
+
+        with self._held():  # all of one moment of a stream
+            return exporting.to_sklearn(self)
 
     def _outputs_by_blocks(self, network: Network, X: Any) -> NDArray[np.floating]:
         blocks = opened(self, X, reset=False)

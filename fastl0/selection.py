@@ -35,6 +35,8 @@ from fastl0.estimator import HardL0MLP
 from fastl0.regressor import HardL0MLPRegressor
 
 if TYPE_CHECKING:
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+
     from fastl0.path import Rows
 
 #: Fitted attributes of the network that are attributes of the search, too, where it has them.
@@ -226,6 +228,24 @@ class _SizeSearch(metaclass=ABCMeta):
         """Share of each input in how strongly the outputs depend on the inputs."""
         check_is_fitted(self)
         return self.best_estimator_.feature_importances_
+
+    def to_sklearn(self) -> MLPClassifier | MLPRegressor:
+        """Return scikit-learn's own MLP with the predictions of `best_estimator_`.
+
+        Returns
+        -------
+        MLPClassifier or MLPRegressor
+            See `HardL0MLPClassifier.to_sklearn`.
+
+        Raises
+        ------
+        NotFittedError
+            If the search is not fitted.
+        ValueError
+            If ``loss="poisson"`` needs a newer scikit-learn (1.7).
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.to_sklearn()
 
 
 @_documented(

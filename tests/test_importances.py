@@ -244,6 +244,8 @@ def test_a_stream_that_has_diverged_says_so_and_is_still_shown():
     model.partial_fit(1e4 * X[:8], y[:8])
     with pytest.raises(ValueError, match="not finite"):
         _ = model.feature_importances_
+    with pytest.raises(ValueError, match="not finite"):
+        model.to_sklearn()
     assert "feature_importances_" not in dict(inspect.getmembers(model))
     assert "HardL0MLPRegressor" in model._repr_html_()
 
