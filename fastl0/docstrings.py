@@ -160,6 +160,9 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
 _ATTRIBUTES = """\
 coefs_ : list of ndarray of shape (fan_in, fan_out), float32
         Weights of the kept units; the deterministic gates ([LWK]_ eq. 13) are folded in.
+        ``coefs_[0]`` has rows for the inputs that are read only (see `support_`): a tool that
+        takes it for that of an MLP of all inputs computes wrong predictions without a word.
+        Give such tools what `to_sklearn` returns.
     intercepts_ : list of ndarray of shape (fan_out,), float32
         Biases of the kept units.
     n_units_ : tuple of int
@@ -168,6 +171,13 @@ coefs_ : list of ndarray of shape (fan_in, fan_out), float32
         Number of weights and biases kept.
     support_ : ndarray of shape (n_features_in_,), bool
         Which input features are read.
+    feature_importances_ : ndarray of shape (n_features_in_,), float64
+        Share of each input in how strongly the outputs depend on the inputs, >= 0, with a sum
+        of one: 0 for deleted inputs, and 0 for all where none moves an output. The strength of an
+        input is the root mean square of the derivatives by it of the outputs (before their
+        activation, in the units of training), where every hidden unit passes a change on with
+        probability 1/2; those of "identity" always do. By the weights alone, computed when asked
+        for: inputs compare where they are of the same scale, as after a StandardScaler.
     {own_attributes}
     n_features_in_ : int
         Number of features seen in fit.

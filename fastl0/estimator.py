@@ -3,7 +3,8 @@
 Checks, hands over to the training loop, and keeps what is left. Imports the training code
 inside `fit` only: a process that predicts never loads Numba or the C core. May import
 `blocks`, `callbacks`, `forks`, `inputs`, `names`, `network`, `selecting` and `validation`, and,
-once it fits, `fitting` or `streaming`, or, once it is shown, `diagram`.
+once it fits, `fitting` or `streaming`, once it is shown, `diagram`, and when they are asked for,
+`importances` and `exporting`.
 """
 
 import os
@@ -28,6 +29,8 @@ from fastl0.selecting import InputSelectorMixin
 from fastl0.validation import RealInterval
 
 if TYPE_CHECKING:
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+
     from fastl0.plan import EpochHook
     from fastl0.streaming import Stream
     from fastl0.targets import Targets
@@ -290,6 +293,11 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
                     self.__dict__.update(own)
             if name in own:
                 return own[name]
+        # No property: that would be there, and fail, before a fit and where a stream has diverged.
+        if name == "feature_importances_":
+            from fastl0.importances import input_importances
+
+            return input_importances(self._network(), self._output_scale())
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -316,7 +324,8 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
 
     def __dir__(self) -> list[str]:
         self._describe()
-        return list(super().__dir__())
+        computed = ["feature_importances_"] if "coefs_" in vars(self) else []
+        return [*super().__dir__(), *computed]
 
     def _describe(self) -> None:
         """Have all attributes that tell of a stream, unless it has diverged."""
@@ -353,6 +362,47 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
             own["activation"],
             own["out_activation_"],
         )
+
+    def _output_scale(self) -> NDArray[np.float64] | None:
+        """Return what an output of 1 was in training; None for 1."""
+        return None
+
+    def to_sklearn(self) -> "MLPClassifier | MLPRegressor":
+        """Return scikit-learn's own MLP, fitted, with the same predictions.
+
+        For tools that know it, such as converters to C or ONNX: the first of its `coefs_` has a
+        row for every input, zeros for deleted ones. It shares no memory with this estimator.
+
+        Parameters that both have are taken over, `hidden_layer_sizes` being the widths that are
+        left, and "auto" and "constant" standing for ``batch_size="dynamic"`` and
+        ``learning_rate="cosine"``. So are attributes that tell of the training; with
+        ``warm_start=True``, or by `partial_fit`, it can be trained further, in scikit-learn's way:
+        without gates, with new moments, and without what it has no parameter for (`class_weight`,
+        `label_smoothing`, `scoring`, `normalize_y`, losses other than "squared_error" and
+        "poisson"). It then looks for the lowest loss anew, or with ``early_stopping=True`` and a
+        `scoring` for the highest score: until then `best_loss_` is inf, or
+        `best_validation_score_` -inf.
+
+        It computes float32 rows in float32 even where they are so large that this overflows, for
+        which `predict` takes float64.
+
+        Returns
+        -------
+        MLPClassifier or MLPRegressor
+            With float32 weights: predictions are float64 for float64 input, as here.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If ``loss="poisson"`` needs a newer scikit-learn (1.7).
+        """
+        check_is_fitted(self)
+        from fastl0 import exporting
+
+        with self._held():  # all of one moment of a stream
+            return exporting.to_sklearn(self)
 
     def _outputs_by_blocks(self, network: Network, X: Any) -> NDArray[np.floating]:
         blocks = opened(self, X, reset=False)

@@ -307,6 +307,9 @@ default="squared_error"
 
     # --- predicting ------------------------------------------------------------------
 
+    def _output_scale(self) -> NDArray[np.float64] | None:
+        return None if self.out_activation_ == "exp" else self.scale_
+
     def predict(self, X: ArrayLike) -> NDArray[np.floating]:
         """Predict numbers.
 
