@@ -20,7 +20,7 @@ covers-test := test plot
 covers-bench := bench plot
 covers-dev := dev test plot
 
-.PHONY: help demo test bench compare paper frontier lint typecheck venv clean
+.PHONY: help demo test test-vectors bench compare paper frontier lint typecheck venv clean
 # Two targets may want to install into the same environment.
 .NOTPARALLEL:
 
@@ -29,6 +29,7 @@ help:
 	@echo 'make paper      repeat the published experiments'
 	@echo 'make frontier   test error on MNIST against size, for given sizes'
 	@echo 'make test       the test suite'
+	@echo 'make test-vectors  some of it as on processors with narrower vectors'
 	@echo 'make bench      the benchmarks'
 	@echo 'make compare    fastl0 beside scikit-learn, PyTorch and bare BLAS: table and pictures'
 	@echo 'make lint       ruff and cython-lint'
@@ -47,6 +48,10 @@ frontier: $(VENV)/.ready-plot $(VENV)/.kernels
 
 test: $(VENV)/.ready-test $(VENV)/.kernels
 	$(BIN)/pytest $(ARGS)
+
+# Kernels are compiled into folders that are thrown away.
+test-vectors: $(VENV)/.ready-test
+	$(BIN)/python tests/elsewhere.py $(ARGS)
 
 bench: $(VENV)/.ready-test $(VENV)/.kernels
 	$(BIN)/pytest benches --timeout=0 $(ARGS)

@@ -38,7 +38,7 @@ class Checkpoints:
     Parameters
     ----------
     folder : path-like
-        The user's folder; made where it is missing.
+        The user's folder; made where it is missing. A "~" in front is the user's home.
     run : mapping of str to None, bool, int, float, str or list
         What tells this run from others: all that its result depends on.
 
@@ -52,7 +52,7 @@ class Checkpoints:
         # As it comes back from a file.
         self._run: dict[str, Any] = json.loads(json.dumps(dict(run)))
         digest = hashlib.blake2b(json.dumps(self._run, sort_keys=True).encode(), digest_size=10)
-        self.folder = Path(folder) / f"fastl0-{digest.hexdigest()}"
+        self.folder = _at_home(folder) / f"fastl0-{digest.hexdigest()}"
         self._good: list[Path] = []  # known to be whole, oldest first
         self._lock = -1
 
@@ -218,6 +218,17 @@ class Checkpoints:
             (self.folder / _LOCK).unlink()
             self.folder.rmdir()
         self._good = []
+
+
+def _at_home(folder: str | os.PathLike[str]) -> Path:
+    """Return a folder of which "~", or "~" and a name, is a user's home."""
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:  # there is no such user
+        raise CheckpointError(
+            f"`checkpoint_dir` must be a folder that can be found, got {os.fspath(folder)!r} "
+            f"({error}). Write its whole path, or './~...' for a folder of such a name."
+        ) from error
 
 
 def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:

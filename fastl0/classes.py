@@ -251,10 +251,11 @@ def encode_classes(y: Any, smoothing: float = 0.0) -> ClassTargets:
     Raises
     ------
     ValueError
-        If y is not a classification target or holds one class only.
+        If y is not a classification target.
     """
     if y.ndim == 2 and y.shape[1] == 1:
         y = y.toarray().ravel() if issparse(y) else column_or_1d(y, warn=True)
+    _check_one_kind(y)
     sample = _sample(y) if not issparse(y) and y.ndim == 1 and len(y) > _BLOCK else y
     check_classification_targets(sample)
     kind = type_of_target(sample, input_name="y")
@@ -266,19 +267,8 @@ def encode_classes(y: Any, smoothing: float = 0.0) -> ClassTargets:
             "several multiclass columns. Fit one classifier a column, for instance with "
             "sklearn.multioutput.MultiOutputClassifier."
         )
-    try:
-        classes = _different(y)
-    except TypeError as error:
-        raise ValueError(
-            f"y must hold labels that can be sorted, got labels of several kinds ({error}). "
-            "Convert them, for instance with y.astype(str)."
-        ) from error
-    if len(classes) < 2:
-        raise ValueError(
-            f"y must hold at least 2 classes, got 1 class: {classes[0]!r}. Add rows of "
-            "another class."
-        )
-    return _of_classes(_codes(y, classes), classes, smoothing)
+    classes = _different(y)
+    return _of_classes(_codes(y, classes), _as_words(classes), smoothing)
 
 
 def encode_first_classes(y: Any, classes: Any, smoothing: float = 0.0) -> ClassTargets:
@@ -307,9 +297,9 @@ def encode_first_classes(y: Any, classes: Any, smoothing: float = 0.0) -> ClassT
             "other labels than the first, got None. Give all labels there will be."
         )
     labels = _named(classes)
-    if len(labels) < 2:
+    if not len(labels):
         raise ValueError(
-            f"`classes` must hold at least 2 labels, got {classes!r}. Name all there will be."
+            f"`classes` must hold one label or more, got {classes!r}. Name all there will be."
         )
     codes = np.zeros((0, 1), np.uint8 if len(labels) <= 256 else np.int32)
     return _of_classes(codes, labels, smoothing).alike(y, "y")
@@ -318,12 +308,38 @@ def encode_first_classes(y: Any, classes: Any, smoothing: float = 0.0) -> ClassT
 def _named(classes: Any) -> NDArray[Any]:
     """Return the labels named by a user, sorted."""
     try:
-        return np.unique(column_or_1d(classes))
+        labels = _as_words(np.unique(column_or_1d(classes)))
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"`classes` must be a list of labels that can be sorted, got {classes!r} ({error}). "
             "Write for instance np.unique(y)."
         ) from error
+    if (labels != labels).any():  # NaN, of whatever dtype
+        raise ValueError(f"`classes` must hold no missing label, got {classes!r}. Leave it out.")
+    return labels
+
+
+def _check_one_kind(y: Any) -> None:
+    """Check that labels that are objects are strings: others cannot be told to be labels."""
+    if issparse(y) or y.dtype.kind != "O":
+        return
+    kinds = set(map(type, y.ravel().tolist()))
+    if not all(issubclass(kind, str | bytes) for kind in kinds):  # of bytes scikit-learn tells
+        names = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise ValueError(
+            "Unknown label type: y must hold labels of one kind, strings or numbers, got an array "
+            f"of objects of type {names}. Convert it, for instance with y.astype(int) or "
+            "y.astype(str)."
+        )
+
+
+def _as_words(classes: NDArray[Any]) -> NDArray[Any]:
+    """Return labels that are objects as strings of NumPy, as scikit-learn has them."""
+    if classes.dtype.kind != "O":
+        return classes
+    words = np.array(classes.tolist())
+    # Not where that would change them: NumPy takes zeros off the end.
+    return words if words.dtype.kind == "U" and (words == classes).all() else classes
 
 
 def _of_classes(
@@ -333,7 +349,7 @@ def _of_classes(
     return ClassTargets(
         codes=codes,
         classes=classes,
-        n_outputs=1 if n_classes == 2 else n_classes,
+        n_outputs=1 if n_classes <= 2 else n_classes,
         out_activation="logistic" if n_classes == 2 else "softmax",
         multilabel=False,
         sparse=False,
@@ -363,12 +379,9 @@ def _encode_labels(y: Any, smoothing: float) -> ClassTargets:
 
 def _sample(y: NDArray[Any]) -> NDArray[Any]:
     """Return fewer labels that tell as much about the kind of target as all of y."""
-    try:
-        # Each thrice: labels of which no two are the same would look like a regression target.
-        check_classification_targets(np.tile(np.unique(y[:_BLOCK]), 3))
-        return np.tile(_different(y), 3)
-    except TypeError:  # labels that cannot be compared
-        return y
+    # Each thrice: labels of which no two are the same would look like a regression target.
+    check_classification_targets(np.tile(np.unique(y[:_BLOCK]), 3))
+    return np.tile(_different(y), 3)
 
 
 def _different(y: NDArray[Any]) -> NDArray[Any]:

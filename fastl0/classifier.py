@@ -1,25 +1,25 @@
 """`HardL0MLPClassifier`.
 
-May import `docstrings`, `estimator`, `forks`, `network` and, to fit, `classes`.
+May import `docstrings`, `estimator`, `forks`, `network`, `validation` and, to fit, `classes`.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
 from fastl0 import forks
 from fastl0.docstrings import documented_method, documented_network
 from fastl0.estimator import HardL0MLP
 from fastl0.network import codes_of
+from fastl0.validation import RealInterval
 
 _OWN = """
     classes_ : ndarray of shape (n_classes,)
@@ -54,9 +54,9 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
 
     Parameters that MLPClassifier has too mean the same and have the same default, with
     these differences: `hidden_layer_sizes`, `batch_size`, `max_iter`, `tol` and
-    `n_iter_no_change` as said there; a `batch_size` above the number of rows is an error, not
-    clipped; `verbose` shows a progress bar or logs; `warm_start` has to be set before the first fit
-    and goes on with moments and random numbers, too. ``solver="lbfgs"`` is not there.
+    `n_iter_no_change` as said there; `verbose` shows a progress bar or logs; `warm_start` has to be
+    set before the first fit and goes on with moments and random numbers, too. ``solver="lbfgs"``
+    is not there.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **HardL0MLP._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "label_smoothing": [RealInterval(0, 1, closed="left")],
     }
 
     def __init__(
@@ -214,7 +214,8 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
         ----------
         {fit_X}
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Class labels, or a multilabel indicator of 0 and 1.
+            Class labels, or a multilabel indicator of 0 and 1. Labels of one class only, as a fold
+            may have, are learned as a constant.
         {fit_weights_and_rows}
         y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
             Their labels.
@@ -349,11 +350,14 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
         -------
         ndarray of shape (n_samples, n_classes)
             One column a class, in the order of `classes_`; for multilabel targets each
-            label's own probability. float64 for float64 input, else float32.
+            label's own probability. Where there was one class only, a column of 1 for it and, as
+            in MLPClassifier, a second one, of 0. float64 for float64 input, else float32.
         """
         outputs = self._outputs(X)
         if self._multilabel or outputs.shape[1] > 1:
             return outputs
+        if len(self.classes_) == 1:  # its softmax is 1
+            return np.hstack([outputs, 1 - outputs])
         return np.hstack([1 - outputs, outputs])
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.floating]:

@@ -60,7 +60,7 @@ def load_mnist(data: str | os.PathLike[str] | None = None) -> MNIST:
     """
     if data is None:
         return _fetch()
-    folder = Path(data)
+    folder = Path(os.path.expanduser(data))
     if not folder.is_dir():
         raise FileNotFoundError(
             f"`data` must be a folder, got {str(folder)!r}. "

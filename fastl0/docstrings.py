@@ -22,9 +22,9 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
         Strength of the L2 term, >= 0; divided by the mini-batch size, and not applied to
         biases and gates.
     batch_size : int, "auto" or "dynamic", default="auto"
-        Rows per mini-batch, at most the number of training rows. "auto" is
-        ``min(200, n_samples)``; with gates, which are drawn once for each mini-batch, so few,
-        down to 8, that an epoch has 50 mini-batches. "dynamic" begins with as many and lets
+        Rows per mini-batch; clipped by `fit`, with a warning, to the number of training rows.
+        "auto" is ``min(200, n_samples)``; with gates, which are drawn once for each mini-batch, so
+        few, down to 8, that an epoch has 50 mini-batches. "dynamic" begins with as many and lets
         mini-batches grow into the memory that deleted units have left, up to eight times and
         as long as an epoch has 20 of them; learning rates are multiplied by the square root of
         the growth, that of weights by the growth for ``solver="sgd"``.
@@ -147,17 +147,17 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
         partial_fit, they are held open before that, for the first 5 % and 20 % of the pruning
         phase.
     checkpoint_dir : path-like, default=None
-        Folder, made where it is missing, in which `fit` keeps what it has reached. A fit that
-        was killed goes on when it is repeated: the same estimator (with the same `random_state`,
-        which may be None) fitted to the same data becomes the very network that it would have
-        become, bit for bit on the same machine. Every fit has a subfolder of its own there, named
-        by a digest of its parameters, its data and the version of fastl0, so that searches and
-        several estimators may share the folder; a fit that differs in any of these begins anew
-        and leaves what is there. The last two checkpoints are kept: should the newest be damaged,
-        `fit` warns and goes on from the one before. Where one cannot be written, as on a full
-        disk, `fit` warns and trains on. When a fit is over its subfolder is deleted, and the next
-        fit trains anew; after Ctrl-C it stays. Checkpoints may come from anybody: reading them
-        runs no code. `partial_fit` keeps none.
+        Folder, made where it is missing ("~" in front is the user's home), in which `fit` keeps
+        what it has reached. A fit that was killed goes on when it is repeated: the same estimator
+        (with the same `random_state`, which may be None) fitted to the same data becomes the very
+        network that it would have become, bit for bit on the same machine. Every fit has a
+        subfolder of its own there, named by a digest of its parameters, its data and the version
+        of fastl0, so that searches and several estimators may share the folder; a fit that
+        differs in any of these begins anew and leaves what is there. The last two checkpoints are
+        kept: should the newest be damaged, `fit` warns and goes on from the one before. Where one
+        cannot be written, as on a full disk, `fit` warns and trains on. When a fit is over its
+        subfolder is deleted, and the next fit trains anew; after Ctrl-C it stays. Checkpoints may
+        come from anybody: reading them runs no code. `partial_fit` keeps none.
     checkpoint_interval : int, default=1
         Epochs from one checkpoint to the next, >= 1. Each takes about as long as writing 16 bytes
         a parameter to disk."""
@@ -166,6 +166,9 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
 _ATTRIBUTES = """\
 coefs_ : list of ndarray of shape (fan_in, fan_out), float32
         Weights of the kept units; the deterministic gates ([LWK]_ eq. 13) are folded in.
+        ``coefs_[0]`` has rows for the inputs that are read only (see `support_`): a tool that
+        takes it for that of an MLP of all inputs computes wrong predictions without a word.
+        Give such tools what `to_sklearn` returns.
     intercepts_ : list of ndarray of shape (fan_out,), float32
         Biases of the kept units.
     n_units_ : tuple of int
@@ -174,13 +177,21 @@ coefs_ : list of ndarray of shape (fan_in, fan_out), float32
         Number of weights and biases kept.
     support_ : ndarray of shape (n_features_in_,), bool
         Which input features are read.
+    feature_importances_ : ndarray of shape (n_features_in_,), float64
+        Share of each input in how strongly the outputs depend on the inputs, >= 0, with a sum
+        of one: 0 for deleted inputs, and 0 for all where none moves an output. The strength of an
+        input is the root mean square of the derivatives by it of the outputs (before their
+        activation, in the units of training), where every hidden unit passes a change on with
+        probability 1/2; those of "identity" always do. By the weights alone, computed when asked
+        for: inputs compare where they are of the same scale, as after a StandardScaler.
     {own_attributes}
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features seen in fit, where all are strings.
     n_iter_ : int
-        Number of epochs run, earlier fits of a warm start included.
+        Number of epochs that the last fit has run; 1 after `partial_fit`, of which a call goes
+        through its rows once.
     n_layers_ : int
         Number of layers, inputs and outputs included.
     n_outputs_ : int
@@ -192,7 +203,7 @@ coefs_ : list of ndarray of shape (fan_in, fan_out), float32
     best_loss_ : float or None
         Lowest objective of any epoch; None with ``early_stopping=True``.
     loss_curve_ : list of float
-        Objective in every epoch.
+        Objective in every epoch of `history_`.
     validation_scores_ : list of float or None
         Score of the validation rows after every epoch; None without such rows. Where only some
         calls of `partial_fit` had them, None for the other epochs.
@@ -204,10 +215,12 @@ coefs_ : list of ndarray of shape (fan_in, fan_out), float32
     t_ : int
         Number of training rows visited, all epochs added up.
     history_ : dict of list
-        One entry an epoch, each list of length `n_iter_`: ``loss``; ``n_units`` and
-        ``n_parameters`` of the network trained in that epoch; ``buffer_nbytes``, the
-        bytes that the training buffers (weights, moments, gates, activations, mini-batch,
-        some kilobytes a usable thread) occupied; ``batch_size``; ``epoch_time`` in seconds."""
+        One entry an epoch: ``loss``; ``n_units`` and ``n_parameters`` of the network trained in
+        that epoch; ``buffer_nbytes``, the bytes that the training buffers (weights, moments,
+        gates, activations, mini-batch, some kilobytes a usable thread) occupied; ``batch_size``;
+        ``epoch_time`` in seconds. As the curves, the scores and `t_` do, it goes back to the
+        first of all fits of a warm start, or to the first call of `partial_fit`, in which 100
+        mini-batches make an epoch."""
 
 
 #: On X that is not in memory, for the docstrings of both estimators.
@@ -309,7 +322,7 @@ documented_method = documented(
     pruning). Parameters that do not shape the network may change from call to call: a new
     `target_size` is reached as many epochs after it is set. A size in bytes has room
     for the history of `max_iter` epochs; each one after these adds about 50 bytes. The history
-    holds the last 10,000 epochs, `n_iter_` counts all. Losses are means over rows, without
+    begins with the first call and holds the last 10,000 epochs. Losses are means over rows, without
     penalties. The training state is kept, and pickled, with the estimator; ``fit`` with
     ``warm_start=True`` goes on from it. Other threads may predict, copy and pickle meanwhile, which
     waits for the end of a call; only one may train.

@@ -182,30 +182,36 @@ def gather_(batch_, x_source, y_source, low, high, number, n_in):
     )  # fmt: skip
 
 
+@kernel(part=True)
+def panel_stride(n_columns):
+    """Entries of a row of a panel of weights: as many columns, or those of a tile."""
+    return min(TILE_COLUMNS, padded(n_columns))
+
+
 @kernel
-def pack_columns(block, fan_out, active_in, n_in, active_out, n_out, panel_):
-    """Copy ``block[active_in][:, active_out]`` into rows of `TILE_COLUMNS` entries."""
+def pack_columns(block, fan_out, active_in, n_in, active_out, n_out, panel_, stride):
+    """Copy ``block[active_in][:, active_out]`` into rows of `stride` entries."""
     rows, columns = ints(active_in, n_in), ints(active_out, n_out)
     for r in range(n_in):
         source = floats(block + 4 * rows[r] * fan_out, fan_out)
-        target = floats(panel_ + 4 * r * TILE_COLUMNS, n_out)
+        target = floats(panel_ + 4 * r * stride, n_out)
         for c in range(n_out):
             target[c] = source[columns[c]]
 
 
 @kernel
-def pack_transposed(block, fan_out, active_in, n_in, active_out, n_out, panel_):
-    """Copy ``block[active_in][:, active_out].T`` into rows of `TILE_COLUMNS` entries."""
+def pack_transposed(block, fan_out, active_in, n_in, active_out, n_out, panel_, stride):
+    """Copy ``block[active_in][:, active_out].T`` into rows of `stride` entries."""
     rows, columns = ints(active_in, n_in), ints(active_out, n_out)
-    panel = floats(panel_, n_out * TILE_COLUMNS)
+    panel = floats(panel_, n_out * stride)
     for r in range(n_in):
         source = floats(block + 4 * rows[r] * fan_out, fan_out)
         if n_out == fan_out:
             for c in range(n_out):
-                panel[c * TILE_COLUMNS + r] = source[c]
+                panel[c * stride + r] = source[c]
         else:
             for c in range(n_out):
-                panel[c * TILE_COLUMNS + r] = source[columns[c]]
+                panel[c * stride + r] = source[columns[c]]
 
 
 @kernel
@@ -233,11 +239,12 @@ def forward_(weights, batch_, rule, low, high, number):
             if n_out < fan_out:
                 pick_(floats(whole, fan_out), ints(active_out, n_out), floats(outputs, n_out))
         elif n_out < fan_out:
-            for c in range(0, n_out, TILE_COLUMNS):
-                n = min(TILE_COLUMNS, n_out - c)
-                pack_columns(theta, fan_out, active, n_in, active_out + 4 * c, n, panel)
+            stride = panel_stride(n_out)
+            for c in range(0, n_out, stride):
+                n = min(stride, n_out - c)
+                pack_columns(theta, fan_out, active, n_in, active_out + 4 * c, n, panel, stride)
                 multiply_(
-                    inputs, stride_in, 1, n_rows, panel, TILE_COLUMNS, 0, n_in,
+                    inputs, stride_in, 1, n_rows, panel, stride, 0, n_in,
                     outputs + 4 * c, stride_out, n,
                 )  # fmt: skip
         else:
@@ -310,11 +317,14 @@ def backward_(weights, batch_, rule, low, high, number):
                 delta = panel
             dot_rows_(delta, theta, fan_out, active_in, n_in, upstream)
         else:
-            for c in range(0, n_in, TILE_COLUMNS):
-                n = min(TILE_COLUMNS, n_in - c)
-                pack_transposed(theta, fan_out, active_in + 4 * c, n, active_out, n_out, panel)
+            stride = panel_stride(n_in)
+            for c in range(0, n_in, stride):
+                n = min(stride, n_in - c)
+                pack_transposed(
+                    theta, fan_out, active_in + 4 * c, n, active_out, n_out, panel, stride
+                )
                 multiply_(
-                    delta, stride_out, 1, n_rows, panel, TILE_COLUMNS, 0, n_out,
+                    delta, stride_out, 1, n_rows, panel, stride, 0, n_out,
                     upstream + 4 * c, stride_in, n,
                 )  # fmt: skip
         differentiate_(

@@ -2,8 +2,9 @@
 
 Checks, hands over to the training loop, and keeps what is left. Imports the training code
 inside `fit` only: a process that predicts never loads Numba or the C core. May import
-`blocks`, `callbacks`, `forks`, `inputs`, `names`, `network` and `selecting`, and, once it fits,
-`fitting` or `streaming`, or, once it is shown, `diagram`.
+`blocks`, `callbacks`, `forks`, `inputs`, `names`, `network`, `selecting` and `validation`, and,
+once it fits, `fitting` or `streaming`, once it is shown, `diagram`, and when they are asked for,
+`importances` and `exporting`.
 """
 
 import os
@@ -25,8 +26,11 @@ from fastl0.callbacks import CallbackSupportMixin, with_callbacks
 from fastl0.names import FITTED
 from fastl0.network import Network
 from fastl0.selecting import InputSelectorMixin
+from fastl0.validation import RealInterval
 
 if TYPE_CHECKING:
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+
     from fastl0.plan import EpochHook
     from fastl0.streaming import Stream
     from fastl0.targets import Targets
@@ -41,40 +45,40 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
         "solver": [StrOptions({"sgd", "adam"})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha": [RealInterval(0, None, closed="left")],
         "batch_size": [StrOptions({"auto", "dynamic"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions({"constant", "invscaling", "adaptive", "cosine"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
+        "learning_rate_init": [RealInterval(0, None, closed="neither")],
+        "power_t": [RealInterval(0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "shuffle": ["boolean"],
         "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        "tol": [RealInterval(0, None, closed="left")],
         "verbose": ["verbose"],
         "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "momentum": [RealInterval(0, 1, closed="both")],
         "nesterovs_momentum": ["boolean"],
         "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "validation_fraction": [RealInterval(0, 1, closed="neither")],
         "scoring": [None, str, callable],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "beta_1": [RealInterval(0, 1, closed="left")],
+        "beta_2": [RealInterval(0, 1, closed="left")],
+        "epsilon": [RealInterval(0, None, closed="neither")],
         "n_iter_no_change": [
             Interval(Integral, 1, None, closed="left"),
             Options(Real, {np.inf}),
         ],
-        "lam": [None, Interval(Real, 0, None, closed="left")],
+        "lam": [None, RealInterval(0, None, closed="left")],
         "target_size": [None, Real, str],
         "memory_budget": [None, Integral, str],
         "penalty": [StrOptions({"size", "fan_out"})],
-        "input_price": [Interval(Real, 0, None, closed="left")],
-        "finetune_fraction": [Interval(Real, 0, 1, closed="left")],
+        "input_price": [RealInterval(0, None, closed="left")],
+        "finetune_fraction": [RealInterval(0, 1, closed="left")],
         "pruning": [StrOptions({"hard", "soft", "none"})],
         "gate_inputs": ["boolean"],
-        "prune_threshold": [Interval(Real, 0, 1, closed="both")],
+        "prune_threshold": [RealInterval(0, 1, closed="both")],
         "gate_learning_rate": [StrOptions({"constant", "cosine"})],
-        "gate_learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "gate_learning_rate_init": [RealInterval(0, None, closed="neither")],
         "droprate_init": [Real, "array-like"],
         "checkpoint_dir": [None, str, os.PathLike],
         "checkpoint_interval": [Interval(Integral, 1, None, closed="left")],
@@ -289,6 +293,11 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
                     self.__dict__.update(own)
             if name in own:
                 return own[name]
+        # No property: that would be there, and fail, before a fit and where a stream has diverged.
+        if name == "feature_importances_":
+            from fastl0.importances import input_importances
+
+            return input_importances(self._network(), self._output_scale())
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -315,7 +324,8 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
 
     def __dir__(self) -> list[str]:
         self._describe()
-        return list(super().__dir__())
+        computed = ["feature_importances_"] if "coefs_" in vars(self) else []
+        return [*super().__dir__(), *computed]
 
     def _describe(self) -> None:
         """Have all attributes that tell of a stream, unless it has diverged."""
@@ -352,6 +362,47 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
             own["activation"],
             own["out_activation_"],
         )
+
+    def _output_scale(self) -> NDArray[np.float64] | None:
+        """Return what an output of 1 was in training; None for 1."""
+        return None
+
+    def to_sklearn(self) -> "MLPClassifier | MLPRegressor":
+        """Return scikit-learn's own MLP, fitted, with the same predictions.
+
+        For tools that know it, such as converters to C or ONNX: the first of its `coefs_` has a
+        row for every input, zeros for deleted ones. It shares no memory with this estimator.
+
+        Parameters that both have are taken over, `hidden_layer_sizes` being the widths that are
+        left, and "auto" and "constant" standing for ``batch_size="dynamic"`` and
+        ``learning_rate="cosine"``. So are attributes that tell of the training; with
+        ``warm_start=True``, or by `partial_fit`, it can be trained further, in scikit-learn's way:
+        without gates, with new moments, and without what it has no parameter for (`class_weight`,
+        `label_smoothing`, `scoring`, `normalize_y`, losses other than "squared_error" and
+        "poisson"). It then looks for the lowest loss anew, or with ``early_stopping=True`` and a
+        `scoring` for the highest score: until then `best_loss_` is inf, or
+        `best_validation_score_` -inf.
+
+        It computes float32 rows in float32 even where they are so large that this overflows, for
+        which `predict` takes float64.
+
+        Returns
+        -------
+        MLPClassifier or MLPRegressor
+            With float32 weights: predictions are float64 for float64 input, as here.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If ``loss="poisson"`` needs a newer scikit-learn (1.7).
+        """
+        check_is_fitted(self)
+        from fastl0 import exporting
+
+        with self._held():  # all of one moment of a stream
+            return exporting.to_sklearn(self)
 
     def _outputs_by_blocks(self, network: Network, X: Any) -> NDArray[np.floating]:
         blocks = opened(self, X, reset=False)

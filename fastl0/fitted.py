@@ -47,7 +47,7 @@ def of_record(record: Record, early_stopping: bool) -> dict[str, Any]:
     if scores and early_stopping and record.best and record.patience:
         best_score = record.patience.best_score
     return {
-        "n_iter_": record.n_epochs,
+        "n_iter_": record.n_in_fit,
         "loss_": history["loss"][-1],
         "best_loss_": None if early_stopping else min(history["loss"]),
         "loss_curve_": history["loss"],

@@ -118,9 +118,7 @@ def fit_estimator(
         )
         codes, total_weight = beside(targets.codes, weights, rows)
         n_rows = len(rows) or len(codes)
-        batch_size = validation.batch_size(
-            estimator.batch_size, n_rows, estimator.pruning != "none"
-        )
+        batch_size = _batch_size(estimator, n_rows)
         layout = first_layout(
             estimator,
             targets.n_outputs,
@@ -215,6 +213,7 @@ def checked(estimator: Any, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
     y = in_memory(y)
     inputs.check_unmasked("X", X)
     inputs.check_unmasked("y", y)
+    inputs.check_present("y", y)
     if reads_by_blocks(X):
         X = opened(estimator, X, y, reset=reset)
         y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
@@ -242,6 +241,17 @@ def _split(
         targets.strata,
         "give X_val and y_val, or set early_stopping=False",
     )
+
+
+def _batch_size(estimator: Any, n_rows: int) -> int:
+    """Rows of a mini-batch; warn, as scikit-learn does, where there are fewer than wished for."""
+    wished = estimator.batch_size
+    if not isinstance(wished, str) and wished > n_rows:
+        warn(
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped.",
+            UserWarning,
+        )
+    return validation.batch_size(wished, n_rows, estimator.pruning != "none")
 
 
 def _judge(

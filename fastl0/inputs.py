@@ -17,6 +17,9 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _MODERATE = 1e9
 #: Entries up to which looking at an array costs less than scikit-learn's checks.
 _FEW = 2**14
+#: Names of the types of what stands for a missing value, among them pandas' own; types with NaN.
+_MISSING = ("NoneType", "NAType", "NaTType")
+_WITH_NAN = (float, np.floating, np.datetime64, np.timedelta64)
 _READABLE = {np.dtype(code) for code in "bhilqBHILQ?fd"}
 
 
@@ -139,6 +142,42 @@ def check_unmasked(name: str, values: Any) -> None:
             f"`{name}` must have no missing values, got {n_masked} that are masked. Fill them, or "
             "leave these rows out."
         )
+
+
+def check_present(name: str, values: Any) -> None:
+    """Check that objects, as labels may be, are all there.
+
+    NaN in arrays of numbers is left to scikit-learn's checks.
+
+    Raises
+    ------
+    ValueError
+        If one is None, or what stands for a missing one in pandas.
+    """
+    if issparse(values):
+        return
+    is_list = isinstance(values, list | tuple)  # of which NumPy may make strings, as "nan"
+    array = np.array(values, dtype=object) if is_list else np.asarray(values)
+    if array.dtype.kind != "O" or array.ndim == 0:
+        return
+    found = array.ravel().tolist()
+    kinds = {kind for kind in set(map(type, found)) if _may_be_missing(kind)}
+    places = [place for place, value in enumerate(found) if type(value) in kinds]
+    places = [place for place in places if _is_missing(found[place])]
+    if places:
+        row = places[0] * len(array) // array.size
+        raise ValueError(
+            f"`{name}` must have no missing values, got {found[places[0]]!r} in row {row} "
+            f"({len(places)} in all). Leave such rows out, or fill them."
+        )
+
+
+def _may_be_missing(kind: type) -> bool:
+    return kind.__name__ in _MISSING or issubclass(kind, _WITH_NAN)
+
+
+def _is_missing(value: Any) -> bool:
+    return type(value).__name__ in _MISSING or bool(value != value)
 
 
 def check_columns(X: Any) -> None:

@@ -52,7 +52,8 @@ class Gates(NamedTuple):
 class Batch(NamedTuple):
     """Addresses: the mini-batch, its activations and the lists of active units.
 
-    Rows of A and D are padded to whole vectors; so are the ends of what is read beside them.
+    Rows of A and D are padded to whole vectors of any machine; so are the ends of what is read
+    beside them.
     """
 
     columns: int  # int32 (n_inputs,): the columns of X that are still read

@@ -4,7 +4,7 @@
 epoch deletes the rows and columns of units that were switched off: what is kept moves to
 the front (`_kernels.pack_weights_`) and the array is cut in place. May import `_kernels`,
 `fields`, `gates` (how far log-odds go), `lent` (the layout it fills), `products` (how far rows
-are padded) and `sizes`.
+are padded, and the largest tile) and `sizes`.
 """
 
 import math
@@ -22,7 +22,7 @@ from fastl0._kernels import RowSource
 from fastl0.fields import VERY_MANY, Fields, StateError
 from fastl0.gates import LOG_ODDS_LIMIT
 from fastl0.lent import JOB, PANEL, Batch, Gates, Weights
-from fastl0.products import OVERHANG, TILE_COLUMNS, TILE_ROWS, padded
+from fastl0.products import MOST_COLUMNS, MOST_ROWS, OVERHANG, padded
 from fastl0.sizes import count_parameters
 
 #: Mini-batches whose uniform numbers are drawn ahead in one go.
@@ -172,10 +172,11 @@ class Layout:
         # Rows of a gradient, and one row of full width, which a single row of data needs too ...
         widest = max(widths[1:])
         most = max(w * min(v, -(-PANEL // w)) for v, w in zip(widths, widths[1:], strict=False))
-        sizes = [max(TILE_ROWS * widest, most) + widest]
+        sizes = [max(MOST_ROWS * widest, most) + widest]
         # ... columns of weights whose units are scattered, going forward and back.
-        sizes += [w * TILE_COLUMNS for w, g in zip(widths, self.gated[1:], strict=False) if g]
-        sizes += [w * TILE_COLUMNS for w in widths[2:]]
+        panels = [(v, w) for v, w, g in zip(widths, widths[1:], self.gated[1:], strict=False) if g]
+        panels += zip(widths[2:], widths[1:], strict=False)
+        sizes += [n_rows * min(MOST_COLUMNS, padded(width)) for n_rows, width in panels]
         return max(sizes) + APART
 
     @property
@@ -265,6 +266,8 @@ class Buffers:
                 own = array.flags.owndata and array.flags.writeable and array.flags.aligned
                 if type(array) is not np.ndarray or not own:
                     arrays[name] = np.array(array)
+        if self.whole:
+            self._adopt(self.layout)  # another version may have laid out other sizes
 
     # --- sizes -----------------------------------------------------------------------
 
@@ -632,6 +635,8 @@ def _resize_(arrays: dict[str, NDArray[Any]], name: str, shape: int | tuple[int,
     A sampling profiler does, through the frames it looks at; it keeps the old memory.
     NumPy's own check of references counts one too many under a profiler or debugger.
     """
+    if arrays[name].shape == (shape if isinstance(shape, tuple) else (shape,)):
+        return
     if _count_references(arrays, name) > _UNSHARED:
         fresh = np.zeros(shape, arrays[name].dtype)
         n_kept = min(fresh.size, arrays[name].size)

@@ -37,13 +37,17 @@ _TRIPLE, _, _FEATURES = cpu_target.target_context.codegen().magic_tuple()
 LANES, TILE_ROWS, _TILE_VECTORS = _tile_of(_TRIPLE, _FEATURES)
 TILE_COLUMNS = LANES * _TILE_VECTORS
 
-#: Entries by which a tile may read or write past the last column of a row.
-OVERHANG = LANES - 1
+#: The most lanes, rows and columns of a tile on any machine. Buffers have room for as many on
+#: all: the same network then takes the same bytes, and a budget the same mini-batches, everywhere.
+MOST_LANES, MOST_ROWS, MOST_COLUMNS = 16, 8, 48
+
+#: Entries by which a tile may read or write past the last column of a row, on any machine.
+OVERHANG = MOST_LANES - 1
 
 
 def padded(n_columns: int) -> int:
-    """Length of a row with room for whole vectors."""
-    return -(-n_columns // LANES) * LANES
+    """Length of a row with room for whole vectors of any machine."""
+    return -(-n_columns // MOST_LANES) * MOST_LANES
 
 
 # --- the tile ------------------------------------------------------------------------
@@ -153,8 +157,9 @@ def multiply_(a, a_row, a_step, n_rows, b, b_row, index, n_terms, out_, out_row,
 
     All matrices are given by the address of their first entry, float32, and by strides
     counted in entries; columns of b and out are adjacent. The factor b is read, and out
-    written, up to `OVERHANG` entries past the last column of each row: what follows a row
-    of out is overwritten with anything, unless it is the next row.
+    written, to the end of the vector that holds the last column of each row, at most `OVERHANG`
+    entries past it: what follows a row of out is overwritten with anything, unless it is the
+    next row.
 
     Parameters
     ----------

@@ -39,6 +39,7 @@ class Record:
     best: Network | None = None
     converged: bool = False
     n_forgotten: int = 0  # epochs before those in `epochs`
+    n_in_fit: int = 1  # epochs of the last fit; a call of `partial_fit` is one
 
     @property
     def n_epochs(self) -> int:

@@ -1,23 +1,23 @@
 """`HardL0MLPRegressor`.
 
-May import `docstrings`, `estimator`, `forks` and, to fit, `reals`.
+May import `docstrings`, `estimator`, `forks`, `validation` and, to fit, `reals`.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
 from fastl0 import forks
 from fastl0.docstrings import documented_method, documented_network
 from fastl0.estimator import HardL0MLP
+from fastl0.validation import RealInterval
 
 _OWN = """
     center_, scale_ : ndarray of shape (n_outputs_,), float64
@@ -90,8 +90,8 @@ default="squared_error"
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **HardL0MLP._parameter_constraints,
         "loss": [StrOptions({"squared_error", "absolute_error", "huber", "quantile", "poisson"})],
-        "quantile": [Interval(Real, 0, 1, closed="neither")],
-        "delta": [Interval(Real, 0, None, closed="neither")],
+        "quantile": [RealInterval(0, 1, closed="neither")],
+        "delta": [RealInterval(0, None, closed="neither")],
         "normalize_y": ["boolean"],
     }
 
@@ -306,6 +306,9 @@ default="squared_error"
         )
 
     # --- predicting ------------------------------------------------------------------
+
+    def _output_scale(self) -> NDArray[np.float64] | None:
+        return None if self.out_activation_ == "exp" else self.scale_
 
     def predict(self, X: ArrayLike) -> NDArray[np.floating]:
         """Predict numbers.

@@ -46,7 +46,9 @@ def set_aside(
     """
     rows = np.arange(n_rows, dtype=np.int32)
     try:
-        train, judge = train_test_split(rows, test_size=share, random_state=seed, stratify=strata)
+        train, judge = train_test_split(
+            rows, test_size=float(share), random_state=seed, stratify=strata
+        )
     except ValueError as error:
         what = "some" if strata is None else "every class"
         raise ValueError(

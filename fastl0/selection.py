@@ -35,6 +35,8 @@ from fastl0.estimator import HardL0MLP
 from fastl0.regressor import HardL0MLPRegressor
 
 if TYPE_CHECKING:
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+
     from fastl0.path import Rows
 
 #: Fitted attributes of the network that are attributes of the search, too, where it has them.
@@ -221,6 +223,30 @@ class _SizeSearch(metaclass=ABCMeta):
             found = scorer(self.best_estimator_, X, y, **extra)
         return validation.score(found, scorer)
 
+    @property
+    def feature_importances_(self) -> NDArray[np.float64]:
+        """Share of each input in how strongly the outputs depend on the inputs."""
+        check_is_fitted(self)
+        return self.best_estimator_.feature_importances_
+
+    def to_sklearn(self) -> MLPClassifier | MLPRegressor:
+        """Return scikit-learn's own MLP with the predictions of `best_estimator_`.
+
+        Returns
+        -------
+        MLPClassifier or MLPRegressor
+            See `HardL0MLPClassifier.to_sklearn`.
+
+        Raises
+        ------
+        NotFittedError
+            If the search is not fitted.
+        ValueError
+            If ``loss="poisson"`` needs a newer scikit-learn (1.7).
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.to_sklearn()
+
 
 @_documented(
     network="HardL0MLPClassifier", folds="5 of them, stratified", score="the accuracy"
@@ -239,8 +265,8 @@ class HardL0MLPClassifierCV(_SizeSearch, ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     {attributes}
-    classes_, coefs_, intercepts_, support_, n_units_, n_parameters_, n_layers_, n_outputs_, \
-n_iter_, out_activation_
+    classes_, coefs_, intercepts_, support_, feature_importances_, n_units_, n_parameters_, \
+n_layers_, n_outputs_, n_iter_, out_activation_
         Those of `best_estimator_`.
     {inputs}
 
@@ -317,7 +343,8 @@ n_iter_, out_activation_
         -------
         ndarray of shape (n_samples, n_classes)
             One column a class, in the order of `classes_`; for multilabel targets each
-            label's own probability. float64 for float64 input, else float32.
+            label's own probability; for a single class as in `HardL0MLPClassifier`. float64 for
+            float64 input, else float32.
         """
         check_is_fitted(self)
         return self.best_estimator_.predict_proba(X)
@@ -351,8 +378,8 @@ class HardL0MLPRegressorCV(_SizeSearch, RegressorMixin, BaseEstimator):
     Attributes
     ----------
     {attributes}
-    center_, scale_, coefs_, intercepts_, support_, n_units_, n_parameters_, n_layers_, \
-n_outputs_, n_iter_, out_activation_
+    center_, scale_, coefs_, intercepts_, support_, feature_importances_, n_units_, \
+n_parameters_, n_layers_, n_outputs_, n_iter_, out_activation_
         Those of `best_estimator_`.
     {inputs}
 

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 __all__ = ["SupportDisplay"]
 
-_STRENGTH = "strength (norm of its weights)"
+_STRENGTH = "strength (share of all inputs)"
 
 
 class SupportDisplay:
     """Which inputs a network reads, and how strongly.
 
-    As bars, the strongest on top, or as an image where the inputs are its pixels. The strength
-    of an input is the Euclidean norm of its weights into the first hidden layer; strengths
-    compare where the inputs are of the same scale.
+    As bars, the strongest on top, or as an image where the inputs are its pixels.
 
-    `from_estimator` makes one from a fitted estimator. All parameters are stored as attributes.
+    `from_estimator` makes one from a fitted estimator; the strengths are its
+    `feature_importances_`, which compare where the inputs are of the same scale. All parameters
+    are stored as attributes.
 
     Parameters
     ----------
@@ -100,8 +100,7 @@ class SupportDisplay:
         Parameters
         ----------
         estimator : HardL0MLPClassifier or HardL0MLPClassifierCV
-            Or another fitted estimator with `support_` and the weights of the inputs that are
-            read in `coefs_`.
+            Or another fitted estimator with `support_` and `feature_importances_`.
         feature_names : array-like of shape (n_features,), str, default=None
             None is the estimator's `feature_names_in_`, where it has them.
         image_shape, max_features, ax, bar_kw, image_kw, colorbar
@@ -123,12 +122,14 @@ class SupportDisplay:
             As in `plot`.
         """
         pyplot(f"{cls.__name__}.from_estimator")
-        check_fitted(estimator, "support_", "coefs_")
-        strengths = np.zeros(len(estimator.support_))
-        strengths[estimator.support_] = np.linalg.norm(estimator.coefs_[0], axis=1)
+        check_fitted(estimator, "support_", "feature_importances_")
         if feature_names is None:
             feature_names = getattr(estimator, "feature_names_in_", None)
-        display = cls(support=estimator.support_, strengths=strengths, feature_names=feature_names)
+        display = cls(
+            support=estimator.support_,
+            strengths=estimator.feature_importances_,
+            feature_names=feature_names,
+        )
         return display.plot(
             ax,
             image_shape=image_shape,

@@ -348,6 +348,7 @@ class Trainer:
                     entries = self.entries(loss, time.perf_counter() - start, data.n_rows)
                     stalled = self._judge(plan, data, patience, entries, shrunk or folded)
                     record.epochs.append(entries)
+                    record.n_in_fit = number + 1
                     schedule.end_epoch(record.samples_seen)
                     stop = watcher.end_epoch(
                         record.n_epochs - 1,

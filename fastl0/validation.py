@@ -12,11 +12,40 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from sklearn.utils._param_validation import Interval
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _FLOAT32_TINY = float(np.finfo(np.float32).tiny)
 #: Bounds of an automatic mini-batch, and how many of them make an epoch where there are gates.
 _SMALLEST_BATCH, _LARGEST_BATCH, _ENOUGH_BATCHES = 8, 200, 50
+
+
+def as_float(value: Any) -> float:
+    """Return a real number of whatever type as a float; infinity where it exceeds any."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+class RealInterval(Interval):
+    """Real numbers of whatever type in an interval, as a constraint of scikit-learn's.
+
+    Its own asks NumPy whether they are NaN, which knows no fractions.
+
+    Parameters
+    ----------
+    left, right : float or None
+        Bounds; None for none.
+    closed : {"left", "right", "both", "neither"}
+        Which of them belong to it.
+    """
+
+    def __init__(self, left: float | None, right: float | None, *, closed: str) -> None:
+        super().__init__(Real, left, right, closed=closed)
+
+    def __contains__(self, value: Any) -> bool:
+        return bool(super().__contains__(as_float(value)))
 
 
 def check_float32(name: str, value: Any) -> None:
@@ -27,10 +56,7 @@ def check_float32(name: str, value: Any) -> None:
     ValueError
         If it rounds to infinity, a decay rate to 1, or `epsilon` to a subnormal number.
     """
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
+    number = as_float(value)
     if number > _FLOAT32_MAX and name != "tol":
         rule = f"be at most {_FLOAT32_MAX:.3g}, as training computes in float32"
     elif name in ("beta_1", "beta_2") and np.float32(number) >= 1.0:
@@ -71,7 +97,7 @@ def droprates(droprate_init: Any) -> tuple[float, float]:
     """
     pair = (droprate_init,) * 2 if isinstance(droprate_init, Real) else droprate_init
     sound = isinstance(pair, tuple | list | np.ndarray) and len(pair) == 2
-    if not sound or not all(isinstance(d, Real) and 0 < float(d) < 1 for d in pair):
+    if not sound or not all(isinstance(d, Real) and 0 < as_float(d) < 1 for d in pair):
         raise ValueError(
             "`droprate_init` must be a number in (0, 1) or a pair of them, for the inputs and "
             f"for the hidden units, got {droprate_init!r}. Use (0.2, 0.5)."
@@ -198,7 +224,7 @@ def n_parameters(
     ValueError
         If the size is of no known kind, larger than the network or too small.
     """
-    bounds = f"{smallest} to {full} parameters"
+    bounds, is_share = f"{smallest} to {full} parameters", False
     if isinstance(target_size, str):
         found = (n_bytes(name, target_size) - overhead(target_size)) // 4
         if not smallest <= found <= full:
@@ -207,13 +233,13 @@ def n_parameters(
     elif isinstance(target_size, Integral) and not isinstance(target_size, bool):
         found = int(target_size)
     elif isinstance(target_size, Real) and not isinstance(target_size, bool):
-        share = float(target_size)
+        share = as_float(target_size)
         if not 0.0 < share <= 1.0:
             raise ValueError(
                 f"`{name}` as a float must be a share of the {full} parameters in (0, 1], "
                 f"got {target_size!r}. Give an int for a number of parameters."
             )
-        found = int(share * full)
+        found, is_share = int(share * full), True
         # Rounded up: what the error names has to do.
         bounds = f"{min(1.0, math.floor(1e6 * smallest / full + 1) / 1e6):.6g} to 1"
     else:
@@ -224,9 +250,10 @@ def n_parameters(
         )
     if not smallest <= found <= full:
         what = "at least one unit in each layer" if found < smallest else "no larger than it is"
+        shares = "" if is_share else " In a search over several widths give shares, as 0.1."
         raise ValueError(
             f"`{name}` must leave the network {what}, got {target_size!r}. Give {bounds}, or "
-            "change hidden_layer_sizes."
+            f"change hidden_layer_sizes.{shares}"
         )
     return found
 
@@ -319,7 +346,7 @@ def check_share(name: str, value: Any) -> None:
     ValueError
         If it is not a number in (0, 1).
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0.0 < float(value) < 1.0:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0.0 < as_float(value) < 1.0:
         raise ValueError(f"`{name}` must be a share of the rows in (0, 1), got {value!r}. Use 0.1.")
 
 
@@ -392,25 +419,15 @@ def budget_too_small(budget: Any, smallest: int) -> ValueError:
 
 
 def batch_size(batch_size: Any, n_rows: int, gated: bool) -> int:
-    """Check `batch_size` against the number of training rows; resolve "auto" and "dynamic".
+    """Clip `batch_size` to the number of training rows; resolve "auto" and "dynamic".
 
     Gates are drawn once for each mini-batch: where there are gates an epoch shall have enough
     of them.
-
-    Raises
-    ------
-    ValueError
-        If it is larger than the number of training rows.
     """
     if isinstance(batch_size, str):
         most = max(_SMALLEST_BATCH, n_rows // _ENOUGH_BATCHES) if gated else n_rows
         return min(_LARGEST_BATCH, most, n_rows)
-    if batch_size > n_rows:
-        raise ValueError(
-            f"`batch_size` must be at most the {n_rows} training rows, got {batch_size}. Use a "
-            'smaller one, or "auto".'
-        )
-    return int(batch_size)
+    return min(int(batch_size), n_rows)
 
 
 def stream_batch_size(batch_size: Any, n_rows: int, gated: bool) -> int:

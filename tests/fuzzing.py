@@ -277,11 +277,15 @@ def _rows(draw, n_rows, n_columns):
 
 @st.composite
 def _labels(draw, n_rows):
-    """Labels of rows, with at least two classes, and all classes there are."""
-    target = draw(st.sampled_from(["binary", "few", "words", "flags", "floats", "several", "gaps"]))
+    """Labels of rows, of two classes or more or of one only, and all classes there are."""
+    kinds = ["binary", "few", "words", "flags", "floats", "several", "gaps", "one"]
+    target = draw(st.sampled_from(kinds))
     rng = _generator(draw)
     if target == "several":
         return rng.integers(0, 2, (n_rows, draw(st.integers(2, 4)))), None
+    if target == "one":
+        label = draw(st.sampled_from([0, 7, "a", True, 2.0]))
+        return np.full(n_rows, label), np.array([label])
     n_classes = 2 if target in ("binary", "flags") else draw(st.integers(2, 5))
     codes = rng.integers(0, n_classes, n_rows)
     codes[: min(n_rows, 2)] = np.arange(min(n_rows, 2))
@@ -722,7 +726,9 @@ class Life:
         check(model.n_parameters_ == sum(a.size for a in coefs + intercepts), "a wrong size")
         check(model.support_.shape == (self.case.X.shape[1],), "support_ of", model.support_.shape)
         check(model.support_.sum() == units[0], "support_ is not what is read")
-        check({len(entries) for entries in model.history_.values()} == {model.n_iter_}, "history_")
+        n_epochs = len(model.loss_curve_)
+        check({len(entries) for entries in model.history_.values()} == {n_epochs}, "history_")
+        check(1 <= model.n_iter_ <= n_epochs, "n_iter_", model.n_iter_)
         check(np.isfinite(model.loss_curve_).all(), "losses", model.loss_curve_)
         sizes = model.history_["n_parameters"]
         if not model.warm_start:

@@ -1,10 +1,11 @@
 """Tests of the encoding of labels."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from fastl0.classes import encode_classes
+from fastl0.classes import encode_classes, encode_first_classes
 
 
 def test_labels_are_encoded_as_small_as_they_fit():
@@ -16,6 +17,50 @@ def test_labels_are_encoded_as_small_as_they_fit():
     assert three.codes.tolist() == [[2], [0], [1], [0]]
     many = encode_classes(np.repeat(np.arange(257), 3))
     assert many.codes.dtype == np.int32
+
+
+@pytest.mark.parametrize("label", [0, 7, True, 2.0, "no"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_one_class_is_one_output_whose_softmax_is_1(label, smoothing):
+    one = encode_classes(np.full(5, label), smoothing)
+    assert one.classes.tolist() == [label]
+    assert (one.n_outputs, one.out_activation) == (1, "softmax")
+    assert one.codes.tolist() == [[0]] * 5
+    assert one.null_loss(None) == 0.0
+    outputs = np.ones((5, 1), np.float32)
+    assert one.mean_loss(outputs, None) == 0.0
+    assert one.score(outputs, None) == 1.0
+
+
+WORDS = np.array(["no", "yes", "no", "yes, but"])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        WORDS.astype(object),
+        np.asarray(pd.Series(WORDS)),
+        np.asarray(pd.Categorical(WORDS)),
+        np.array([np.str_(word) for word in WORDS], dtype=object),
+    ],
+    ids=["objects", "series", "categories", "NumPy's own"],
+)
+def test_labels_that_are_objects_become_strings_of_numpy(given):
+    found = encode_classes(given)
+    assert found.classes.dtype == "<U8"
+    assert found.classes.tolist() == ["no", "yes", "yes, but"]
+    assert found.codes.tolist() == [[0], [1], [0], [2]]
+    assert found.alike(given[::-1], "y").codes.tolist() == [[2], [0], [1], [0]]
+    first = encode_first_classes(given[:1], given)
+    assert first.classes.dtype == "<U8"
+    first.check_classes([*WORDS[:3].tolist(), "yes, but"])
+
+
+def test_labels_that_numpy_would_change_stay_objects():
+    y = np.array(["a", "a\0", "a"], dtype=object)
+    found = encode_classes(y)
+    assert found.classes.tolist() == ["a", "a\0"]
+    assert found.codes.tolist() == [[0], [1], [0]]
 
 
 @pytest.mark.parametrize("container", [np.array, sp.csr_array])
@@ -40,11 +85,15 @@ def test_a_sparse_column_holds_one_label_a_row():
 
 
 @pytest.mark.parametrize("n_rows", [100, 70_000])
-@pytest.mark.parametrize("odd", ["q", None])
-def test_labels_of_several_kinds_are_refused_however_many_there_are(n_rows, odd):
-    y = np.array([1, 2] * (n_rows // 2), dtype=object)
+@pytest.mark.parametrize(
+    ("usual", "odd", "kinds"),
+    [([1, 2], "q", "int, str"), (["p", "q"], 1, "int, str"), ([1, 2], 2, "int")],
+)
+def test_labels_of_several_kinds_are_refused_however_many_there_are(n_rows, usual, odd, kinds):
+    y = np.array(usual * (n_rows // 2), dtype=object)
     y[-1] = odd
-    with pytest.raises(ValueError, match=r"[Ll]abel"):
+    message = rf"y must hold labels of one kind.*objects of type {kinds}\. Convert it.*astype\(int"
+    with pytest.raises(ValueError, match=message):
         encode_classes(y)
 
 

@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -66,6 +67,12 @@ def test_a_reader_that_goes_ends_it_quietly():
 def test_any_import_error_means_no_pictures(monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
     assert not console.can_plot()
+
+
+def test_a_tilde_is_the_home_of_the_user(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert console.path("~/runs") == tmp_path / "runs"
+    assert console.path("runs/~") == Path("runs/~")
 
 
 def test_trial_of_writing_leaves_nothing(tmp_path):

@@ -38,6 +38,11 @@ def test_takes_the_folder_as_text(folder):
     assert load_mnist(str(folder)).X_test.shape == (stand_in.N_TEST, 784)
 
 
+def test_a_tilde_is_the_home_of_the_user(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert len(load_mnist(f"~/{folder.name}").X_train) > 0
+
+
 def test_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"must be a folder, got .*nowhere"):
         load_mnist(tmp_path / "nowhere")

@@ -24,15 +24,16 @@ def entries(number, score=None):
 
 
 def test_a_record_without_validation_rows():
-    found = fitted.of_record(Record([entries(0), entries(1)]), early_stopping=False)
-    assert found["n_iter_"] == 2
-    assert found["t_"] == 80
-    assert found["loss_curve_"] == [5.0, 4.0]
-    assert (found["loss_"], found["best_loss_"]) == (4.0, 4.0)
+    record = Record([entries(0), entries(1), entries(2)], n_in_fit=2)
+    found = fitted.of_record(record, early_stopping=False)
+    assert found["n_iter_"] == 2  # the first one was that of an earlier fit
+    assert found["t_"] == 120
+    assert found["loss_curve_"] == [5.0, 4.0, 3.0]
+    assert (found["loss_"], found["best_loss_"]) == (3.0, 3.0)
     assert found["validation_scores_"] is None
     assert found["validation_loss_curve_"] is None
     assert found["best_validation_score_"] is None
-    assert found["history_"]["batch_size"] == [8, 8]
+    assert found["history_"]["batch_size"] == [8, 8, 8]
 
 
 def test_epochs_of_a_stream_may_have_been_judged_or_not():

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from scipy.io import loadmat
 from sklearn.base import clone
 
-from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, inputs
+from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, inputs, l0_path
 
 SETTINGS = {"hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0, "target_size": 0.5}
 
@@ -360,3 +360,69 @@ def test_values_that_a_mask_hides_are_missing():
             call(X)
     with pytest.raises(ValueError, match="`y` must have no missing values, got 3 that are masked"):
         model.fit(np.eye(6), hidden)
+
+
+# --- values that are missing -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.array(["a", None, "b", None], object), r"None in row 1 \(2 in all\)"),
+        (["a", "b", None], r"None in row 2 \(1 in all\)"),
+        (("a", float("nan")), r"nan in row 1 \(1 in all\)"),  # NumPy would make "nan" of it
+        ([["a", "b"], ["c", None]], r"None in row 1 \(1 in all\)"),
+        (np.array([[1, 2], [3, 4], [None, None]], object), r"None in row 2 \(2 in all\)"),
+        (pd.Series(["a", None]), r"(None|nan) in row 1 \(1 in all\)"),
+        (pd.Series(["a", pd.NA], dtype=object), r"<NA> in row 1 \(1 in all\)"),
+        (pd.Series(["a", pd.NA], dtype="string"), r"<NA> in row 1 \(1 in all\)"),
+        (pd.Series([pd.NaT, "a"], dtype=object), r"NaT in row 0 \(1 in all\)"),
+        (pd.Categorical(["a", None]), r"nan in row 1 \(1 in all\)"),
+    ],
+)
+def test_missing_values_among_objects_are_told_by_row(values, message):
+    remedy = r"\. Leave such rows out, or fill them\."
+    with pytest.raises(
+        ValueError, match=rf"^`y` must have no missing values, got {message}{remedy}"
+    ):
+        inputs.check_present("y", values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        None,
+        "abc",
+        [],
+        ["a", "b"],
+        [1, 2.5, np.float32(3)],
+        np.array(["a", "b"], object),
+        np.array([[1], [None]], object)[:1],
+        pd.Series(["a", "b"], dtype="category"),
+        sp.csr_array([[0, 1]]),
+        np.array([1.0, np.nan]),  # scikit-learn's checks tell
+    ],
+)
+def test_values_that_are_all_there_are_let_pass(values):
+    inputs.check_present("y", values)
+
+
+@pytest.mark.parametrize("kind", [HardL0MLPClassifier, HardL0MLPRegressor])
+def test_a_missing_target_is_told_wherever_it_is_given(kind):
+    X, good = np.arange(12.0).reshape(6, 2), np.array([0, 1, 0, 1, 0, 1])
+    bad = good.astype(object)
+    bad[3] = None
+    model = kind((3,), max_iter=2)
+    more = {"classes": [0, 1]} if kind is HardL0MLPClassifier else {}
+    message = r"`y` must have no missing values, got None in row 3 \(1 in all\)"
+    for call in (
+        lambda: model.fit(X, bad),
+        lambda: model.partial_fit(X, bad, **more),
+        lambda: l0_path(X, bad, estimator=model),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            call()
+    for method in (model.fit, lambda *data, **val: model.partial_fit(*data, **more, **val)):
+        with pytest.raises(ValueError, match=f"^`X_val` or `y_val`: {message}"):
+            method(X, good, X_val=X, y_val=bad)
+    assert vars(model) == vars(kind((3,), max_iter=2))

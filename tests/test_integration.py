@@ -17,11 +17,14 @@ from sklearn.ensemble import (
     VotingClassifier,
     VotingRegressor,
 )
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.frozen import FrozenEstimator
 from sklearn.inspection import partial_dependence, permutation_importance
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import (
     GridSearchCV,
+    HalvingGridSearchCV,
+    KFold,
     RandomizedSearchCV,
     TunedThresholdClassifierCV,
     cross_val_predict,
@@ -128,6 +131,137 @@ def test_many_labels_by_many_networks(kind):
 def test_many_numbers_by_many_networks(kind):
     X, y = NUMBERS
     assert kind(REGRESSOR).fit(X, both(y)).score(X, both(y)) > 0.4
+
+
+# --- few classes and few rows -----------------------------------------------------------
+
+#: Rows sorted by class, of which the first one has three quarters.
+SORTED = CLASSES[0], np.repeat([0, 1], [120, 40])
+
+
+@pytest.mark.parametrize("words", [[0, 1], ["no", "yes"]])
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
+def test_calibration_over_sorted_folds(words, method):
+    X, y = SORTED[0], np.array(words)[SORTED[1]]
+    model = CalibratedClassifierCV(CLASSIFIER, method=method, cv=KFold(4)).fit(X, y)
+    # Three networks are calibrated by 40 rows of the first class, the one which knows no other
+    # by 40 of the second one: whatever they say, their probabilities are those of Platt's
+    # targets, 1 / 42 and 41 / 42, or 0 and 1.
+    share = (3 * 1 / 42 + 41 / 42) / 4 if method == "sigmoid" else 1 / 4
+    np.testing.assert_allclose(model.predict_proba(X)[:, 1], share, rtol=1e-3)
+    assert model.predict(X).tolist() == [words[0]] * 160
+    constant = model.calibrated_classifiers_[-1].estimator
+    assert constant.classes_.tolist() == [words[0]]
+    np.testing.assert_array_equal(constant.predict_proba(X), np.tile([1.0, 0.0], (160, 1)))
+
+
+def test_calibration_over_sorted_folds_of_which_one_has_one_of_three_classes():
+    y = np.repeat([0, 1, 2], [80, 40, 40])
+    model = CalibratedClassifierCV(CLASSIFIER, cv=KFold(2)).fit(SORTED[0], y)
+    assert [m.estimator.classes_.tolist() for m in model.calibrated_classifiers_] == [[1, 2], [0]]
+    np.testing.assert_allclose(model.predict_proba(SORTED[0]).sum(axis=1), 1.0, rtol=1e-6)
+
+
+def with_constants(y):
+    """Three labels, of which the second is always there and the third never."""
+    return np.column_stack([y, np.ones_like(y), np.zeros_like(y)])
+
+
+@pytest.mark.parametrize("kind", [MultiOutputClassifier, ClassifierChain])
+def test_labels_that_are_always_or_never_there(kind):
+    X, y = CLASSES
+    model = kind(CLASSIFIER).fit(X, with_constants(y))
+    found = model.predict(X)
+    assert (found[:, 0] == y).mean() > 0.8
+    assert found[:, 1:].tolist() == [[1, 0]] * 160
+    if kind is MultiOutputClassifier:
+        _, *constants = model.predict_proba(X)
+        for each in constants:
+            np.testing.assert_array_equal(each, np.tile([1.0, 0.0], (160, 1)))
+    else:
+        np.testing.assert_array_equal(model.predict_proba(X)[:, 1], 1.0)
+        assert kind(CLASSIFIER, cv=2).fit(X, with_constants(y)).predict(X).shape == (160, 3)
+
+
+@pytest.mark.filterwarnings("ignore:Label .* is present in all:UserWarning")
+def test_labels_that_are_always_or_never_there_one_against_the_rest():
+    X, y = CLASSES
+    found = OneVsRestClassifier(CLASSIFIER).fit(X, with_constants(y)).predict_proba(X)
+    assert found[:, 1:].tolist() == [[1.0, 0.0]] * 160
+    model = OneVsRestClassifier(clone(CLASSIFIER).set_params(max_iter=3))
+    for some in (slice(0, 80), slice(80, 160)):  # of all classes, each network sees one or two
+        model.partial_fit(X[some], np.repeat([0, 1], [80, 80])[some], classes=[0, 1, 2])
+    assert model.predict_proba(X).shape == (160, 3)
+
+
+def test_scores_over_folds_of_one_class():
+    X, y = CLASSES[0], np.repeat([0, 1], 80)
+    assert cross_val_score(CLASSIFIER, X, y, cv=KFold(2)).tolist() == [0.0, 0.0]
+    same = cross_val_score(CLASSIFIER, X, np.ones(160), cv=KFold(2), scoring="f1")
+    assert same.tolist() == [1.0, 1.0]
+
+
+def test_bags_of_which_some_have_rows_of_one_class():
+    X, y = CLASSES
+    # A pipeline is given the rows themselves; a network all rows, most of them without weight.
+    for network in (make_pipeline(CLASSIFIER), CLASSIFIER):
+        model = BaggingClassifier(network, 8, max_samples=2, random_state=0).fit(X, y)
+        found = model.predict_proba(X)
+        np.testing.assert_allclose(found.sum(axis=1), 1.0, rtol=1e-6)
+        drawn = [set(y[rows]) for rows in model.estimators_samples_]
+        assert {len(classes) for classes in drawn} == {1, 2}
+        if network is not CLASSIFIER:
+            for classes, member in zip(drawn, model.estimators_, strict=True):
+                assert set(member.classes_) == classes
+
+
+CLIPPED = pytest.mark.filterwarnings("ignore:Got `batch_size`:UserWarning")
+IN_BATCHES = clone(CLASSIFIER).set_params(batch_size=50)
+
+
+def test_a_learning_curve_clips_mini_batches():
+    X, y = CLASSES
+    with pytest.warns(UserWarning, match="^Got `batch_size` .* larger than sample size"):
+        sizes, _, scores = learning_curve(
+            IN_BATCHES, X, y, cv=2, train_sizes=[10, 80], error_score="raise"
+        )
+    assert sizes.tolist() == [10, 80]
+    assert np.isfinite(scores).all()
+    assert scores[-1].min() > 0.5
+
+
+@CLIPPED
+def test_halving_begins_with_few_rows():
+    X, y = CLASSES
+    search = HalvingGridSearchCV(
+        IN_BATCHES,
+        {"target_size": [0.9, 0.6]},
+        resource="n_samples",
+        min_resources=20,
+        factor=2,
+        cv=2,
+        random_state=0,
+        error_score="raise",
+    ).fit(X, y)
+    assert search.n_resources_ == [20, 40]
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert set(search.best_estimator_.history_["batch_size"]) == {50}
+
+
+@CLIPPED
+@pytest.mark.parametrize(
+    ("bag", "network", "data"),
+    [
+        (BaggingClassifier, CLASSIFIER, CLASSES),
+        (BaggingRegressor, REGRESSOR, NUMBERS),
+    ],
+)
+def test_bags_clip_mini_batches(bag, network, data):
+    # In a pipeline, which takes no weights, a network is given no more than the rows drawn.
+    network = make_pipeline(clone(network).set_params(batch_size=50))
+    model = bag(network, 3, max_samples=0.1, random_state=0).fit(*data)
+    for member in model.estimators_:
+        assert set(member[-1].history_["batch_size"]) == {16}
 
 
 # --- one model among tools ------------------------------------------------------------

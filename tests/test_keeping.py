@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
@@ -264,7 +265,7 @@ def test_a_warm_start_from_another_state_is_another_fit(digits, tmp_path):
     other = copy.deepcopy(estimator)._fit(X, y)
     for one in (estimator, other):
         with pytest.raises(KilledError):
-            one._fit(X, y, on_epoch=killing(one.n_iter_ + 1))
+            one._fit(X, y, on_epoch=killing(len(one.loss_curve_) + 1))
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -403,6 +404,48 @@ def test_checkpoints_are_written_from_time_to_time(interval, digits, tmp_path):
 def test_a_folder_is_made_where_it_is_missing(digits, tmp_path):
     model(max_iter=2, checkpoint_dir=str(tmp_path / "a" / "b"))._fit(*digits)
     assert (tmp_path / "a" / "b").is_dir()
+
+
+@pytest.mark.parametrize("folder", ["~/kept", Path("~/kept")])
+def test_a_tilde_is_the_home_of_the_user(digits, tmp_path, monkeypatch, folder):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    estimator = model(max_iter=2, checkpoint_dir=folder)
+    with pytest.raises(KilledError):
+        estimator._fit(*digits, on_epoch=killing(1))
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    assert len(list((tmp_path / "home" / "kept").iterdir())) == 1
+    assert estimator.checkpoint_dir == folder
+
+
+def test_a_home_that_is_not_there_is_an_error(digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match=r"`checkpoint_dir`.*got '~nobody at all/x'.*Write"):
+        model(checkpoint_dir="~nobody at all/x").fit(*digits)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_constant_that_was_killed_goes_on(digits, tmp_path):
+    X, y = digits[0], np.zeros(len(digits[1]), int)
+    whole = model(warm_start=True)._fit(X, y)
+    resumed, n_fits = fit_killed(model(warm_start=True, checkpoint_dir=tmp_path), X, y, 4, 7)
+    assert n_fits == 3
+    assert_same(resumed, whole)
+    assert resumed.n_iter_ == 12
+    assert resumed.predict_proba(X)[0].tolist() == [1.0, 0.0]
+
+
+def test_names_of_columns_may_be_no_text(digits, tmp_path):
+    """As those that were read by ``errors="surrogateescape"`` are; no UTF-8 can hold them."""
+    names = pd.Index([f"\udc80 {k}" for k in range(64)], dtype=object)
+    X, y = pd.DataFrame(digits[0], columns=names), digits[1]
+    data = {"held_out": (X[:50], pd.Series(y[:50], name="\udc80"), None)}
+    whole = model(max_iter=6)._fit(X, y, **data)
+    estimator = model(max_iter=6, checkpoint_dir=tmp_path)
+    resumed, n_fits = fit_killed(estimator, X, y, 3, **data)
+    assert n_fits == 2
+    assert_same(resumed, whole)
+    assert resumed.feature_names_in_.tolist() == names.tolist()
 
 
 def test_after_an_interruption_a_fit_goes_on(digits, tmp_path):

@@ -12,6 +12,7 @@ import naive
 import numpy as np
 import pytest
 import small
+from elsewhere import run_with_features
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,8 +20,9 @@ from fastl0 import HardL0MLPClassifier, planning, training
 from fastl0._kernels import RowSource
 from fastl0.fields import Fields, StateError
 from fastl0.memory import DRAWS_AHEAD, Buffers, Layout, fit_into
-from fastl0.products import OVERHANG, TILE_COLUMNS, TILE_ROWS, padded
+from fastl0.products import MOST_ROWS, OVERHANG, padded
 from fastl0.sizes import count_parameters
+from fastl0.validation import n_bytes
 
 WIDTHS = [(1, 1), (7, 1), (5, 3), (13, 11, 7), (17, 1, 13, 5)]
 GATED = [(True, True), (False, True), (False, False)]
@@ -77,6 +79,31 @@ def test_stored_buffers_can_be_written_to_and_resized(way, tmp_path):
     for name, array in twin.arrays().items():
         assert array.flags.owndata
         np.testing.assert_array_equal(array, buffers.arrays()[name])
+
+
+def test_buffers_of_a_version_that_laid_them_out_smaller_get_the_room_that_kernels_need():
+    buffers = buffers_with_numbers((13, 11, 7))
+    before = {name: array.copy() for name, array in buffers.arrays().items()}
+    shapes = {name: array.shape for name, array in before.items()}
+    for arrays, name, shape in (
+        (buffers._flat, "theta", (14 * 11 + 12 * 7 + 7,)),
+        (buffers._batch, "values", (4 * (16 + 16 + 8),)),
+        (buffers._batch, "scratch", (1, 13 * 16)),
+    ):
+        arrays[name] = arrays[name].reshape(-1)[: np.prod(shape)].reshape(shape).copy()
+    twin = pickle.loads(pickle.dumps(buffers))
+    assert twin.whole
+    assert {name: array.shape for name, array in twin.arrays().items()} == shapes
+    assert twin.nbytes == twin.layout.nbytes
+    n = 14 * 11 + 12 * 7
+    np.testing.assert_array_equal(twin.arrays()["theta"][:n], before["theta"][:n])
+    np.testing.assert_array_equal(twin.arrays()["theta"][n + 7 :], 0)
+
+
+def test_buffers_that_an_interruption_left_broken_stay_so_in_a_pickle():
+    buffers = buffers_with_numbers((13, 11, 7))
+    buffers.whole = False
+    assert not pickle.loads(pickle.dumps(buffers)).whole
 
 
 # --- sizes ---------------------------------------------------------------------------
@@ -156,6 +183,58 @@ def test_a_layout_tells_the_bytes_of_buffers_after_any_changes(seed):
         changed(buffers, rng)
 
 
+def test_a_small_network_takes_the_bytes_that_a_count_by_hand_gives():
+    """Rows of 16 floats, tiles of 8 rows and 48 columns, on any machine."""
+    flat = 3 * 4 * (14 * 11 + 12 * 7 + 15)  # weights and two moments, with an overhang
+    gates = (13 + 11) * (8 * 4 + 2 * 8)
+    units = 3 * 4 * 13 + 3 * 4 * (13 + 11 + 7)  # columns, active units
+    of_a_row = 4 * (16 + 16 + 16) + 4 * 16 + 4 * 2 + 8 + 2 * 4  # A, D, targets, losses, numbers
+    of_a_thread = 13 + 4 * (13 * 16 + 32)  # marks, scattered columns
+    draws = 4 * 32 * (13 + 11)
+    small = 4 * 2 + 3 * 8 + 8 * (3 + 4 + 3 + 2)
+    expected = flat + gates + units + 5 * of_a_row + 2 * of_a_thread + draws + small
+    assert laid_out((13, 11, 7), batch_size=5, n_threads=2).nbytes == expected
+
+
+WIDE = (784, 300, 100, 10)
+#: Bytes of layouts, and the rows of a mini-batch, moments and threads that budgets leave.
+NBYTES = {
+    (WIDE, (True, True), 128): 4_421_868,
+    (WIDE, (False, False), 128): 4_082_156,
+    ((64, 200, 100, 10), (True, True), 200): 1_098_364,
+    ((4, 50, 1), (False, True), 200): 148_160,
+}
+BUDGETS = {
+    (WIDE, "4MB"): (63, 2, 1),
+    (WIDE, "3MB"): (73, 1, 1),
+    ((64, 200, 100, 10), "600kB"): (28, 2, 1),
+    ((64, 30, 20, 10), "50kB"): None,
+    ((64, 30, 20, 10), "70kB"): (19, 1, 1),
+    ((64, 30, 20, 10), "510kB"): (500, 2, 3),
+}
+
+
+def assert_bytes_and_budgets_are_those_of_any_machine():
+    for (widths, gates, batch_size), nbytes in NBYTES.items():
+        layout = laid_out(widths, gates, batch_size)
+        assert layout.nbytes == nbytes, (widths, layout.nbytes)
+    for (widths, budget), expected in BUDGETS.items():
+        wish = laid_out(widths, batch_size=500, n_threads=4)
+        found = fit_into(wish, n_bytes("memory_budget", budget), fewest_rows=8)
+        found = found and (found.batch_size, found.n_moments, found.n_threads)
+        assert found == expected, (widths, budget, found)
+
+
+def test_bytes_and_budgets_are_those_of_any_machine():
+    assert_bytes_and_budgets_are_those_of_any_machine()
+
+
+@pytest.mark.parametrize("features", ["", "+avx,+avx2,+fma"])
+def test_bytes_and_budgets_of_other_machines_are_those_of_this_one(features, tmp_path):
+    code = "import test_memory as t\nt.assert_bytes_and_budgets_are_those_of_any_machine()"
+    run_with_features(features, code, tmp_path)
+
+
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
 def test_every_thread_has_its_own_marks_and_scratch(n_threads):
     one, several = (
@@ -167,7 +246,7 @@ def test_every_thread_has_its_own_marks_and_scratch(n_threads):
         else:
             assert several[name].shape == one[name].shape
     # Rows of a gradient and one more, or a panel of scattered columns; then another line.
-    n_most = max((TILE_ROWS + 1) * 11, 13 * TILE_COLUMNS)
+    n_most = max((MOST_ROWS + 1) * 11, 13 * padded(11))
     assert several["scratch"].shape[1] >= n_most + OVERHANG
 
 

@@ -2,6 +2,8 @@
 
 import doctest
 import pickle
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,7 @@ from sklearn.metrics import log_loss, make_scorer, median_absolute_error
 import fastl0.path
 from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, L0Path, l0_path
 
-FULL = 7510
+FULL, FULL_OF_ONE = 7510, 6601
 QUICK = HardL0MLPClassifier((100,), max_iter=30, learning_rate_init=0.003, random_state=0)
 SIZES = [0.5, 0.2, 0.05]
 
@@ -386,6 +388,44 @@ def test_a_regressor_is_trained_and_scaled_by_weights(numbers):
     assert path.estimators[0].center_ == pytest.approx(np.average(y, weights=weights))
 
 
+# --- few rows, few classes, other numbers ------------------------------------------------
+
+
+def test_a_path_of_a_constant(digits):
+    y = np.full(len(digits[1]), "a")
+    path = l0_path(digits[0], y, target_sizes=SIZES, estimator=with_settings(max_iter=5))
+    assert path.scores.tolist() == [1.0] * 3
+    assert (path.n_parameters <= FULL_OF_ONE * np.array(SIZES)).all()
+    for clf in path.estimators:
+        assert clf.predict_proba(digits[0][:2]).tolist() == [[1.0, 0.0]] * 2
+
+
+def test_a_mini_batch_is_clipped_to_the_rows_of_a_path(digits):
+    clipped, whole = (with_settings(max_iter=3, batch_size=size) for size in (10**6, 540))
+    with pytest.warns(UserWarning, match="^Got `batch_size` .* larger than sample size"):
+        found = l0_path(*digits, target_sizes=[0.5, 0.3], estimator=clipped)
+    wanted = l0_path(*digits, target_sizes=[0.5, 0.3], estimator=whole)
+    for a, b in zip(found.estimators, wanted.estimators, strict=True):
+        assert set(a.history_["batch_size"]) == {540}
+        assert a.loss_curve_ == b.loss_curve_
+        assert a.batch_size == 10**6
+
+
+def test_settings_and_sizes_may_be_fractions(digits):
+    found, wanted = (
+        l0_path(
+            *digits,
+            target_sizes=[as_real(Fraction(1, 2)), as_real(Fraction(1, 4))],
+            estimator=with_settings(max_iter=3, alpha=as_real(Fraction(1, 1024))),
+            validation_fraction=as_real(Fraction(1, 8)),
+        )
+        for as_real in (Fraction, float)
+    )
+    np.testing.assert_array_equal(found.scores, wanted.scores)
+    np.testing.assert_array_equal(found.n_parameters, wanted.n_parameters)
+    assert [clf.target_size for clf in found.estimators] == [Fraction(1, 2), Fraction(1, 4)]
+
+
 # --- errors ------------------------------------------------------------------------------
 
 
@@ -397,7 +437,12 @@ def test_a_regressor_is_trained_and_scaled_by_weights(numbers):
         ({"target_sizes": "64KiB"}, r"`target_sizes` must be a list.*got '64KiB'"),
         ({"target_sizes": [0.5, 3755]}, r"`target_sizes` must differ.*0.5 and 3755.*3755 param"),
         ({"target_sizes": [0.5, 1e-6]}, r"at least one unit in each layer, got 1e-06"),
-        ({"target_sizes": [9000]}, r"got 9000\. Give 22 to 7510 parameters"),
+        (
+            {"target_sizes": [9000]},
+            r"^`target_sizes`.*got 9000\. Give 22 to 7510 parameters.* In a search .* give shares",
+        ),
+        ({"target_sizes": [Decimal("0.5")]}, r"`target_sizes` must be.*got Decimal\('0.5'\)"),
+        ({"validation_fraction": Decimal("0.5")}, r"`validation_fraction`.*Decimal\('0.5'\)"),
         ({"target_sizes": [0.5, None]}, "got None"),
         ({"estimator": HardL0MLPClassifier(lam=0.3)}, r"`estimator` must.*lam=0.3.*lam=None"),
         ({"estimator": HardL0MLPClassifier(pruning="soft")}, r"`estimator` must.*pruning=\"soft\""),

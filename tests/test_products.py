@@ -5,7 +5,18 @@ import pytest
 from elsewhere import run_with_features
 from numba import config
 
-from fastl0.products import LANES, OVERHANG, TILE_COLUMNS, TILE_ROWS, multiply_, padded
+from fastl0 import products
+from fastl0.products import (
+    LANES,
+    MOST_COLUMNS,
+    MOST_LANES,
+    MOST_ROWS,
+    OVERHANG,
+    TILE_COLUMNS,
+    TILE_ROWS,
+    multiply_,
+    padded,
+)
 
 EPS = float(np.finfo(np.float32).eps)
 ROWS = [1, 2, TILE_ROWS - 1, TILE_ROWS, TILE_ROWS + 1, 2 * TILE_ROWS + 3]
@@ -186,7 +197,7 @@ def test_nothing_is_written_past_the_overhang(n_rows, n_columns):
             may = np.zeros(out.shape, bool)
             for row in range(n_rows):
                 start = GUARD + row * out_row
-                may[start : start + padded(n_columns)] = True
+                may[start : start + LANES * -(-n_columns // LANES)] = True
             assert np.all(out[~may] == UNTOUCHED)
 
 
@@ -206,15 +217,35 @@ def test_factors_are_left_alone():
         np.testing.assert_array_equal(found, expected)
 
 
-def test_rows_are_padded_to_whole_vectors():
-    found = [padded(n) for n in range(3 * LANES + 1)]
-    assert found == [LANES * -(-n // LANES) for n in range(3 * LANES + 1)]
+def test_rows_are_padded_to_whole_vectors_of_any_machine():
+    found = [padded(n) for n in range(49)]
+    assert found == [0, *16 * [16], *16 * [32], *16 * [48]]
     assert max(after - before for before, after in enumerate(found)) == OVERHANG
+
+
+@pytest.mark.parametrize(
+    ("triple", "features", "tile"),
+    [
+        ("x86_64-unknown-linux-gnu", "+avx2,+avx512f,+fma", (16, 8, 48)),
+        ("x86_64-unknown-linux-gnu", "+avx2,+fma", (8, 6, 16)),
+        ("x86_64-unknown-linux-gnu", "+sse2", (4, 6, 8)),
+        ("aarch64-unknown-linux-gnu", "+neon", (4, 8, 12)),
+        ("arm64-apple-darwin", "", (4, 8, 12)),
+        ("riscv64-unknown-linux-gnu", "", (4, 6, 8)),
+    ],
+)
+def test_buffers_have_room_for_the_tile_of_any_machine(triple, features, tile):
+    lanes, rows, vectors = products._tile_of(triple, features)
+    assert (lanes, rows, lanes * vectors) == tile
+    assert MOST_LANES % lanes == 0
+    assert rows <= MOST_ROWS
+    assert lanes * vectors <= MOST_COLUMNS
 
 
 # --- other machines ----------------------------------------------------------------------
 
 ELSEWHERE = """
+{before}
 import test_products as t
 from fastl0 import products
 assert (t.LANES, t.TILE_ROWS, t.TILE_COLUMNS) == {tile}, products._FEATURES
@@ -225,9 +256,20 @@ for n_columns in (1, t.LANES + 1, 2 * t.TILE_COLUMNS + 5):
     t.test_nothing_is_written_past_the_overhang(t.TILE_ROWS + 1, n_columns)
 """
 TILES = {"": (4, 6, 8), "+avx,+avx2,+fma": (8, 6, 16), "+avx,+avx2": (8, 6, 16)}
+#: Makes products take the tile of another architecture, in instructions of this one.
+AS_ON_ARM = """
+from numba.core.registry import cpu_target
+cpu_target.target_context.codegen().magic_tuple = lambda: ("aarch64-linux-gnu", "generic", "")
+"""
 
 
 @needs_jit
 @pytest.mark.parametrize("features", TILES)
 def test_tiles_of_other_machines_agree(tmp_path, features):
-    run_with_features(features, ELSEWHERE.format(tile=TILES[features]), tmp_path)
+    code = ELSEWHERE.format(before="", tile=TILES[features])
+    run_with_features(features, code, tmp_path)
+
+
+@needs_jit
+def test_the_tile_of_arm_agrees_on_other_machines(tmp_path):
+    run_with_features("", ELSEWHERE.format(before=AS_ON_ARM, tile=(4, 8, 12)), tmp_path)

@@ -219,7 +219,8 @@ def assert_runs_agree(problem, state, settings, X=None):
     second = [v for v in buffers.by_set("gate_second") if v is not None]
     if settings.solver == "adam":
         second = small.per_parameter(buffers, "second", "gate_second")
-    small.assert_close(second, state.second[len(first) - len(second) :], TEN_STEPS)
+    # Of squares: twice the relative error of what is squared.
+    small.assert_close(second, state.second[len(first) - len(second) :], 2 * TEN_STEPS)
     np.testing.assert_allclose(loss, state.loss, rtol=TEN_STEPS)
     arrays = buffers.arrays()
     np.testing.assert_array_equal(arrays["on_count"], state.on_count)

@@ -4,6 +4,7 @@ import doctest
 import pickle
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,9 @@ import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.datasets import make_multilabel_classification, make_regression
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.metrics import log_loss
-from sklearn.model_selection import KFold, ShuffleSplit
+from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -261,6 +262,60 @@ def test_errors_about_sizes_name_the_parameter(digits, sizes):
     for kind in (HardL0MLPClassifierCV, HardL0MLPRegressorCV):
         with pytest.raises(ValueError, match=r"^(`target_sizes`|The 'target_sizes' parameter)"):
             kind(target_sizes=sizes).fit(*digits)
+
+
+@pytest.mark.filterwarnings("ignore:One or more of the test scores:UserWarning")
+def test_a_size_that_not_every_network_has_room_for_says_what_to_do(digits):
+    search = HardL0MLPClassifierCV(QUICK, target_sizes=[0.5, 9000], cv=2)
+    with pytest.raises(ValueError, match=r"^`target_sizes`.*got 9000.* In a search .* give shares"):
+        search.fit(*digits)
+    sizes = {"hidden_layer_sizes": [(5,), (100,)], "target_size": [1000]}
+    told = r"(?s)`target_size`.*got 1000.* In a search over several widths give shares, as 0.1"
+    with pytest.warns(FitFailedWarning, match=told):
+        GridSearchCV(QUICK, sizes, cv=2).fit(*digits)
+    GridSearchCV(QUICK, sizes | {"target_size": [0.1]}, cv=2).fit(*digits)  # no warning
+
+
+# --- few rows, few classes, other numbers ------------------------------------------------
+
+
+def test_a_constant_has_the_smallest_size(digits):
+    y = np.full(len(digits[1]), 3)
+    search = HardL0MLPClassifierCV(QUICK, target_sizes=SIZES, cv=3).fit(digits[0], y)
+    assert (search.scores_ == 1.0).all()
+    assert search.target_size_ == 0.02
+    assert (search.classes_.tolist(), search.n_outputs_) == ([3], 1)
+    assert search.predict(digits[0][:2]).tolist() == [3, 3]
+    assert search.predict_proba(digits[0][:2]).tolist() == [[1.0, 0.0]] * 2
+
+
+def test_a_fold_may_have_one_class_only(digits):
+    rows = np.argsort(digits[1] > 4, kind="stable")
+    X, y = digits[0][rows], (digits[1] > 4)[rows]
+    folds = [(np.arange(200), np.arange(200, 600)), (np.arange(200, 600), np.arange(200))]
+    search = HardL0MLPClassifierCV(QUICK, target_sizes=[0.5, 0.2], cv=folds).fit(X, y)
+    assert search.scores_[:, 0].tolist() == [np.mean(~y[200:])] * 2
+    assert search.score(X, y) > 0.7
+
+
+def test_a_mini_batch_is_clipped_to_the_rows_of_a_fold(digits):
+    model = clone(QUICK).set_params(batch_size=500)
+    with pytest.warns(UserWarning, match="^Got `batch_size` .* larger than sample size"):
+        search = HardL0MLPClassifierCV(model, target_sizes=[0.5], cv=2).fit(*digits)
+    assert set(search.best_estimator_.history_["batch_size"]) == {500}  # of all 600 rows
+
+
+def test_settings_and_sizes_may_be_fractions(digits):
+    found, wanted = (
+        HardL0MLPClassifierCV(
+            clone(QUICK).set_params(alpha=as_real(Fraction(1, 1024))),
+            target_sizes=[as_real(Fraction(1, 2)), as_real(Fraction(1, 4))],
+            cv=2,
+        ).fit(*digits)
+        for as_real in (Fraction, float)
+    )
+    np.testing.assert_array_equal(found.scores_, wanted.scores_)
+    assert found.target_sizes_ == [Fraction(1, 2), Fraction(1, 4)]
 
 
 def test_a_scorer_that_gives_no_number_is_named(digits):

@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.datasets import make_multilabel_classification, make_regression
 from sklearn.exceptions import NotFittedError
+from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
@@ -92,7 +93,7 @@ def test_a_size_is_reached_when_its_epochs_are_over():
     model = HardL0MLPRegressor(**ON_THE_WAY, target_size=60)
     for _ in range(12):  # 12 calls of 50 mini-batches are six epochs
         model.partial_fit(X, NUMBER)
-    assert model.n_iter_ == 6
+    assert len(model.loss_curve_) == 6
     assert model.n_parameters_ <= 60 < model.history_["n_parameters"][0]
     units = model.n_units_
     for _ in range(8):
@@ -103,8 +104,7 @@ def test_a_size_is_reached_when_its_epochs_are_over():
 @pytest.mark.parametrize("problem", ["multiclass", "regression"])
 def test_a_size_in_bytes_has_room_for_the_history_of_max_iter_epochs(problem):
     model = stream(problem, n_passes=16, **ON_THE_WAY, target_size="2500 B")
-    assert model.n_iter_ == ON_THE_WAY["max_iter"]
-    assert len(model.history_["loss"]) == model.n_iter_
+    assert len(model.history_["loss"]) == ON_THE_WAY["max_iter"]
     model = copy.copy(model)
     del model._stream
     assert len(pickle.dumps(model)) <= 2500
@@ -188,9 +188,8 @@ def test_rows_may_come_in_calls_of_any_length(problem, settings):
 
 def test_an_epoch_is_100_mini_batches_and_its_loss_is_that_of_a_row():
     model = stream("binary", 15, n_rows=400, lam=0.1)
-    assert model.n_iter_ == 8  # 7.5
     assert model.t_ == 15 * 400
-    assert {len(entries) for entries in model.history_.values()} == {8}
+    assert {len(entries) for entries in model.history_.values()} == {8}  # 7.5
     assert 0.4 < model.loss_curve_[0] < 1.0
     assert model.loss_curve_[-1] < model.loss_curve_[0]
     assert model.loss_ == model.history_["loss"][-1]
@@ -253,7 +252,7 @@ def test_after_fit_it_goes_on_from_what_is_left(problem, settings):
     model.partial_fit(X[:5], y[:5])
     assert model.n_units_ == units
     np.testing.assert_allclose(outputs(X), before, rtol=1e-3, atol=1e-5)
-    assert model.n_iter_ == 1
+    assert model.n_iter_ == len(model.loss_curve_) == 1
     assert model.t_ == 5
 
 
@@ -297,9 +296,9 @@ def test_fit_begins_anew():
 def test_a_warm_start_goes_on_from_a_stream(problem):
     y = PROBLEMS[problem][1]
     model = stream(problem, 20, warm_start=True, lam=0.1, learning_rate_init=0.01, max_iter=1)
-    n_epochs, n_rows = model.n_iter_, model.t_
+    n_epochs, n_rows = len(model.loss_curve_), model.t_
     model.fit(X, y)
-    assert model.n_iter_ == n_epochs + 1
+    assert len(model.loss_curve_) == n_epochs + 1 > model.n_iter_ == 1
     assert model.t_ == n_rows + len(X)
     assert model.loss_ < 0.7 * clone(model).fit(X, y).loss_
     # ... and a stream from a warm start.
@@ -439,15 +438,15 @@ def test_another_batch_size_counts_from_the_next_call_on():
 
 
 def test_a_memory_budget_is_kept():
-    model = HardL0MLPRegressor((50,), batch_size=200, memory_budget="20 kB", random_state=0)
+    model = HardL0MLPRegressor((50,), batch_size=200, memory_budget="22 kB", random_state=0)
     with pytest.warns(UserWarning, match=r'second moments.*solver="sgd"'):
         model.partial_fit(X, NUMBER)
-    assert model.history_["buffer_nbytes"][0] <= 20_000
+    assert model.history_["buffer_nbytes"][0] <= 22_000
     assert model.history_["batch_size"][0] < 200
     with pytest.raises(ValueError, match="`memory_budget` must hold"):
         model.set_params(memory_budget="2 kB").partial_fit(X, NUMBER)
     model.set_params(memory_budget="30 kB").partial_fit(X, NUMBER)
-    assert 20_000 < model.history_["buffer_nbytes"][-1] <= 30_000
+    assert 22_000 < model.history_["buffer_nbytes"][-1] <= 30_000
 
 
 def test_arrays_as_parameters_may_be_replaced_by_equal_ones():
@@ -515,7 +514,8 @@ def test_a_mistake_in_the_first_call_leaves_nothing(mistake):
     ("classes", "message"),
     [
         (None, "`classes` must be passed on the first call.*got None. Give"),
-        ([0], r"`classes` must hold at least 2 labels, got \[0\]"),
+        ([], r"`classes` must hold one label or more, got \[\]"),
+        ([0, np.nan], r"`classes` must hold no missing label, got \[0, nan\]"),
         ([[0, 1], [1, 0]], "`classes` must be a list of labels"),
         ([0, "a", None], "`classes` must be a list of labels"),
         ([0, 2], r"`y` must hold labels out of array\(\[0, 2\]\) only, got array\(\[1\]\)"),
@@ -524,6 +524,65 @@ def test_a_mistake_in_the_first_call_leaves_nothing(mistake):
 def test_the_first_call_names_the_classes(classes, message):
     with pytest.raises(ValueError, match=message):
         HardL0MLPClassifier(**SMALL).partial_fit(X, SIGN, classes=classes)
+
+
+def test_a_stream_of_one_class_is_a_constant():
+    model = HardL0MLPClassifier(**SMALL)
+    for start in range(0, 400, 50):
+        model.partial_fit(X[start : start + 50], np.ones(50, int), classes=[1])
+    assert model.predict(X).tolist() == [1] * 400
+    np.testing.assert_array_equal(model.predict_proba(X), np.tile([1.0, 0.0], (400, 1)))
+    assert (model.t_, model.score(X[:9], [1] * 9)) == (400, 1.0)
+    with pytest.raises(ValueError, match=r"`y` must hold labels out of array\(\[1\]\) only"):
+        model.partial_fit(X, SIGN)
+    model.set_params(warm_start=True, max_iter=2).fit(X, np.ones(400, int))
+    assert model.predict_proba(X)[0].tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("seen", [0, 1])
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_a_class_that_has_not_been_seen_yet_becomes_unlikely(seen, class_weight):
+    settings = SMALL | {"learning_rate_init": 0.01, "lam": 0.1}
+    model = HardL0MLPClassifier(**settings, class_weight=class_weight)
+    for _ in range(5):
+        model.partial_fit(X, np.full(400, seen), classes=[0, 1])
+    assert model.classes_.tolist() == [0, 1]
+    assert model.predict_proba(X)[:, seen].min() > 0.95
+    model.partial_fit(X, SIGN)
+    assert set(model.predict(X)) == {0, 1}
+
+
+def test_labels_that_are_always_or_never_there_are_streamed():
+    Y = np.column_stack([np.ones(400, int), np.zeros(400, int)])
+    model = HardL0MLPClassifier(**SMALL | {"learning_rate_init": 0.01, "lam": 0.1})
+    for _ in range(5):
+        model.partial_fit(X, Y)
+    found = model.predict_proba(X)
+    assert found[:, 0].min() > 0.95
+    assert found[:, 1].max() < 0.05
+
+
+def test_mini_batches_of_a_stream_may_be_larger_than_a_call():
+    model = HardL0MLPRegressor(**SMALL | {"batch_size": 50})
+    model.partial_fit(X[:5], NUMBER[:5]).partial_fit(X[5:105], NUMBER[5:105])  # no warning
+    assert model._stream.trainer.buffers.batch_size == 50
+    assert model._stream.trainer.shrinker.n_draws == 1 + 2
+
+
+def test_a_call_is_one_iteration_as_in_mlpclassifier():
+    ours = HardL0MLPClassifier(**SMALL, max_iter=3, lam=0.1, warm_start=True)
+    theirs = MLPClassifier((30,), max_iter=3, warm_start=True)
+    found = []
+    for model in (ours, theirs):
+        model.fit(X, SIGN).fit(X, SIGN)
+        found.append([(model.n_iter_, model.t_, len(model.loss_curve_))])
+        model.partial_fit(X, SIGN).partial_fit(X, SIGN)
+        found[-1].append(model.n_iter_)
+    assert found[0] == found[1] == [(3, 6 * 400, 6), 1]
+    # The history of a stream is its own.
+    assert (ours.t_, len(ours.loss_curve_)) == (800, 1)
+    ours.fit(X, SIGN)
+    assert (ours.n_iter_, ours.t_, len(ours.loss_curve_)) == (3, 5 * 400, 1 + 3)
 
 
 def test_a_sparse_column_of_labels_is_as_a_dense_one():
@@ -807,7 +866,7 @@ def test_validation_rows_tell_of_every_epoch():
     scores = model.validation_scores_
     assert scores[-1] == pytest.approx(model.score(X, NUMBER))
     assert model.best_validation_score_ == max(scores)
-    assert len(scores) == len(model.validation_loss_curve_) == model.n_iter_ == 2
+    assert len(scores) == len(model.validation_loss_curve_) == len(model.loss_curve_) == 2
     assert model.validation_loss_curve_[0] > model.validation_loss_curve_[1]
     # Calls without them take nothing away.
     model.partial_fit(X, NUMBER)
@@ -981,7 +1040,7 @@ def test_the_history_does_not_grow_with_the_rows():
         sizes.append(len(model.history_["loss"]))
         assert sizes[-1] == 25 * 400 / batch_size / 100
     model = stream("regression", 5, n_rows=1, pruning="none")
-    assert model.n_iter_ == 5 * 400 / 100
+    assert len(model.history_["loss"]) == 5 * 400 / 100
 
 
 # --- one part of it ----------------------------------------------------------------------
@@ -1148,13 +1207,14 @@ def test_the_history_of_a_stream_has_room_for_its_last_epochs(monkeypatch):
     whole = stream("regression", 9, n_rows=80)
     monkeypatch.setattr(streaming, "MOST_EPOCHS", 2)
     model = stream("regression", 9, n_rows=80)
-    assert whole.n_iter_ == model.n_iter_ == 5
+    assert len(whole.history_["loss"]) == 5
     for name in ("loss", "n_units", "n_parameters"):
         assert model.history_[name] == whole.history_[name][-3:]  # two, and the one under way
     assert model.t_ == whole.t_ == 9 * 400
     np.testing.assert_array_equal(model.coefs_[0], whole.coefs_[0])
     model.set_params(warm_start=True, max_iter=2).fit(X, NUMBER)
-    assert model.n_iter_ == 4 + 2  # those that were over
+    assert model.n_iter_ == 2
+    assert len(model.history_["loss"]) == 2 + 2  # the last ones that were over, and its own
 
 
 # --- completion ----------------------------------------------------------------------

@@ -1,11 +1,15 @@
 """The front door on its own: which parameters and arguments are taken, and which refused."""
 
 import re
+from decimal import Decimal
+from fractions import Fraction
+from numbers import Real
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from sklearn.utils._param_validation import Interval
 
 from fastl0 import validation
 
@@ -26,7 +30,10 @@ def test_bad_hidden_widths_are_refused(sizes):
 def test_droprates():
     assert validation.droprates(0.3) == (0.3, 0.3)
     assert validation.droprates([0.1, 0.6]) == (0.1, 0.6)
-    for bad in (0, 1, (0.5,), (0.5, 2), "ab", None, np.nan):
+    found = validation.droprates((Fraction(1, 4), np.float16(0.5)))
+    assert found == (0.25, 0.5)
+    assert {type(rate) for rate in found} == {float}
+    for bad in (0, 1, (0.5,), (0.5, 2), "ab", None, np.nan, Decimal("0.5"), Fraction(10**400)):
         with pytest.raises(ValueError, match="`droprate_init` must be a number in"):
             validation.droprates(bad)
 
@@ -41,8 +48,8 @@ def test_batch_sizes():
         # With gates an epoch shall have 50 mini-batches, and a mini-batch 8 rows at least.
         found = [validation.batch_size(kind, n, True) for n in (3, 50, 400, 600, 5000, 10**6)]
         assert found == [3, 8, 8, 12, 100, 200]
-    with pytest.raises(ValueError, match="at most the 7 training rows, got 8"):
-        validation.batch_size(8, 7, True)
+    assert validation.batch_size(8, 7, True) == 7
+    assert validation.batch_size(10**30, 7, False) == 7
 
 
 @pytest.mark.parametrize(
@@ -57,6 +64,40 @@ def test_settings_that_float32_cannot_hold_are_refused(name, value):
 def test_settings_that_float32_can_hold_pass():
     for name, value in (("lam", 1e30), ("tol", np.inf), ("beta_2", 0.9999), ("epsilon", 1e-30)):
         validation.check_float32(name, value)
+
+
+@pytest.mark.parametrize(
+    ("value", "is_within"),
+    [
+        (0.5, True),
+        (0, True),
+        (1, False),
+        (Fraction(1, 3), True),
+        (Fraction(-1, 10**400), True),  # the float nearest to it is 0
+        (Fraction(4, 3), False),
+        (-(10**400), False),
+        (Fraction(10**400), False),
+        (np.float16(0.25), True),
+        (np.longdouble(0.25), True),
+        (np.nan, False),
+        (np.float32(np.nan), False),
+        (Decimal("0.5"), False),
+        ("0.5", False),
+        (None, False),
+    ],
+)
+def test_reals_of_any_type_lie_in_an_interval(value, is_within):
+    interval = validation.RealInterval(0, 1, closed="left")
+    assert interval.is_satisfied_by(value) is is_within
+    assert str(interval) == str(Interval(Real, 0, 1, closed="left"))
+
+
+def test_shares_of_rows():
+    for share in (0.5, Fraction(1, 3), np.float32(0.1)):
+        validation.check_share("validation_fraction", share)
+    for bad in (0, 1, True, Fraction(10**400), Decimal("0.5"), np.nan, None, "0.5"):
+        with pytest.raises(ValueError, match="`validation_fraction` must be a share of the rows"):
+            validation.check_share("validation_fraction", bad)
 
 
 # --- sizes and prices ----------------------------------------------------------------
@@ -173,6 +214,7 @@ def overhead(target_size):
         (np.int32(300), 300),
         (0.3, 300),
         (np.float32(0.5), 500),
+        (Fraction(3, 8), 375),
         (1.0, 1000),
         ("2450", 57),
         ("6222 B", 1000),
@@ -200,12 +242,16 @@ def test_sizes_to_reach(target_size, expected):
     ],
 )
 def test_sizes_out_of_reach_are_refused(target_size, message):
-    message = f"`target_size` must leave the network {message} change hidden_layer_sizes"
-    with pytest.raises(ValueError, match=re.escape(message)):
+    message = f"`target_size` must leave the network {message} change hidden_layer_sizes."
+    if not isinstance(target_size, float):
+        message += " In a search over several widths give shares, as 0.1."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         validation.n_parameters(target_size, FULL, SMALLEST, overhead)
 
 
-@pytest.mark.parametrize("target_size", [0.0, -0.1, 1.5, np.nan, np.inf, np.float32(2)])
+@pytest.mark.parametrize(
+    "target_size", [0.0, -0.1, 1.5, np.nan, np.inf, np.float32(2), Fraction(10**400)]
+)
 def test_shares_out_of_bounds_are_refused(target_size):
     message = (
         r"`target_size` as a float must be a share of the 1000 parameters in \(0, 1\], got "
@@ -215,7 +261,7 @@ def test_shares_out_of_bounds_are_refused(target_size):
         validation.n_parameters(target_size, FULL, SMALLEST, overhead)
 
 
-@pytest.mark.parametrize("target_size", [True, None, (100,), 1j])
+@pytest.mark.parametrize("target_size", [True, None, (100,), 1j, Decimal("0.5")])
 def test_sizes_of_other_kinds_are_refused(target_size):
     message = (
         r"`target_size` must be an int \(parameters\), a float in \(0, 1\] \(share of them\) or a "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -56,6 +57,11 @@ def penalty(text: str) -> float:
     if not (math.isfinite(value) and value >= 0):
         raise argparse.ArgumentTypeError(f"must be a finite number >= 0, got {text!r}")
     return value
+
+
+def path(text: str) -> Path:
+    """Read an option that names a file or a folder; "~" in front is the user's home."""
+    return Path(os.path.expanduser(text))
 
 
 def _at_least(text: str, least: int) -> int:

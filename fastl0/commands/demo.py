@@ -35,7 +35,10 @@ def add_options(subcommands: Any) -> None:
         "pruning; print a table and draw how the networks shrink.",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("demo.png"), help="picture to write (default: %(default)s)"
+        "--out",
+        type=console.path,
+        default=Path("demo.png"),
+        help="picture to write (default: %(default)s)",
     )
     parser.add_argument(
         "--seed",

@@ -44,7 +44,7 @@ def add_options(parser: argparse.ArgumentParser, *, epochs: int, out: str) -> No
     """Add the options that all experiments have, with these defaults."""
     parser.add_argument(
         "--data",
-        type=Path,
+        type=console.path,
         default=os.environ.get("FASTL0_DATA") or None,
         help="folder of the four MNIST files (IDX, .gz or not), itself or its subfolder mnist; "
         "the environment variable FASTL0_DATA sets the default, and without either the set is "
@@ -64,7 +64,7 @@ def add_options(parser: argparse.ArgumentParser, *, epochs: int, out: str) -> No
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=console.path,
         default=Path(out),
         help="folder of the results (default: %(default)s)",
     )
