@@ -48,8 +48,8 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
         is spread over them. Gates need time to learn which units matter: where the pruning phase
         has fewer than ``10 / gate_learning_rate_init`` mini-batches (1,000), all gates stay open,
         units are deleted once, halfway, by the mean square of the loss's derivative by their
-        gate (Molchanov et al. 2019, arXiv 1906.10771), layers in proportion, and a
-        ConvergenceWarning says what to set.
+        gate (Molchanov et al. 2019, arXiv 1906.10771), hidden layers in proportion and inputs
+        the later, the lower `input_price` is, and a ConvergenceWarning says what to set.
     shuffle : bool, default=True
         Whether to shuffle the rows in each epoch (see Notes where X is not in memory).
     random_state : int, RandomState instance or None, default=None
@@ -144,7 +144,7 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
         Where the gates of inputs and of hidden units start, in (0, 1): at log-odds of
         ``log((1 - d) / d)``, [LWK]_ section 4. The defaults leave 95 % and 83 % of the
         gates on at first; larger values close more of them. On the way to a target size, and in
-        partial_fit, they are held open before that, for the first 5 % and 20 % of the pruning
+        partial_fit, they are held open before that, for the first 5 % and 10 % of the pruning
         phase.
     checkpoint_dir : path-like, default=None
         Folder, made where it is missing ("~" in front is the user's home), in which `fit` keeps

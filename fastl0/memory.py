@@ -563,7 +563,8 @@ class Buffers:
         """Give sets of units that have no gates new ones, all with the same log-odds."""
         self._adopt(replace(self.layout, gated=tuple(gated)))
         self._gates["log_odds"][:] = log_odds
-        self._forget_gates()
+        self._forget_gate_moments()
+        self.forget_tallies()
 
     def release_gates(
         self, log_odds: NDArray[np.float32], factors: Sequence[NDArray[np.float32] | None]
@@ -580,14 +581,12 @@ class Buffers:
         self.whole = False
         self._gates["log_odds"][:] = log_odds
         self._scale_outgoing(factors)
-        self._forget_gates()
+        self._forget_gate_moments()
         self.whole = True
 
-    def _forget_gates(self) -> None:
-        """Forget the moments and tallies of gates."""
+    def _forget_gate_moments(self) -> None:
         for name in ("gate_first", "gate_second"):
             self._gates[name][:] = 0.0
-        self.forget_tallies()
 
     def average_weights(self, share: float) -> None:
         """Move the average of the weights by `share` towards them; the first time, set it."""

@@ -25,9 +25,9 @@ MOST_AT_ONCE = 0.5
 #: A network is brought to a size as near as this share of it.
 TOLERANCE = 0.05
 
-#: Where all sets of units shrink alike, inputs do not before hidden layers have come to a
-#: quarter of their units.
-_PACE_OF_INPUTS = 4.0
+#: Where gates have no time to learn: inputs begin to go when hidden layers have come to this
+#: share of their units, times the price of inputs over that of other units.
+_BEGIN_OF_INPUTS = 1.0 / 12.0
 
 #: Ways to come nearer that are looked at, at most.
 _MOST_WAYS = 20_000
@@ -181,13 +181,16 @@ def cut_to_size(
 
 
 def cut_in_proportion(
-    evidence: Sequence[NDArray[np.floating] | None], widths: Sequence[int], size: int
+    evidence: Sequence[NDArray[np.floating] | None],
+    widths: Sequence[int],
+    size: int,
+    surcharge: float = 3.0,
 ) -> list[_Flags]:
     """Say which units stay so that a network has at most `size` parameters.
 
     For networks whose gates have had no time to learn: hidden layers keep the same share of
     their units, those with the most evidence. Inputs stay, but for those without any evidence,
-    until that share is below ``1 / _PACE_OF_INPUTS``.
+    until that share is below a twelfth of `surcharge`; then they go in proportion to it.
 
     Parameters
     ----------
@@ -198,6 +201,8 @@ def cut_in_proportion(
         Units of every layer, inputs first, outputs last.
     size : int
         Parameters, at least those of a network with one unit in each gated layer.
+    surcharge : float, default=3.0
+        Factor on the price of inputs, >= 0.
 
     Returns
     -------
@@ -208,21 +213,25 @@ def cut_in_proportion(
     if evidence[0] is not None and evidence[0].any():
         tops[0] = int(np.count_nonzero(evidence[0]))
     gated = [layer for layer, values in enumerate(evidence) if values is not None]
+    begin = max(1e-3, _BEGIN_OF_INPUTS * surcharge)
 
     def counts_at(share: float) -> list[int]:
         counts = list(tops)
         for layer in gated:
-            pace = _PACE_OF_INPUTS if layer == 0 else 1.0
-            counts[layer] = max(1, int(min(1.0, pace * share) * tops[layer]))
+            part = min(1.0, share / begin) if layer == 0 else share
+            counts[layer] = max(1, int(part * tops[layer]))
         return counts
 
     shares = np.arange(1000, -1, -1) / 1000
     counts = next(c for c in map(counts_at, shares) if count_parameters(c) <= size)
-    # One more of each where that has room.
-    for layer in sorted(gated, key=lambda layer: counts[layer] / tops[layer]):
-        counts[layer] += counts[layer] < tops[layer]
-        if count_parameters(counts) > size:
-            counts[layer] -= 1
+    # What is left goes to all in turn.
+    before = 0
+    while before < count_parameters(counts) < (1 - TOLERANCE) * size:
+        before = count_parameters(counts)
+        for layer in sorted(gated, key=lambda layer: counts[layer] / tops[layer]):
+            counts[layer] += counts[layer] < tops[layer]
+            if count_parameters(counts) > size:
+                counts[layer] -= 1
     return [
         np.ones(width, bool) if values is None else _highest(values, count)
         for values, width, count in zip(evidence, widths[:-1], counts, strict=False)

@@ -27,7 +27,7 @@ _STEEPEST = 1e15
 _LEAST_GATE = 0.25
 #: Share of the pruning phase during which the gates of a new network are held open: on the way
 #: to a target, and in a stream, which is asked for predictions from its first row on.
-_WARM_UP, _WARM_UP_OF_A_STREAM = 0.05, 0.2
+_WARM_UP, _WARM_UP_OF_A_STREAM = 0.05, 0.1
 #: How far log-odds must be able to move in a pruning phase for gates to tell units apart: 1,000
 #: mini-batches at a learning rate of 0.01. (They start at 0 or 1.4 and close at -1.6.)
 _FAR_ENOUGH = 10.0
@@ -161,7 +161,6 @@ class Shrinker:
             log_odds.append(start)
             factors.append((1.0 / gate).astype(np.float32))
         self._buffers.release_gates(np.concatenate(log_odds), factors)
-        self.n_draws = 0
         self.held_open = False
 
     def set_prices(
@@ -251,7 +250,7 @@ class Shrinker:
         """Delete the units that were on too seldom; say whether there were any."""
         return self._shrink(self._decide(plan))
 
-    def cut(self) -> bool:
+    def cut(self, plan: Plan) -> bool:
         """Bring a network with gates to its target size; say whether units had to go."""
         buffers = self._buffers
         if not buffers.layout.n_gates or count_parameters(buffers.widths) <= self.most:
@@ -260,7 +259,8 @@ class Shrinker:
             # The mean square of dL/dz: what the loss changes by where a unit goes, to first
             # order (Molchanov et al. 2019, arXiv 1906.10771, eq. 8).
             evidence = buffers.by_set("gate_second")
-            keep = pruning.cut_in_proportion(evidence, buffers.widths, self.most)
+            surcharge = plan.input_price if plan.penalty == "size" else 1.0
+            keep = pruning.cut_in_proportion(evidence, buffers.widths, self.most, surcharge)
             evidence.clear()
             return self._shrink(keep)
         log_odds = buffers.by_set("log_odds")

@@ -317,9 +317,9 @@ def test_several_outputs_score_as_the_mean_of_their_scores():
 
 @every_loss
 def test_rows_without_weight_teach_nothing(loss):
-    garbage = np.concatenate([Y, 100 + 50 * np.sin(np.arange(200))])
-    rows = np.concatenate([X, np.random.default_rng(1).normal(size=(200, 6))])
-    weights = np.repeat([2.0, 0.0], [600, 200])
+    garbage = np.concatenate([Y, 100 + 50 * np.sin(np.arange(900))])
+    rows = np.concatenate([X, np.random.default_rng(1).normal(size=(900, 6))])
+    weights = np.repeat([2.0, 0.0], [600, 900])
     reg = HardL0MLPRegressor(**QUICK, loss=loss).fit(rows, garbage, weights)
     assert reg.score(X, Y) > 0.9
     assert HardL0MLPRegressor(**QUICK, loss=loss).fit(rows, garbage).score(X, Y) < 0.9

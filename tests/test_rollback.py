@@ -129,7 +129,7 @@ def test_the_way_down_to_a_size_is_that_of_a_training_that_never_left_it(digits,
         return attempt(trainer, *arguments)
 
     monkeypatch.setattr(Trainer, "_attempt", note)
-    clf = model(target_size=0.1)._fit(*digits)
+    clf = model(target_size=0.1, gate_learning_rate_init=0.1)._fit(*digits)
     assert steerings[3] == steerings[4] == steerings[5] != steerings[6]
     assert clf.n_parameters_ <= 0.1 * (65 * 30 + 31 * 20 + 21 * 10)
     assert len(poison.begun) == 12
@@ -148,11 +148,11 @@ def test_a_real_explosion_is_overcome():
     X, y = load_diabetes(return_X_y=True)
     reg = HardL0MLPRegressor(
         (50, 30), loss="poisson", pruning="none", learning_rate_init=0.1, max_iter=20,
-        random_state=0,
+        random_state=2,
     )  # fmt: skip
     with pytest.warns(RuntimeWarning, match=r"has risen to .*goes back"):
-        reg.fit(20 * X, y)
-    assert reg.score(20 * X, y) > 0.4
+        reg.fit(50 * X, y)
+    assert reg.score(50 * X, y) > 0.4
 
 
 # --- no way back -------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_a_first_mini_batch_that_fails_is_an_error_at_once(digits):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(DivergedError, match="not finite after 0 updates"):
-            clf.fit(X * np.float32(3e38), y)
+            clf.fit(np.full((len(X), 2000), 3e38, np.float32), y)
 
 
 # --- the budget --------------------------------------------------------------------------
@@ -208,7 +208,7 @@ def test_a_first_mini_batch_that_fails_is_an_error_at_once(digits):
 
 def room(digits, n_bytes, **settings):
     """Whether a budget leaves room for a copy to go back to, and the bytes it takes."""
-    clf = model(memory_budget=n_bytes, max_iter=1, **settings)._fit(*digits)
+    clf = model(memory_budget=n_bytes, max_iter=2, **settings)._fit(*digits)
     estimator = copy.copy(clf)
     n_codes, batch_size = 1, clf.history_["batch_size"][0]
     layout = planning.first_layout(estimator, 10, n_codes, batch_size=batch_size, fallback=True)
@@ -220,7 +220,7 @@ def room(digits, n_bytes, **settings):
 def test_a_budget_is_kept_with_a_copy_and_without_one(settings, digits, monkeypatch):
     monkeypatch.setattr(planning, "usable_threads", lambda: 3)
     with_copy = set()
-    full = model(max_iter=1, **settings)._fit(*digits).history_["buffer_nbytes"][0]
+    full = model(max_iter=2, **settings)._fit(*digits).history_["buffer_nbytes"][0]
     for share in np.linspace(0.8, 1.1, 31):
         there, n_bytes = room(digits, int(share * full), **settings)
         assert n_bytes <= share * full
@@ -256,7 +256,7 @@ def test_a_copy_changes_no_bit_of_a_network(settings, digits, monkeypatch):
 def test_a_dynamic_mini_batch_takes_the_room_of_the_copy(digits):
     X, y = (np.repeat(part, 20, axis=0) for part in digits)
     settings = {"batch_size": "dynamic", "target_size": 0.02, "gate_learning_rate_init": 0.1}
-    first = model(max_iter=1, **settings)._fit(X, y).history_["buffer_nbytes"][0]
+    first = model(max_iter=2, **settings)._fit(X, y).history_["buffer_nbytes"][0]
     budget = int(1.2 * first)
     clf = model(memory_budget=budget, **settings)._fit(X, y)
     assert max(clf.history_["buffer_nbytes"]) <= budget

@@ -20,7 +20,7 @@ from fastl0 import (
     HardL0MLPRegressorCV,
 )
 
-SETTINGS = {"hidden_layer_sizes": (6,), "max_iter": 4, "random_state": 0}
+SETTINGS = {"hidden_layer_sizes": (6,), "max_iter": 4, "input_price": 12.0, "random_state": 0}
 CLASSIFIER, REGRESSOR = HardL0MLPClassifier(**SETTINGS), HardL0MLPRegressor(**SETTINGS)
 OF_FIT = {"sample_weight": True, "X_val": True, "y_val": True, "sample_weight_val": True}
 

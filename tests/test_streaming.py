@@ -120,7 +120,9 @@ def test_with_a_price_units_go_as_long_as_it_runs():
 
 
 def test_soft_gates_are_closed_but_nothing_is_deleted():
-    model = stream("regression", 60, lam=3.0, gate_learning_rate_init=0.05, pruning="soft")
+    model = stream(
+        "regression", 60, lam=3.0, gate_learning_rate_init=0.05, pruning="soft", max_iter=20
+    )
     assert set(model.history_["n_units"]) == {(6, 30, 1)}
     assert model.n_parameters_ < 30 * 8 + 1
 
@@ -344,7 +346,7 @@ def test_another_learning_rate_counts_from_the_next_call_on():
 
 
 def test_another_price_counts_from_the_next_call_on():
-    cheap = stream("regression", 10, lam=0.0, gate_learning_rate_init=0.05)
+    cheap = stream("regression", 10, lam=0.0, gate_learning_rate_init=0.05, max_iter=20)
     dear = copy.deepcopy(cheap).set_params(lam=30.0)
     for _ in range(20):
         cheap.partial_fit(X, NUMBER)
@@ -710,7 +712,7 @@ def test_ctrl_c_leaves_a_stream_that_goes_on(monkeypatch, n_rows):
 
 
 def test_half_a_network_is_refused(monkeypatch):
-    model = stream("regression", 2, lam=30.0, gate_learning_rate_init=0.1)
+    model = stream("regression", 2, lam=30.0, gate_learning_rate_init=0.1, max_iter=20)
     buffers = model._stream.trainer.buffers
     with monkeypatch.context() as patch:
         patch.setattr(type(buffers), "_adopt", interrupting(type(buffers)._adopt, 0))
