@@ -46,7 +46,8 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
     max_iter : int, default=200
         Most epochs, >= 1. With a target size (the default) all of them are run: the way down
         is spread over them. Gates need time to learn which units matter: where the pruning phase
-        has fewer than ``10 / gate_learning_rate_init`` mini-batches (1,000), all gates stay open,
+        has fewer than ``10 / gate_learning_rate_init`` mini-batches (1,000), or than 300, all gates
+        stay open,
         units are deleted once, halfway, by the mean square of the loss's derivative by their
         gate (Molchanov et al. 2019, arXiv 1906.10771), hidden layers in proportion and inputs
         the later, the lower `input_price` is, and a ConvergenceWarning says what to set.
@@ -143,9 +144,8 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
     droprate_init : float or pair of float, default=(0.2, 0.5)
         Where the gates of inputs and of hidden units start, in (0, 1): at log-odds of
         ``log((1 - d) / d)``, [LWK]_ section 4. The defaults leave 95 % and 83 % of the
-        gates on at first; larger values close more of them. On the way to a target size, and in
-        partial_fit, they are held open before that, for the first 5 % and 10 % of the pruning
-        phase.
+        gates on at first; larger values close more of them. In partial_fit they are held open
+        before that, for the first 10 % of the pruning phase.
     checkpoint_dir : path-like, default=None
         Folder, made where it is missing ("~" in front is the user's home), in which `fit` keeps
         what it has reached. A fit that was killed goes on when it is repeated: the same estimator

@@ -5,7 +5,6 @@ everything but the estimators and the commands.
 """
 
 import copy
-import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from fastl0.judging import rows_judge, scorer_judge
 from fastl0.keeping import Keeper
 from fastl0.memory import Layout
 from fastl0.notices import warn
+from fastl0.phases import Course
 from fastl0.plan import Data, EpochHook, Judge, Plan
 from fastl0.planning import check_shaping, first_layout, make_plan, shaping
 from fastl0.progress import Progress
@@ -134,7 +134,7 @@ def fit_estimator(
             before=warm.trainer.record.epochs if warm else (),
             judged=estimator.early_stopping or held_out.X is not None,
         )
-        trainer = _trainer(estimator, plan, layout, random_state, warm)
+        trainer = _trainer(estimator, plan, layout, random_state, n_rows, warm)
         trainer.size_left = footprint.size_left(estimator, targets)
         x = X if isinstance(X, Blocks) else RowSource(X, trainer.buffers.n_threads)
         data = Data(
@@ -344,13 +344,15 @@ def _trainer(
     plan: Plan,
     layout: Layout,
     random_state: np.random.RandomState,
+    n_rows: int,
     warm: WarmState | None,
 ) -> Trainer:
     """Build a network to train, or take up the one of the last fit."""
     warn_if_without_adam(estimator, plan, again=warm is not None)
     if warm is None:
         seed = random_state.randint(0, 2**31, size=8)
-        return Trainer(plan, layout, np.random.default_rng([int(part) for part in seed]))
+        rng = np.random.default_rng([int(part) for part in seed])
+        return Trainer(plan, layout, rng, -(-n_rows // plan.batch_size))
     check_shaping(estimator, warm.shaping)
     # A copy: a fit that fails leaves the last one's state as it was.
     trainer = copy.deepcopy(warm.trainer)
@@ -405,14 +407,16 @@ def _warn_of_too_few_updates(plan: Plan, n_rows: int) -> None:
     """Warn that units were deleted before gates could learn which of them matter."""
     n_batches = -(-n_rows // plan.batch_size)
     needed = enough_updates(plan)
-    n_epochs = math.ceil(needed / n_batches / (1.0 - plan.finetune_fraction))
+    n_epochs = plan.max_iter + 1
+    while Course(n_epochs, plan.finetune_fraction).begin * n_batches < needed:
+        n_epochs += 1
+    how = "once, halfway, by their gradients" if plan.max_iter > 1 else "before the first update"
     warn(
         f"max_iter={plan.max_iter} epochs of {n_batches} mini-batches are too few for the gates to "
         f"learn which units matter ({needed} mini-batches at gate_learning_rate_init="
         f"{plan.gate_learning_rate_init:g}, beside the last {plan.finetune_fraction:.0%} of the "
-        "epochs): units were deleted once, halfway, by their gradients. Set max_iter="
-        f"{n_epochs} or more, or a smaller batch_size; or keep all units with "
-        'pruning="none".',
+        f"epochs): units were deleted {how}. Set max_iter={n_epochs} or more, or a smaller "
+        'batch_size; or keep all units with pruning="none".',
         ConvergenceWarning,
     )
 

@@ -213,6 +213,8 @@ def cut_in_proportion(
     if evidence[0] is not None and evidence[0].any():
         tops[0] = int(np.count_nonzero(evidence[0]))
     gated = [layer for layer, values in enumerate(evidence) if values is not None]
+    if not any(evidence[layer].any() for layer in gated):  # type: ignore[union-attr]
+        surcharge = 0.0  # to give up inputs blindly would be worst
     begin = max(1e-3, _BEGIN_OF_INPUTS * surcharge)
 
     def counts_at(share: float) -> list[int]:

@@ -25,22 +25,18 @@ _AJAR = 0.1
 _STEEPEST = 1e15
 #: Gate that weights make up for when gates are let go, at least.
 _LEAST_GATE = 0.25
-#: Share of the pruning phase during which the gates of a new network are held open: on the way
-#: to a target, and in a stream, which is asked for predictions from its first row on.
-_WARM_UP, _WARM_UP_OF_A_STREAM = 0.05, 0.1
+#: Share of the pruning phase during which gates that are held open at first stay so.
+_WARM_UP = 0.1
 #: How far log-odds must be able to move in a pruning phase for gates to tell units apart: 1,000
 #: mini-batches at a learning rate of 0.01. (They start at 0 or 1.4 and close at -1.6.)
 _FAR_ENOUGH = 10.0
+#: Mini-batches that this takes at least, however fast gates move.
+_FEWEST_UPDATES = 300
 
 
 def enough_updates(plan: Plan) -> int:
     """Mini-batches that a pruning phase needs for gates to learn which units matter."""
-    return math.ceil(_FAR_ENOUGH / plan.gate_learning_rate_init)
-
-
-def _warm_up(plan: Plan) -> float:
-    """Share of the pruning phase of a fit during which gates are held open."""
-    return _WARM_UP if plan.target else 0.0
+    return max(_FEWEST_UPDATES, math.ceil(_FAR_ENOUGH / plan.gate_learning_rate_init))
 
 
 class Shrinker:
@@ -71,7 +67,8 @@ class Shrinker:
     steering : Steering or None
         None without a target, where the price is that of the plan.
     held_open : bool
-        Whether all gates are 1: at the start, or for good where they have no time to learn.
+        Whether all gates are 1: at the start of a stream, which is asked for predictions from its
+        first row on, or for good where they have no time to learn.
     one_shot : bool
         Whether that is so: units are deleted once, by the gradients of their gates.
     """
@@ -83,9 +80,8 @@ class Shrinker:
         self.has_collapsed = False
         self.gated = buffers.layout.gated
         self.steering: Steering | None = None
-        self.held_open = True
+        self.held_open = False
         self.one_shot = False
-        self._release_at = _warm_up(plan)
         self._buffers = buffers
         self._progress, self._epoch_share = 0.0, 1.0  # of the pruning phase
         self._dearest = 1.0  # unit, in parameters
@@ -95,8 +91,7 @@ class Shrinker:
         plan: Plan,
         *,
         if_small: bool,
-        n_updates: float = math.inf,
-        is_stream: bool = False,
+        one_shot: bool = False,
     ) -> None:
         """Set out for the size, or by the price, of a plan.
 
@@ -107,13 +102,11 @@ class Shrinker:
         plan : Plan
         if_small : bool
             Whether also a network that is within the target size is to have its gates opened.
-        n_updates : float, default=inf
-            Mini-batches of the pruning phase.
-        is_stream : bool, default=False
+        one_shot : bool, default=False
+            Whether gates have no time to learn.
         """
         buffers = self._buffers
-        self._release_at = _WARM_UP_OF_A_STREAM if is_stream else _warm_up(plan)
-        self.one_shot = plan.target > 0 and n_updates < enough_updates(plan)
+        self.one_shot = one_shot
         self.steering, self.price, self.has_collapsed = None, plan.lam, False
         size = count_parameters(buffers.widths)
         again = buffers.layout.gated != self.gated
@@ -171,7 +164,7 @@ class Shrinker:
         if not buffers.layout.n_gates:
             return
         progress = self._progress + part * self._epoch_share
-        if self.held_open and not self.one_shot and progress >= self._release_at:
+        if self.held_open and not self.one_shot and progress >= _WARM_UP:
             self._release(plan, rng)
         if self.held_open:
             return

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastl0 import generator, pruning
+from fastl0 import gates, generator, pruning
 from fastl0.fields import VERY_MANY, Fields, StateError
 from fastl0.lent import Rule
 from fastl0.memory import DRAWS_AHEAD, Buffers, Layout
@@ -24,7 +24,7 @@ from fastl0.phases import Course
 from fastl0.plan import Data, DivergedError, Plan, SizeLeft, Watcher
 from fastl0.record import HISTORY, Record
 from fastl0.safeguard import STEP_DOWN, Safeguard
-from fastl0.shrinking import OPEN, Shrinker
+from fastl0.shrinking import OPEN, Shrinker, enough_updates
 from fastl0.sizes import count_parameters
 from fastl0.steering import Steering
 from fastl0.stopping import Patience, RateSchedule, epochs_to_wait
@@ -55,9 +55,17 @@ class Trainer:
         Of the buffers to begin with.
     rng : numpy Generator
         Source of all random numbers: initial weights, shuffling, gates.
+    n_batches : int, default=None
+        Mini-batches of an epoch; None for a stream.
     """
 
-    def __init__(self, plan: Plan, layout: Layout, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        layout: Layout,
+        rng: np.random.Generator,
+        n_batches: int | None = None,
+    ) -> None:
         self.record = Record()
         self._rng = rng
         self._n_features = layout.widths[0]
@@ -72,31 +80,41 @@ class Trainer:
         self.size_left: SizeLeft | None = None
         self.buffers = Buffers(layout)
         self.shrinker = Shrinker(plan, self.buffers)
-        self._initialise(plan)
+        has_gates = layout.n_gates > 0
+        self.shrinker.held_open = has_gates and (
+            n_batches is None or self._is_too_short(plan, n_batches)
+        )
+        self._initialise(plan, drawn_at_once=has_gates and not self.shrinker.held_open)
 
-    def _initialise(self, plan: Plan) -> None:
-        """Draw the weights and open all gates.
+    def _initialise(self, plan: Plan, *, drawn_at_once: bool) -> None:
+        """Draw the weights, and the log-odds of gates that are drawn at once; open the others.
 
         For Adam, whose steps are as long whatever the weights, these and the biases are uniform
         within ``sqrt(6 / (fan_in + fan_out))`` (Glorot and Bengio 2010, eq. 16). Gradient descent
-        learns faster from larger ones: normal of variance ``2 / fan_in`` for "relu" (He et al.
-        2015, eq. 10) and ``1 / fan_in`` else, biases of 0.
+        learns faster from larger ones, and gates take half of them away at first: normal of
+        variance ``2 / fan_in`` for "relu" (He et al. 2015, eq. 10) and ``1 / fan_in`` else, biases
+        of 0.
         """
         gain = 2.0 if plan.activation == "relu" else 1.0
         for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(self.buffers.widths)):
             weights, biases = self.buffers.layer(layer)
-            if plan.solver == "adam":
-                bound = np.float32(math.sqrt(6.0 / (fan_in + fan_out)))
-                for part in (weights, biases):
-                    self._rng.random(out=part, dtype=np.float32)
-                    part -= np.float32(0.5)
-                    part *= np.float32(2.0) * bound
-            else:
+            if drawn_at_once or plan.solver != "adam":
                 self._rng.standard_normal(out=weights, dtype=np.float32)
                 weights *= np.float32(math.sqrt(gain / fan_in))
-        for log_odds in self.buffers.by_set("log_odds"):
+                continue
+            bound = np.float32(math.sqrt(6.0 / (fan_in + fan_out)))
+            for part in (weights, biases):
+                self._rng.random(out=part, dtype=np.float32)
+                part -= np.float32(0.5)
+                part *= np.float32(2.0) * bound
+        for layer, log_odds in enumerate(self.buffers.by_set("log_odds")):
             if log_odds is not None:
-                log_odds[:] = OPEN
+                droprate = plan.droprate_init[min(layer, 1)]
+                log_odds[:] = (
+                    gates.initial_log_odds(droprate, len(log_odds), self._rng)
+                    if drawn_at_once
+                    else OPEN
+                )
 
     def renew_generator(self) -> None:
         """In a forked child, go on without the generator's lock: a thread may have drawn there."""
@@ -409,7 +427,7 @@ class Trainer:
         anew.
         """
         self._limit_size(plan.target)
-        self.shrinker.begin(plan, if_small=False, is_stream=True)
+        self.shrinker.begin(plan, if_small=False)
 
     def end_stream_epoch(self, plan: Plan, is_last: bool) -> None:
         """Delete what has stayed off; after the last epoch that prunes, come to the target.
@@ -432,12 +450,19 @@ class Trainer:
 
     # --- fits ------------------------------------------------------------------------
 
+    def _is_too_short(self, plan: Plan, n_batches: int) -> bool:
+        """Whether a fit with epochs of so many mini-batches leaves gates no time to learn."""
+        n_updates = self._fit_to_come(plan).course.begin * n_batches
+        is_pruned = plan.target > 0 and any(self.shrinker.gated)
+        return is_pruned and n_updates < enough_updates(plan)
+
     def _begin(self, plan: Plan, n_batches: int) -> _Fit:
         """Prepare a fit: what an earlier one has finished goes on with open gates."""
         self._limit_size(plan.target)
         fit = self._fit_to_come(plan)
-        self.shrinker.begin(plan, if_small=True, n_updates=fit.course.begin * n_batches)
-        if self.shrinker.one_shot:
+        one_shot = self._is_too_short(plan, n_batches)
+        self.shrinker.begin(plan, if_small=True, one_shot=one_shot)
+        if one_shot:
             fit.course.cut_halfway()
         self._safeguard = Safeguard()
         fit.schedule.end_epoch(self.record.samples_seen)

@@ -1,5 +1,8 @@
 """Trainings too short for gates to learn which units matter, and the start of all others."""
 
+import re
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, make_classification
@@ -9,8 +12,7 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
-from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor
-from fastl0.gates import deterministic_gate
+from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, l0_path
 from fastl0.sizes import count_parameters
 
 pytestmark = pytest.mark.filterwarnings(
@@ -186,16 +188,55 @@ def test_a_constant_input_goes(digits):
 
 
 def test_a_warning_says_what_to_set(digits):
-    """600 rows are 50 mini-batches of 12; 1,000 of them before the last 30 % take 29 epochs."""
-    with pytest.warns(ConvergenceWarning, match=r"50 mini-batches .* max_iter=29 or more"):
+    """600 rows are 50 mini-batches of 12; 1,000 of them before the last 30 % take 28 epochs."""
+    with pytest.warns(ConvergenceWarning, match=r"50 mini-batches .* max_iter=28 or more"):
         hard(5)(0).fit(*digits)
+
+
+@pytest.mark.parametrize("batch_size", [2, 3, 4])
+def test_what_the_warning_asks_for_is_enough_and_no_more(batch_size, digits):
+    X, y = digits[0][:90], digits[1][:90]
+    model = HardL0MLPClassifier((6, 4), max_iter=2, batch_size=batch_size, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="too few") as caught:
+        model.fit(X, y)
+    message = next(str(w.message) for w in caught if "too few" in str(w.message))
+    n_epochs = int(re.search(r"Set max_iter=(\d+)", message)[1])
+    with pytest.warns(ConvergenceWarning, match="too few"):
+        model.set_params(max_iter=n_epochs - 1).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.set_params(max_iter=n_epochs).fit(X, y)
+
+
+def test_a_single_epoch_gives_up_no_input_blindly():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 40))
+    y = X[:, -1] + X[:, -2] > 0
+    model = HardL0MLPClassifier((50, 20), max_iter=1, target_size=0.1, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="deleted before the first update"):
+        model.fit(X, y)
+    assert model.support_.all()
+    assert model.n_parameters_ <= 0.1 * count_parameters((40, 50, 20, 1))
+
+
+@pytest.mark.parametrize("settings", [{}, {"target_size": 1.0}, {"pruning": "none"}], ids=str)
+def test_a_network_without_gates_has_none_to_wait_for(settings, digits):
+    model = HardL0MLPClassifier((), gate_inputs=False, max_iter=4, **settings).fit(*digits)
+    assert model.n_units_ == (64, 10)
+
+
+@pytest.mark.parametrize("max_iter", [3, 5])
+def test_a_path_of_short_fits_keeps_what_it_has_learned(max_iter, digits):
+    estimator = HardL0MLPClassifier((50, 20), max_iter=max_iter, random_state=0)
+    path = l0_path(*digits, estimator=estimator, target_sizes=[0.3, 0.15])
+    assert path.scores[-1] > 0.35
 
 
 @pytest.mark.parametrize(
     "settings",
     [
         {"max_iter": 29},
-        {"max_iter": 3, "gate_learning_rate_init": 0.1},
+        {"max_iter": 12, "gate_learning_rate_init": 0.05},
         {"max_iter": 2, "pruning": "none"},
         {"max_iter": 2, "pruning": "soft"},
         {"max_iter": 2, "lam": 0.1},
@@ -209,33 +250,6 @@ def test_there_is_none_where_there_is_time_or_nothing_to_delete(settings, digits
 
 
 # --- gates that are held open at first -------------------------------------------------------
-
-
-def test_gates_are_held_open_at_first_and_then_let_go(digits):
-    """On the way to a target for a twentieth of the pruning phase: 2 of 40 epochs."""
-    seen = []
-
-    def note(epoch, freeze, entries):
-        trainer = model._trainer_seen
-        seen.append((trainer.shrinker.held_open, trainer.buffers.arrays()["log_odds"].max()))
-
-    from fastl0 import fitting
-
-    model = HardL0MLPClassifier(max_iter=40, finetune_fraction=0.0, random_state=0)
-    original = fitting._trainer
-    try:
-        fitting._trainer = lambda *a: _noted(model, original(*a))
-        model._fit(*digits, note)
-    finally:
-        fitting._trainer = original
-    assert [held for held, _ in seen[:4]] == [True, True, False, False]
-    assert deterministic_gate(seen[0][1]) == 1.0
-    assert not any(held for held, _ in seen[2:])
-
-
-def _noted(model, trainer):
-    vars(model)["_trainer_seen"] = trainer
-    return trainer
 
 
 def test_letting_go_leaves_the_outputs_as_they_were(digits):
