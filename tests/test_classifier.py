@@ -616,6 +616,19 @@ def test_a_diverging_loss_names_the_remedy_and_leaves_nothing_half_done(digits, 
         assert same_network(clf.fit(X, y), before.fit(X, y))
 
 
+@pytest.mark.parametrize("n_rows", [1, 40])
+def test_no_activation_hides_a_sum_that_overflows_in_a_prediction(n_rows):
+    """Also where numbers are moderate, and weights are not."""
+    X = np.full((40, 1001), 1e7, np.float32)
+    clf = HardL0MLPClassifier((1,), activation="tanh", pruning="none", max_iter=1)
+    clf.fit(np.eye(40, 1001), np.arange(40) % 2)
+    weights = np.where(np.arange(1001) < 500, 3e31, -3e31).astype(np.float32)
+    clf.coefs_ = [weights[:, None], np.ones((1, 1), np.float32)]
+    clf.intercepts_ = [np.zeros(1, np.float32)] * 2
+    found = clf.predict_proba(X[:n_rows])[:, 1]
+    np.testing.assert_allclose(found, 1 / (1 + np.e), rtol=1e-5)
+
+
 @going_back
 @pytest.mark.parametrize("settings", [{"lam": 0.3}, {"target_size": 0.5}, {"pruning": "none"}])
 def test_a_diverging_loss_blames_a_price_only_where_one_was_given(digits, settings):
