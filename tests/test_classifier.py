@@ -616,6 +616,20 @@ def test_a_diverging_loss_names_the_remedy_and_leaves_nothing_half_done(digits, 
         assert same_network(clf.fit(X, y), before.fit(X, y))
 
 
+@going_back
+@pytest.mark.parametrize("batch_size", [1, 32])
+@pytest.mark.parametrize("activation", ["tanh", "logistic"])
+def test_no_activation_hides_a_sum_that_overflows_in_training(activation, batch_size):
+    """Of so many terms of either sign some sums are too large, at the end or on the way."""
+    signs = np.random.default_rng(0).choice([-1, 1], size=(64, 101))
+    clf = HardL0MLPClassifier(
+        (200,), activation=activation, pruning="none", max_iter=1, batch_size=batch_size,
+        random_state=0,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"not finite.*StandardScaler"):
+        clf.fit(signs * np.finfo(np.float32).max, signs.sum(axis=1) > 0)
+
+
 @pytest.mark.parametrize("n_rows", [1, 40])
 def test_no_activation_hides_a_sum_that_overflows_in_a_prediction(n_rows):
     """Also where numbers are moderate, and weights are not."""
