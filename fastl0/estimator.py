@@ -339,7 +339,7 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
     def _outputs(self, X: ArrayLike) -> NDArray[np.floating]:
         network = self._network()
         if inputs.is_plain(X, self):
-            return network.outputs(X, moderate=True)
+            return network.outputs(X)
         if reads_by_blocks(X):
             return self._outputs_by_blocks(network, X)
         inputs.check_unmasked("X", X)

@@ -13,7 +13,7 @@ from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
-#: Up to here numbers times weights stay far below that.
+#: Few numbers up to here have squares whose sum stays below that.
 _MODERATE = 1e9
 #: Entries up to which looking at an array costs less than scikit-learn's checks.
 _FEW = 2**14
@@ -225,9 +225,8 @@ def _holds_numbers(X: Any, place: int, dtype: Any) -> bool:
 def is_plain(X: Any, estimator: Any) -> bool:
     """Whether a few rows are so plain that a fitted estimator can take them as they are.
 
-    No number is so large that float32 might overflow within a network. scikit-learn's checks and
-    `readable` would return the very same array; for one row they take longer than the network
-    does.
+    scikit-learn's checks and `readable` would return the very same array; for one row they take
+    longer than the network does.
     """
     return (
         type(X) is np.ndarray
@@ -236,7 +235,7 @@ def is_plain(X: Any, estimator: Any) -> bool:
         and X.dtype.char in "fd"
         and X.dtype.isnative
         and X.shape[1] == estimator.n_features_in_
-        and not hasattr(estimator, "feature_names_in_")
+        and "feature_names_in_" not in vars(estimator)
         # A bound of the largest that takes one call; False for NaN and infinity, too.
         and bool(np.vdot(X, X) <= _MODERATE**2)
     )

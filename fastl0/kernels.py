@@ -133,6 +133,9 @@ def sample_gates(uniforms, log_odds, gates_, slopes_, on_probability_):
 def activate_(activation, values_, bias, gates):
     """Overwrite pre-activations by gated activations: ``gates * f(values + bias)``.
 
+    Where a pre-activation is not finite, its activation is neither: an infinite one gives NaN or
+    infinity.
+
     Parameters
     ----------
     activation : int
@@ -141,17 +144,21 @@ def activate_(activation, values_, bias, gates):
         Its first n_units columns are overwritten.
     bias, gates : float32 arrays of shape (n_units,)
     """
+    # A sum that has overflowed must be seen in the loss, and f would hide it: 0 times it is NaN.
     for i in range(values_.shape[0]):
         row = values_[i]
         if activation == RELU:
             for j in range(len(bias)):
-                row[j] = max(row[j] + bias[j], _ZERO) * gates[j]
+                a = row[j] + bias[j]
+                row[j] = max(a, _ZERO) * gates[j] + _ZERO * a
         elif activation == TANH:
             for j in range(len(bias)):
-                row[j] = math.tanh(row[j] + bias[j]) * gates[j]
+                a = row[j] + bias[j]
+                row[j] = math.tanh(a) * gates[j] + _ZERO * a
         elif activation == LOGISTIC:
             for j in range(len(bias)):
-                row[j] = sigmoid(row[j] + bias[j]) * gates[j]
+                a = row[j] + bias[j]
+                row[j] = sigmoid(a) * gates[j] + _ZERO * a
         else:
             for j in range(len(bias)):
                 row[j] = (row[j] + bias[j]) * gates[j]
@@ -254,6 +261,7 @@ def _softmax_loss_(smoothing, row, n_outputs, codes, scale):
             wanted += smoothing * (row[j] - highest) / np.float32(n_outputs)
     total = _ZERO
     for j in range(n_outputs):
+        total += _ZERO * row[j]  # NaN where it is infinite, of which exp makes 0
         row[j] = exp(row[j] - highest)
         total += row[j]
     share = scale / total

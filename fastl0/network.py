@@ -18,6 +18,9 @@ from fastl0.gates import deterministic_gate
 #: Bytes of input and activations worked on at a time when many rows are predicted.
 _BLOCK_NBYTES = 8 * 2**20
 
+#: Numbers up to which a product of vectors is the quickest way to look at them.
+_SMALL = 2**13
+
 #: Weights of a layer from which on it pays to look for zeros among its inputs.
 _LARGE = 2**14
 
@@ -55,29 +58,27 @@ class Network:
         """Number of weights and biases."""
         return sum(array.size for array in [*self.coefs, *self.intercepts])
 
-    def outputs(self, X: Any, *, moderate: bool = False) -> NDArray[np.floating]:
+    @np.errstate(over="ignore", invalid="ignore")  # `_forward` looks for what comes of it
+    def outputs(self, X: Any) -> NDArray[np.floating]:
         """Compute the activated outputs.
 
         Parameters
         ----------
         X : ndarray or CSR matrix of shape (n_rows, n_features)
-            Any real dtype. Rows are worked on in blocks: X is never converted as a whole.
-        moderate : bool, default=False
-            Whether X holds no numbers so large that float32 might overflow on the way. To look
-            for that takes a while, compared to one row.
+            Any real dtype, finite, within the range of float32. Rows are worked on in blocks: X
+            is never converted as a whole.
 
         Returns
         -------
         ndarray of shape (n_rows, n_outputs)
-            float64 for float64 input, else float32.
+            float64 for float64 input, else float32. What is too large for it is infinite.
         """
         dtype = np.float64 if X.dtype == np.float64 else np.float32
         out = np.empty((X.shape[0], len(self.intercepts[-1])), dtype=dtype)
-        columns = None if self.support.all() else np.flatnonzero(self.support)
-        is_safe = moderate or dtype is np.float64
-        forward = self._forward if is_safe else self._without_overflow
-        for rows in self._blocks(X.shape, np.dtype(dtype).itemsize):
-            out[rows] = forward(_select(X[rows], columns, dtype))
+        reads_all = np.count_nonzero(self.support) == len(self.support)
+        columns = None if reads_all else np.flatnonzero(self.support)
+        for rows in self._blocks(X.shape, out.itemsize):
+            out[rows] = self._forward(_select(X[rows], columns, dtype))
         return out
 
     def predict_codes(self, X: Any) -> NDArray[np.intp]:
@@ -125,29 +126,27 @@ class Network:
 
     def _blocks(self, shape: tuple[int, int], itemsize: int) -> Iterator[slice]:
         n_rows, n_features = shape
-        step = max(1, _BLOCK_NBYTES // (itemsize * max(n_features, *self.n_units)))
+        step = max(1, _BLOCK_NBYTES // (itemsize * max(n_features, *map(len, self.intercepts))))
         for start in range(0, n_rows, step):
             yield slice(start, start + step)
 
-    def _without_overflow(self, block: Any) -> NDArray[np.floating]:
-        """Outputs of float32 rows; by way of float64 where they are too large on the way."""
-        try:
-            with np.errstate(over="raise", invalid="raise"):
-                values = self._forward(block)
-                if math.isfinite(np.add.reduce(values, axis=None)):  # threads raise nothing
-                    return values
-        except FloatingPointError:
-            pass
-        with np.errstate(over="ignore"):
-            return self._forward(block.astype(np.float64)).astype(np.float32)
+    def _forward(self, block: Any) -> NDArray[np.floating]:
+        """Outputs of some rows; in float64 where a sum on the way is too large for float32.
 
-    def _forward(self, values: Any) -> NDArray[np.floating]:
+        Sums are looked at before they are activated: a tanh makes 1 of infinity, and a relu 0 of
+        minus infinity, whatever the sum would have come to. Flags of the processor would not do:
+        threads of a BLAS keep theirs, and sparse products raise none.
+        """
         last = len(self.coefs) - 1
+        may_overflow = block.dtype == np.float32
+        values = block
         for layer, (coef, intercept) in enumerate(zip(self.coefs, self.intercepts, strict=True)):
             if values.shape[0] == 1 and coef.size >= _LARGE and not issparse(values):
                 values, coef = _without_zeros(values, coef)
             values = values @ coef
             values += intercept
+            if may_overflow and not _all_finite(values):
+                return self._forward(block.astype(np.float64))
             _activate_(values, self.activation if layer < last else self.out_activation)
         return values
 
@@ -158,6 +157,16 @@ def codes_of(outputs: NDArray[np.floating], out_activation: str) -> NDArray[np.i
         return np.argmax(outputs, axis=1)
     codes = (outputs > 0.5).astype(np.intp)
     return codes[:, 0] if codes.shape[1] == 1 else codes
+
+
+def _all_finite(values: NDArray[np.float32]) -> bool:
+    """Whether all values are finite, and not so large that their sum, or that of squares, is not.
+
+    One number tells. For a single row the product is quicker; for many rows the BLAS would call
+    its threads, and wait for them where others use the processor.
+    """
+    is_small = values.size <= _SMALL
+    return math.isfinite(np.vdot(values, values) if is_small else np.add.reduce(values, axis=None))
 
 
 def _without_zeros(
@@ -187,12 +196,11 @@ def _activate_(values: NDArray[np.floating], activation: str) -> None:
     elif activation == "logistic":
         expit(values, out=values)
     elif activation == "exp":
-        with np.errstate(over="ignore"):
-            np.exp(values, out=values)
-    elif activation == "softmax":
-        values -= values.max(axis=1, keepdims=True)
         np.exp(values, out=values)
-        values /= values.sum(axis=1, keepdims=True)
+    elif activation == "softmax":
+        values -= np.maximum.reduce(values, axis=1, keepdims=True)
+        np.exp(values, out=values)
+        values /= np.add.reduce(values, axis=1, keepdims=True)
 
 
 def fold(

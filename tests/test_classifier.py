@@ -826,6 +826,33 @@ def test_a_diverging_loss_names_the_remedy_and_leaves_nothing_half_done(digits, 
 
 
 @going_back
+@pytest.mark.parametrize("batch_size", [1, 32])
+@pytest.mark.parametrize("activation", ["tanh", "logistic"])
+def test_no_activation_hides_a_sum_that_overflows_in_training(activation, batch_size):
+    """Of so many terms of either sign some sums are too large, at the end or on the way."""
+    signs = np.random.default_rng(0).choice([-1, 1], size=(64, 101))
+    clf = HardL0MLPClassifier(
+        (200,), activation=activation, pruning="none", max_iter=1, batch_size=batch_size,
+        random_state=0,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"not finite.*StandardScaler"):
+        clf.fit(signs * np.finfo(np.float32).max, signs.sum(axis=1) > 0)
+
+
+@pytest.mark.parametrize("n_rows", [1, 40])
+def test_no_activation_hides_a_sum_that_overflows_in_a_prediction(n_rows):
+    """Also where numbers are moderate, and weights are not."""
+    X = np.full((40, 1001), 1e7, np.float32)
+    clf = HardL0MLPClassifier((1,), activation="tanh", pruning="none", max_iter=1)
+    clf.fit(np.eye(40, 1001), np.arange(40) % 2)
+    weights = np.where(np.arange(1001) < 500, 3e31, -3e31).astype(np.float32)
+    clf.coefs_ = [weights[:, None], np.ones((1, 1), np.float32)]
+    clf.intercepts_ = [np.zeros(1, np.float32)] * 2
+    found = clf.predict_proba(X[:n_rows])[:, 1]
+    np.testing.assert_allclose(found, 1 / (1 + np.e), rtol=1e-5)
+
+
+@going_back
 @pytest.mark.parametrize("settings", [{"lam": 0.3}, {"target_size": 0.5}, {"pruning": "none"}])
 def test_a_diverging_loss_blames_a_price_only_where_one_was_given(digits, settings):
     X, y = digits

@@ -157,6 +157,18 @@ def test_activations_agree_at_extreme_values(activation):
     assert_same("activate_", activation, values, none, ones, rtol=1e-5, atol=1e-37)
 
 
+@pytest.mark.parametrize("gate", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
+def test_a_pre_activation_that_is_not_finite_is_seen_in_the_activation(activation, bad, gate):
+    values = random((3, 17))
+    values[1, 2] = bad
+    bias, gates = random(17, seed=1), np.full(17, gate, np.float32)
+    with np.errstate(invalid="ignore"):  # heard where the JIT is off
+        kernels.activate_(kernels.ACTIVATIONS[activation], values, bias, gates)
+    assert np.argwhere(~np.isfinite(values)).tolist() == [[1, 2]]
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("activation", kernels.ACTIVATIONS)
 def test_derivatives_of_gated_activations_agree(activation, shape):
@@ -268,7 +280,7 @@ def test_losses_of_huge_outputs_are_finite_and_agree(loss, scale):
 
 
 @pytest.mark.parametrize("loss", kernels.LOSSES)
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_loss_of_outputs_that_are_not_finite_is_seen(loss, bad):
     values, losses = random((3, 5)), np.zeros(3)
     values[1, 2] = bad

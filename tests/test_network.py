@@ -118,8 +118,7 @@ def test_huge_logits_do_not_overflow(activation, out_activation, dtype):
         activation,
         out_activation,
     )
-    with np.errstate(over="raise", invalid="raise", divide="raise"):
-        outputs = huge.outputs(rows(20, 5, dtype))
+    outputs = huge.outputs(rows(20, 5, dtype))
     assert np.all((outputs >= 0) & (outputs <= 1))
     if out_activation == "softmax":
         np.testing.assert_allclose(outputs.sum(axis=1), 1, rtol=1e-6)
@@ -250,3 +249,65 @@ def test_rows_of_any_finite_numbers_give_numbers(activation, out_activation, con
     assert not np.isnan(found).any()
     with np.errstate(over="ignore"):
         np.testing.assert_allclose(found, expected.astype(np.float32), rtol=1e-5)
+
+
+class _Silent(np.ndarray):
+    """Weights whose products raise no flag, as those of threads do not."""
+
+    def __rmatmul__(self, left):
+        with np.errstate(all="ignore"):
+            return left @ np.asarray(self)
+
+
+def cancelling(sign, activation, out_activation):
+    """Network and row: sums of float32 pass infinity on their way to -sign * 2**126."""
+    terms = sign * np.float32(2) ** np.array([127, 127, 127, 127, 126], np.float32)
+    terms[2:] *= -1
+    coefs = [np.ones((5, 2)), np.ones((2, 1))] if activation else [np.ones((5, 2))]
+    coefs = [coef.astype(np.float32).view(_Silent) for coef in coefs]
+    intercepts = [np.zeros(coef.shape[1], np.float32) for coef in coefs]
+    net = Network(coefs, intercepts, np.ones(5, bool), activation or "relu", out_activation)
+    return net, terms[None]
+
+
+# Two entries a row to be looked at: few, and more than a product of vectors is taken of.
+@pytest.mark.parametrize("n_rows", [1, network._SMALL])
+@pytest.mark.parametrize("container", [np.asarray, csr_array, csr_matrix])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    ("activation", "expected"), [("tanh", np.tanh), ("logistic", naive.expit), ("relu", None)]
+)
+def test_no_activation_hides_a_sum_that_has_overflowed(
+    activation, expected, sign, container, n_rows
+):
+    net, row = cancelling(sign, activation, "identity")
+    total = -sign * 2.0**126
+    expected = 2 * (max(total, 0.0) if expected is None else expected(total))
+    found = net.outputs(container(np.repeat(row, n_rows, axis=0)))
+    np.testing.assert_allclose(found, np.full((n_rows, 1), expected), rtol=1e-6)
+
+
+@pytest.mark.parametrize("container", [np.asarray, csr_array])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("out_activation", ["identity", "logistic", "exp", "softmax"])
+def test_no_output_hides_a_sum_that_has_overflowed(out_activation, sign, container):
+    net, row = cancelling(sign, None, out_activation)
+    net.intercepts[0][:] = [0, -sign * 2.0**126]
+    total = -sign * 2.0**126
+    expected = {
+        "identity": [total, 2 * total],
+        "logistic": [sign < 0] * 2,
+        "exp": [np.inf if sign < 0 else 0] * 2,
+        "softmax": [sign > 0, sign < 0],
+    }[out_activation]
+    np.testing.assert_array_equal(net.outputs(container(row)), np.array([expected], float))
+
+
+@pytest.mark.parametrize("n", [1, 3, network._SMALL, network._SMALL + 1])
+@pytest.mark.parametrize("bad", [(np.inf,), (-np.inf,), (np.nan,), (np.inf, -np.inf)])
+def test_one_number_that_is_not_finite_is_seen_among_many(bad, n):
+    values = np.linspace(-1, 1, 2 * n, dtype=np.float32).reshape(n, 2)
+    assert network._all_finite(values)
+    values[n // 2, : len(bad)] = bad
+    with np.errstate(invalid="ignore"):
+        assert not network._all_finite(values)
