@@ -559,6 +559,50 @@ class Buffers:
                     if self._flat[name].size:
                         self.layer(index, name)[0][...] /= column**number
 
+    def rescale_outputs(
+        self,
+        factor: NDArray[np.float64],
+        shift: NDArray[np.float64],
+        slope: NDArray[np.float64],
+    ) -> None:
+        """Change the units of the outputs: x, before its activation, becomes factor * x + shift.
+
+        Where derivatives of the loss become smaller by that, Adam goes on as if they had been such
+        from the start. Where they become larger its moments stay: derivatives to come are like
+        those it knows, in units of their own, and second moments that are too large would hold a
+        weight for thousands of steps, while too small ones make a few steps larger. A velocity,
+        which is in units of the weights, goes along with them.
+
+        Parameters
+        ----------
+        factor, shift : float64 arrays of shape (n_outputs,)
+        slope : float64 array of shape (n_outputs,)
+            What the derivative of the loss by an output is multiplied by.
+        """
+        last = len(self.widths) - 2
+        weights, biases = self.layer(last)
+        with np.errstate(over="ignore"):  # it is seen by `all_finite`
+            weights *= factor.astype(np.float32)
+            biases[...] = factor * biases + shift
+        is_adam = self.layout.n_moments > 1
+        own = np.minimum(slope, 1.0) if is_adam else factor
+        before = np.float32(min(1.0, float((slope * factor).min())))  # of what comes before
+        n_before = count_parameters(self.widths[:-1])
+        for number, name in enumerate(("first", "second"), start=1):
+            if self._flat[name].size:
+                for part in self.layer(last, name):
+                    part *= (own**number).astype(np.float32)
+            if before < 1.0:
+                self._gates[f"gate_{name}"] *= before**number
+                if is_adam:
+                    self._flat[name][:n_before] *= before**number
+
+    def pull_outputs(self, share: NDArray[np.float64], step: NDArray[np.float64]) -> None:
+        """Move the outputs, before their activation, to share * x + step."""
+        weights, biases = self.layer(len(self.widths) - 2)
+        weights *= share.astype(np.float32)
+        biases[...] = share * biases + step
+
     def open_gates(self, gated: Sequence[bool], log_odds: float) -> None:
         """Give sets of units that have no gates new ones, all with the same log-odds."""
         self._adopt(replace(self.layout, gated=tuple(gated)))

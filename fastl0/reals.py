@@ -31,6 +31,8 @@ class RealTargets:
     codes : float32 array of shape (n_rows, n_outputs)
     one_column : bool
         Whether y came with one dimension.
+    follows : bool
+        Whether `center` and `scale` are to follow the rows to come.
     """
 
     codes: NDArray[np.float32]
@@ -39,6 +41,7 @@ class RealTargets:
     center: NDArray[np.float64]
     scale: NDArray[np.float64]
     one_column: bool
+    follows: bool = False
 
     @property
     def n_outputs(self) -> int:
@@ -75,6 +78,28 @@ class RealTargets:
             constant = np.quantile(y, share, axis=0)
         raw = np.log(np.maximum(constant, LEAST)) if self.loss == "poisson" else constant
         return float(np.average(self._losses(raw[None, :]), weights=weights))
+
+    def slope_factor(self, factor: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What derivatives of the loss by outputs become, where ``y - center`` does by `factor`.
+
+        Those of the linear losses, and of the linear part of Huber's, do not depend on it.
+        """
+        return factor if self.loss in ("squared_error", "poisson") else np.ones_like(factor)
+
+    def error_of(self, loss: float) -> float:
+        """About the root mean square of the errors of which this is the mean loss, in scales.
+
+        For "poisson" about the mean prediction, where this is too large.
+        """
+        if self.loss == "poisson":
+            return max(0.0, loss)
+        if self.loss == "absolute_error":
+            return loss
+        if self.loss == "quantile":  # at the quantile, either side makes up a half of the loss
+            return loss / (2.0 * self.parameter * (1.0 - self.parameter))
+        if self.loss == "huber" and loss > 0.5 * self.parameter**2:
+            return loss / self.parameter + 0.5 * self.parameter
+        return math.sqrt(2.0 * loss)
 
     def take(self, rows: NDArray[np.integer]) -> "RealTargets":
         """Return the targets of some rows."""
@@ -119,10 +144,21 @@ class RealTargets:
         ValueError
             If y breaks a rule or has another number of columns.
         """
-        before = (self.center, self.scale, self.one_column)
+        before, follows = (self.center, self.scale, self.one_column), self.follows
         return encode_numbers(
-            y, self.loss, self.parameter, normalize=False, before=before, name=name
+            y,
+            self.loss,
+            self.parameter,
+            normalize=False,
+            before=before,
+            name=name,
+            follows=follows,
         )
+
+    def scaled(self, y: NDArray[Any]) -> NDArray[np.float64]:
+        """Return checked numbers in units of the scale, cut off where float32 has none."""
+        with np.errstate(over="ignore"):
+            return np.clip((y - self.center) / self.scale, -_LARGEST, _LARGEST)
 
     def encode_few(self, y: Any) -> NDArray[np.float32] | None:
         """Encode numbers of a few rows, with weights of 1; None where they need to be checked."""
@@ -207,6 +243,7 @@ def encode_numbers(
     before: tuple[NDArray[np.float64], NDArray[np.float64], bool] | None = None,
     name: str = "y",
     few: bool = False,
+    follows: bool = False,
 ) -> RealTargets:
     """Check the targets of a regression and bring them to a common scale.
 
@@ -227,6 +264,9 @@ def encode_numbers(
         What errors call it.
     few : bool, default=False
         Whether there may be more to come, so that zeros alone are no error for "poisson".
+    follows : bool, default=False
+        Whether centre and scale are to follow the rows to come, so that numbers too far from
+        them are no error.
 
     Raises
     ------
@@ -280,14 +320,16 @@ def encode_numbers(
     with np.errstate(over="ignore"):
         scaled = (y - center) / scale
     largest = float(np.abs(scaled).max())
-    if not largest <= _LARGEST:
+    if follows:  # what is in use may change before such rows are learned
+        scaled = np.clip(scaled, -_LARGEST, _LARGEST)
+    elif not largest <= _LARGEST:
         raise ValueError(
             f"`{name}` must lie within {_LARGEST:.0e} standard deviations (at first, or of the "
             f"rows with weight) of the mean, got {largest:.3g}. Leave such rows out, or set "
             "normalize_y=False."
         )
     codes = np.ascontiguousarray(scaled, dtype=np.float32)
-    return RealTargets(codes, loss, float(parameter), center, scale, one_column)
+    return RealTargets(codes, loss, float(parameter), center, scale, one_column, follows)
 
 
 def _as_it_is(y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

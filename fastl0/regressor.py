@@ -21,8 +21,8 @@ from fastl0.validation import RealInterval
 
 _OWN = """
     center_, scale_ : ndarray of shape (n_outputs_,), float64
-        Training took ``(y - center_) / scale_`` for y. Their effect is folded into `coefs_` and
-        `intercepts_`.
+        Training took ``(y - center_) / scale_`` for y; after `partial_fit`, those in use at the
+        end of the last call. Their effect is folded into `coefs_` and `intercepts_`.
 """
 
 
@@ -58,8 +58,8 @@ default="squared_error"
         Whether to train on targets with a mean of 0 and a standard deviation of 1 in each column
         (a mean of 1 for "poisson"): `lam`, `alpha`, `tol` and learning rates then fit targets in
         any unit, and each column counts the same (subtract a constant where the mean is more than
-        a million standard deviations: weights are float32). The loss that is reported is that of
-        these targets; predictions are in units of y.
+        a million standard deviations: weights are float32). In `partial_fit` these follow the
+        rows. The loss that is reported is that of these targets; predictions are in units of y.
 
     Attributes
     ----------
@@ -241,8 +241,17 @@ default="squared_error"
     ) -> Self:
         """Train on some rows once, going on from where the last call stopped.
 
-        The first call sets the scale of the targets (see `normalize_y`), by its rows with weight
-        or, if none has any, by all, and should have some rows.
+        With `normalize_y`, the first call sets the centre and scale of the targets, by its rows
+        with weight or, if none has any, by all; it may be a single row. From then on they follow
+        the moments of the last 256 to 512 rows (of fewer at first; those of a `fit` count as 256),
+        wherever these differ by more than a quarter. The output layer changes its units with
+        them, which leaves predictions as they are. Rows more than eight standard deviations away
+        count only once eight have come within 256 rows. The scale falls no faster than the errors
+        of the network do. As far as these are larger than the deviations of the targets, outputs
+        are pulled to the mean, and after a change of the mean they move along with it, by up to
+        `learning_rate_init` times the units of the last hidden layer in a mini-batch. `delta`,
+        `alpha`, `lam` and losses mean the scale of the time. With another `normalize_y` centre and
+        scale stay as they are from that call on, or follow from there.
 
         {stream}
 
@@ -285,6 +294,7 @@ default="squared_error"
             weights=weights,
             before=(self.center_, self.scale_, self._one_column) if again else None,
             few=stream,
+            follows=stream and bool(self.normalize_y),
         )
 
     @property
@@ -303,6 +313,7 @@ default="squared_error"
             self.center_,
             self.scale_,
             self._one_column,
+            follows=bool(self.normalize_y),
         )
 
     # --- predicting ------------------------------------------------------------------

@@ -27,12 +27,14 @@ from fastl0.fitting import (
     undone_on_error,
     warn_if_without_adam,
 )
+from fastl0.following import Following
 from fastl0.memory import DRAWS_AHEAD, Layout
 from fastl0.names import FITTED, OF_TRAINING
 from fastl0.network import Network
 from fastl0.ordering import Order
 from fastl0.plan import Data, Judgement, Plan
 from fastl0.planning import check_shaping, check_widths, first_layout, make_plan, shaping
+from fastl0.reals import RealTargets
 from fastl0.rows import checked_weights, relative
 from fastl0.targets import LARGEST_WEIGHT, Targets
 from fastl0.threads import Crew, Pace
@@ -51,7 +53,29 @@ _FEWEST_ROWS = 10_000
 #: Mini-batches in one call from which on threads may share them.
 _MANY = 32
 
+#: Share of an output that is moved in one mini-batch, at most, where it follows the targets.
+_LARGEST_PACE = 0.5
+
 _NO_ROWS, _NO_KEYS = np.zeros(0, np.int32), np.zeros(0, np.uint64)
+
+
+@dataclass
+class Numbers:
+    """Targets of a call as they are given, for the centre and scale to follow.
+
+    Attributes
+    ----------
+    following : Following
+    y : ndarray of shape (n_rows, n_outputs)
+    weights : float64 array of shape (n_rows,), or None
+    n_noted : int
+        Mini-batches that `following` has been told of.
+    """
+
+    following: Following
+    y: NDArray[Any]
+    weights: NDArray[np.float64] | None = None
+    n_noted: int = 0
 
 
 @dataclass
@@ -72,6 +96,8 @@ class Stream:
         What a row weighs by each of its codes, before classes are balanced.
     balanced : bool array of shape (n_codes,)
         Which of the codes have classes to be balanced.
+    following : Following or None
+        How the centre and scale of the targets follow the rows, where they do.
     verbose : bool or int
         Whether to log every epoch.
     """
@@ -83,6 +109,7 @@ class Stream:
     shaping: dict[str, Any]
     class_weights: NDArray[np.float64] | None
     balanced: NDArray[np.bool_]
+    following: Following | None = None
     verbose: bool | int = False
     counts: list[NDArray[np.float64]] = field(default_factory=list)  # of codes to be balanced
     n_rows: int = 0
@@ -128,7 +155,7 @@ class Stream:
 
     # --- learning --------------------------------------------------------------------
 
-    def learn(self, X: Any, codes: NDArray[Any]) -> None:
+    def learn(self, X: Any, codes: NDArray[Any], numbers: Numbers | None = None) -> None:
         """Train on some rows once.
 
         Parameters
@@ -136,7 +163,9 @@ class Stream:
         X : ndarray, CSR matrix or Blocks of shape (n_rows, n_features)
             Readable.
         codes : ndarray of shape (n_rows, n_codes)
-            Encoded targets and weights.
+            Encoded targets and weights; overwritten where their centre and scale change.
+        numbers : Numbers, default=None
+            The same, for these to follow.
 
         Raises
         ------
@@ -149,9 +178,9 @@ class Stream:
         self._clock = time.perf_counter()
         try:
             if n_rows <= self.trainer.buffers.batch_size:
-                self._learn_one_batch(X, codes)
+                self._learn_one_batch(X, codes, numbers)
             else:
-                self._learn_many(X, codes)
+                self._learn_many(X, codes, numbers)
         except BaseException:
             # The gates of the mini-batch that failed are counted already.
             if self.trainer.buffers.whole:
@@ -164,12 +193,15 @@ class Stream:
         if not self.trainer.buffers.whole:
             raise ValueError(
                 "X cannot be learned from: an earlier call was interrupted while it deleted units, "
-                "and half a network is left. Start afresh: clone the estimator."
+                "or changed their scale, and half a network is left. Start afresh: clone the "
+                "estimator."
             )
 
-    def _learn_one_batch(self, X: Any, codes: NDArray[Any]) -> None:
+    def _learn_one_batch(self, X: Any, codes: NDArray[Any], numbers: Numbers | None) -> None:
         """As `_learn_many`, for what costs less than its preparations."""
         trainer = self.trainer
+        if numbers is not None:
+            self._follow(codes, numbers, 0, 1)
         if self._since_priced == 0:
             self._set_prices()
         # By what the buffers are, not by what has been done to them: a deletion that is over
@@ -186,9 +218,12 @@ class Stream:
         sources = x.address, y.address, Order(len(codes), _NO_ROWS, _NO_KEYS)
         if not train_batches(*self._lent, rule, *sources, 0, uniforms, tally, 0, 0):
             raise trainer.diverged(self.plan)
-        self._count(1, len(codes), float(tally[0]))
+        loss = float(tally[0])
+        if numbers is not None:
+            self._note_loss(numbers, numbers.following.loss + loss, 1, slice(0, len(codes)))
+        self._count(1, len(codes), loss)
 
-    def _learn_many(self, X: Any, codes: NDArray[Any]) -> None:
+    def _learn_many(self, X: Any, codes: NDArray[Any], numbers: Numbers | None) -> None:
         trainer = self.trainer
         n_batches = -(-len(codes) // trainer.buffers.batch_size)
         n_threads = trainer.buffers.n_threads if n_batches >= _MANY else 1
@@ -206,14 +241,83 @@ class Stream:
                 # Prices are set, and units deleted, after as many mini-batches as in short calls.
                 n = min(DRAWS_AHEAD - self._since_priced, EPOCH - trainer.shrinker.n_draws)
                 n = min(n, n_batches - first)
-                tally = np.zeros(1)
+                if numbers is not None:
+                    n = self._follow(codes, numbers, first, n)
+                before = 0.0 if numbers is None else numbers.following.loss
+                tally = np.array([before])
                 try:
                     trainer.run_some(rows, self.plan, data, rate, n, tally)
                 finally:
                     crew.dismiss()  # before buffers change
-                n_rows = min(len(codes), (first + n) * batch_size) - first * batch_size
+                some = slice(first * batch_size, min(len(codes), (first + n) * batch_size))
                 first += n
-                self._count(n, n_rows, float(tally[0]))
+                loss = float(tally[0])
+                if numbers is not None:
+                    self._note_loss(numbers, loss, n, some)
+                self._count(n, some.stop - some.start, loss - before)
+
+    # --- the centre and scale of numbers ---------------------------------------------
+
+    def _follow(self, codes: NDArray[Any], numbers: Numbers, first: int, n: int) -> int:
+        """Let centre and scale follow the next mini-batches; return how many may be learned.
+
+        Parameters
+        ----------
+        codes : ndarray of shape (n_rows, n_codes)
+            Overwritten where they change.
+        numbers : Numbers
+        first : int
+            Number of the first of them within the call.
+        n : int
+            How many at most.
+        """
+        following, batch_size = numbers.following, self.trainer.buffers.batch_size
+        if not following.knows_rows:  # those of a first call have set centre and scale together
+            following.note(numbers.y, numbers.weights)
+            numbers.n_noted = len(codes)
+        n = min(n, following.n_to_measure)
+        for k in range(first, first + n):
+            if k >= numbers.n_noted:
+                rows = slice(k * batch_size, (k + 1) * batch_size)
+                weights = None if numbers.weights is None else numbers.weights[rows]
+                following.note(numbers.y[rows], weights)
+                numbers.n_noted += 1
+            if not following.is_settled():
+                if k > first:
+                    return k - first
+                self._change_scale(codes, numbers)
+        return n
+
+    def _change_scale(self, codes: NDArray[Any], numbers: Numbers) -> None:
+        """Bring centre and scale, and the output layer, to where the targets have gone."""
+        following, targets, buffers = numbers.following, self.targets, self.trainer.buffers
+        assert isinstance(targets, RealTargets)
+        change = following.change()
+        if change is not None:
+            slope = targets.slope_factor(targets.scale / change.scale)
+            buffers.whole = False  # until all of it belongs together again
+            buffers.rescale_outputs(change.factor, change.shift, slope)
+            center, scale = change.center, change.scale
+            self.targets = targets = replace(targets, center=center, scale=scale)
+            in_use = {"center": tuple(center.tolist()), "scale": tuple(scale.tolist())}
+            self.plan = replace(self.plan, **in_use)
+            following.adopt(change)
+            buffers.whole = True
+            codes[:, :-1] = targets.scaled(numbers.y)
+        # As far as Adam moves an output in one step by the units before it, if each is about 1.
+        pace = self.plan.learning_rate_init * (1 + buffers.widths[-2])
+        pull = following.pull(min(pace, _LARGEST_PACE))
+        if pull is not None:
+            buffers.pull_outputs(*pull)
+
+    def _note_loss(self, numbers: Numbers, loss: float, n_batches: int, rows: slice) -> None:
+        """Let errors tell how far the scale may fall; see `Following.note_loss`."""
+        assert isinstance(self.targets, RealTargets)
+        weights = None if numbers.weights is None else numbers.weights[rows]
+        n_rows = rows.stop - rows.start
+        numbers.following.note_loss(loss, n_batches, n_rows, weights, self.targets.error_of)
+
+    # --- the course of epochs --------------------------------------------------------
 
     @property
     def _total_weight(self) -> float:
@@ -368,6 +472,8 @@ class Stream:
         self.plan, self.targets, self.class_weights = plan, targets, class_weights
         self.balanced = estimator._balanced(targets)
         self.settings, self.verbose = _to_keep(settings_of(estimator)), estimator.verbose
+        if not (isinstance(targets, RealTargets) and targets.follows and self.following):
+            self.following = _following(targets, None, is_known=True)
         if is_new_way:
             trainer.begin_stream(plan)
             self._n_before, self._since_priced = trainer.record.n_epochs, 0
@@ -389,8 +495,10 @@ class Stream:
                 return False
             if self.class_weights is not None:
                 codes[:, -1] = self._row_weights(codes)
+            following = self.following
+            numbers = None if following is None else Numbers(following, y[:, None])
             try:
-                self.learn(X, codes)
+                self.learn(X, codes, numbers)
             finally:
                 _forget_attributes(estimator)
             return True
@@ -411,6 +519,13 @@ class Stream:
         if sample_weight is not None:
             both[:, -1] *= sample_weight
         return both
+
+    def numbers(self, y: Any, sample_weight: NDArray[np.float64] | None) -> Numbers | None:
+        """Return the targets, which `encode` has found in order, for the scale to follow."""
+        if self.following is None:
+            return None
+        values = np.asarray(y).astype(np.float64).reshape(len(y), -1)
+        return Numbers(self.following, values, sample_weight)
 
     def _row_weights(self, codes: NDArray[Any]) -> NDArray[np.float64]:
         """What rows weigh by their classes."""
@@ -491,7 +606,7 @@ def _go_on(
         codes = stream.encode(y, weights)  # last: it counts the rows of each class
     try:
         if codes is not None:
-            stream.learn(X, codes)
+            stream.learn(X, codes, stream.numbers(y, weights))
         if judge is not None:
             network = stream.freeze()
             stream.note(judge(network), network)
@@ -539,8 +654,26 @@ def _begin(
         shaping(estimator),
         class_weights,
         estimator._balanced(targets),
+        _following(targets, weights, is_known=network is not None),
         verbose=estimator.verbose,
     )
+
+
+def _following(
+    targets: Targets, weights: NDArray[np.float64] | None, *, is_known: bool
+) -> Following | None:
+    """Let centre and scale follow, where they are to.
+
+    Those that are known already count as much as a block of rows that weigh as these do.
+    """
+    if not (isinstance(targets, RealTargets) and targets.follows):
+        return None
+    is_log = targets.out_activation == "exp"
+    following = Following(targets.center, targets.scale, logarithmic=is_log)
+    if is_known:
+        has_weight = weights is not None and weights.any()
+        following.begin_with_a_block(float(weights[weights > 0.0].mean()) if has_weight else 1.0)
+    return following
 
 
 def _layout(

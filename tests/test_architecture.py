@@ -91,6 +91,7 @@ MAY_IMPORT = {
     "fingerprint": {"__version__", "blocks"},
     "fitted": {"network", "plan", "record", "targets", "training"},
     "fitting": FITTING,
+    "following": set(),
     "footprint": {
         "fitted",
         "memory",
@@ -170,7 +171,7 @@ MAY_IMPORT = {
     "sizes": set(),
     "steering": {"fields"},
     "stopping": {"fields"},
-    "streaming": FITTING | {"fitting", "names"},
+    "streaming": FITTING | {"fitting", "following", "names", "reals"},
     "style": set(),
     "support_display": {"displaying", "style"},
     "targets": set(),

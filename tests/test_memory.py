@@ -554,6 +554,100 @@ def test_a_step_after_folding_is_that_of_weights_which_always_were_such():
         small.assert_close([folded.arrays()[name]], [always.arrays()[name]], 1e-5)
 
 
+def in_units(loss, y, ratio, center):
+    """Numbers in units 1 / ratio times as large, and what that means for outputs."""
+    n_outputs = y.shape[1]
+    ratios = np.full(n_outputs, ratio)
+    if loss == "poisson":
+        return y * ratio, np.ones(n_outputs), np.log(ratios), ratios
+    slope = ratios if loss == "squared_error" else np.ones(n_outputs)
+    return (y - center) * ratio, ratios, np.full(n_outputs, -center * ratio), slope
+
+
+def numbers_problem(loss, batch_size):
+    """A problem with numbers as targets, and settings that move nothing."""
+    problem = small.problem((7, 5, 3), "tanh", loss, n_rows=12, batch_size=batch_size)
+    targets = np.random.default_rng(0).gamma(2.0, size=problem.targets.shape).astype(np.float32)
+    settings = naive.Settings(rate=0.0, gate_rate=0.0, alpha=0.0, lam=0.0)
+    return replace(problem, targets=targets), settings
+
+
+MOMENTS = ("first", "second", "gate_first", "gate_second")
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "poisson"])
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_moments_are_as_if_smaller_units_of_the_outputs_had_been_such_from_the_start(
+    loss, batch_size
+):
+    problem, settings = numbers_problem(loss, batch_size)
+    targets, *change = in_units(loss, problem.targets, 1 / 64, 2.0)
+    late, always = small.buffers_of(problem, settings), small.buffers_of(problem, settings)
+    small.run(late, problem, settings)
+    late.rescale_outputs(*change)
+    always.rescale_outputs(*change)
+    small.run(always, replace(problem, targets=targets.astype(np.float32)), settings)
+    for name in MOMENTS:
+        assert late.arrays()[name].any()
+        tolerance = 1e-4 if loss != "absolute_error" else 1e-3
+        small.assert_close([late.arrays()[name]], [always.arrays()[name]], tolerance, floor=1e-30)
+    np.testing.assert_allclose(late.arrays()["theta"], always.arrays()["theta"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "poisson"])
+def test_moments_stay_where_derivatives_become_larger(loss):
+    problem, settings = numbers_problem(loss, 4)
+    buffers = small.buffers_of(problem, settings)
+    small.run(buffers, problem, settings)
+    before = {name: buffers.arrays()[name].copy() for name in MOMENTS}
+    buffers.rescale_outputs(*in_units(loss, problem.targets, 64.0, 2.0)[1:])
+    for name, array in before.items():
+        np.testing.assert_array_equal(buffers.arrays()[name], array)
+
+
+def test_a_velocity_goes_along_with_the_weights():
+    """A step of gradient descent under way leads to the same outputs in other units."""
+    problem, _ = numbers_problem("squared_error", 4)
+    settings = naive.Settings(solver="sgd", rate=0.01, gate_rate=0.0, alpha=0.0, lam=0.0)
+    buffers = small.buffers_of(problem, settings)
+    small.run(buffers, problem, settings)
+    velocity = [buffers.layer(k, "first") for k in range(2)]
+    before = [[part.copy() for part in layer] for layer in velocity]
+    factor = np.array([0.5, 1.0, 30.0])
+    gates = buffers.arrays()["gate_second"].copy()
+    buffers.rescale_outputs(factor, np.array([1.0, 0.0, -2.0]), factor)
+    for part, old in zip(velocity[0], before[0], strict=True):
+        np.testing.assert_array_equal(part, old)
+    for part, old in zip(velocity[1], before[1], strict=True):
+        np.testing.assert_allclose(part, factor * old, rtol=1e-6)
+    # Those of gates are Adam's with any solver.
+    np.testing.assert_allclose(buffers.arrays()["gate_second"], gates / 16, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_moments", [0, 1, 2])
+@pytest.mark.parametrize("widths", [(7, 3), (13, 11, 3)])
+def test_outputs_in_other_units_and_pulled(widths, n_moments):
+    buffers = buffers_with_numbers(widths, n_moments=n_moments)
+    last = len(widths) - 2
+    hidden = buffers.layer(0)[0].copy()
+    values = np.random.default_rng(0).normal(size=(5, widths[last]))
+
+    def outputs():
+        weights, biases = buffers.layer(last)
+        return values @ weights.astype(float) + biases
+
+    expected = outputs()
+    factor, shift = np.array([0.25, 3.0, 1.0]), np.array([-7.0, 0.5, 0.0])
+    buffers.rescale_outputs(factor, shift, factor)
+    expected = factor * expected + shift
+    np.testing.assert_allclose(outputs(), expected, rtol=1e-5)
+    share, step = np.array([0.9, 1.0, 1.0]), np.array([0.0, 0.1, 0.0])
+    buffers.pull_outputs(share, step)
+    np.testing.assert_allclose(outputs(), share * expected + step, rtol=1e-5)
+    if last > 0:
+        np.testing.assert_array_equal(buffers.layer(0)[0], hidden)
+
+
 def test_opened_gates_all_begin_alike_and_leave_the_weights_alone():
     buffers = buffers_with_numbers((13, 11, 7))
     before = {n: buffers.arrays()[n].copy() for n in ("theta", "first", "second", "columns")}

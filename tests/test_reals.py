@@ -161,6 +161,58 @@ def test_the_loss_of_counts_is_half_the_deviance_up_to_a_constant():
     )
 
 
+@pytest.mark.parametrize("loss", [*PARAMETERS, "poisson"])
+def test_slopes_in_other_units(loss):
+    """By differences of the mean loss of one row, in units of a half and of a third of y."""
+    derivatives = []
+    for unit in (0.5, 1 / 3):
+        encoded = reals.RealTargets(
+            np.array([[4.0 / unit]], np.float32),
+            loss,
+            PARAMETERS.get(loss, 0.0),
+            np.zeros(1),
+            np.array([unit]),
+            True,
+        )
+        # Far enough for Huber's loss to be linear.
+        means = [np.array([[6.0 + step * unit]]) for step in (0.0, 1e-3)]
+        if loss == "poisson":  # outputs are logarithms
+            means = [np.array([[8.0 * np.exp(step)]]) for step in (0.0, 1e-3)]
+        derivatives.append(encoded.mean_loss(means[1], None) - encoded.mean_loss(means[0], None))
+    factor = encoded.slope_factor(np.array([0.5 / (1 / 3)]))
+    assert derivatives[1] == pytest.approx(factor[0] * derivatives[0], rel=0.02)
+
+
+@pytest.mark.parametrize("loss", PARAMETERS)
+@pytest.mark.parametrize("size", [1e-3, 0.5, 3.0])
+def test_the_error_of_a_loss_is_that_of_the_residuals(loss, size):
+    share = PARAMETERS["quantile"] if loss == "quantile" else 0.5
+    below = np.arange(100) < 100 * share
+    y = np.where(below, -size, size)
+    encoded = reals.encode_numbers(y, loss, PARAMETERS[loss], normalize=False)
+    assert encoded.error_of(encoded.mean_loss(np.zeros((100, 1)), None)) == pytest.approx(size)
+
+
+def test_the_error_of_counts_is_how_much_too_large_they_are_predicted():
+    counts = np.random.default_rng(0).poisson(3.0, 400).astype(float)
+    encoded = reals.encode_numbers(counts, "poisson", 0.0, normalize=True)
+    losses = [encoded.mean_loss(np.full((400, 1), 3.0 * f), None) for f in (1.0, 100.0)]
+    assert [encoded.error_of(loss) for loss in losses] == pytest.approx([1.0, 100.0], rel=0.1)
+    assert encoded.error_of(-0.5) == 0.0
+
+
+def test_numbers_too_far_from_what_follows_are_cut_off():
+    first = reals.encode_numbers(
+        np.array([1e-30, 3e-30]), "squared_error", 0.0, normalize=True, follows=True
+    )
+    assert first.follows
+    far = first.alike(np.array([1e28, -1e30, 3e-30]), "y").codes[:, 0]
+    np.testing.assert_array_equal(far, np.array([1e30, -1e30, 1.0], np.float32))
+    np.testing.assert_array_equal(first.scaled(np.array([[1e300], [2e-30]])), [[1e30], [0.0]])
+    with pytest.raises(ValueError, match=r"`y` must hold finite values up to 1e.30"):
+        first.alike(np.array([1e31]), "y")
+
+
 @pytest.mark.parametrize("loss", ["squared_error", "poisson"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_few_numbers_are_encoded_as_many_are(loss, dtype):

@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.datasets import make_multilabel_classification, make_regression
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import d2_tweedie_score, r2_score
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
@@ -1200,6 +1201,263 @@ def test_predictions_beside_the_first_call_after_fit_are_of_one_network():
     found = model.predict(X)
     model.waits = False
     assert np.array_equal(found, before) or np.array_equal(found, model.predict(X))
+
+
+# --- the centre and scale of numbers -----------------------------------------------------
+
+#: One row at a time, quickly.
+FAST = {"hidden_layer_sizes": (30,), "learning_rate_init": 0.01, "pruning": "none"}
+LONG_X, LONG, _ = linear(3000, seed=1)
+AT = np.arange(3000)
+#: Streams of numbers, and from which row on they have been learned.
+COURSES = {
+    "from the first row": (500.0 + 100.0 * LONG, 500),
+    "small": (3.0 + 1e-3 * LONG, 500),
+    "constant at first": (np.where(AT < 20, 500.0, 500.0 + 100.0 * LONG), 500),
+    "long constant": (np.where(AT < 1000, 0.0, 500.0 + 100.0 * LONG), 1700),
+    "first one off": (np.where(AT == 0, 1e6, LONG), 1000),
+    "rising": (np.where(AT < 1000, LONG, 1000.0 * LONG), 1500),
+    "falling": (np.where(AT < 1000, 1000.0 * LONG, LONG), 2300),
+    "another mean": (np.where(AT < 1000, LONG, 100.0 + LONG), 2300),
+    "drifting mean": (LONG + AT / 30.0, 1000),
+}
+
+
+def one_by_one(model, rows, y):
+    """Predict every row before it is learned."""
+    predicted = np.zeros_like(y)
+    for row in range(len(rows)):
+        some = slice(row, row + 1)
+        predicted[row] = model.predict(rows[some])[0] if row else 0.0
+        model.partial_fit(rows[some], y[some])
+    return predicted
+
+
+@pytest.mark.parametrize("course", COURSES)
+def test_numbers_of_any_course_are_learned_one_by_one(course):
+    y, start = COURSES[course]
+    model = HardL0MLPRegressor(**FAST, random_state=0)
+    predicted = one_by_one(model, LONG_X, y)
+    assert r2_score(y[start:], predicted[start:]) > 0.9
+    recent = y[-400:]
+    assert model.scale_ == pytest.approx(recent.std(), rel=0.5)
+    assert model.center_ == pytest.approx(recent.mean(), abs=0.5 * recent.std())
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber", "quantile"])
+@pytest.mark.parametrize("columns", [1, 2])
+def test_a_change_of_scale_is_learned_with_any_loss(loss, columns):
+    y = np.column_stack([1000.0 * LONG + 5000.0, LONG_X[:, 2]])[:, :columns].squeeze()
+    model = HardL0MLPRegressor(**FAST, loss=loss, random_state=0)
+    for row in range(1200):
+        model.partial_fit(LONG_X[row : row + 1], y[row : row + 1])
+    assert model.score(LONG_X[1200:], y[1200:]) > 0.9
+    assert model.scale_ == pytest.approx(y[:1200].std(axis=0), rel=0.35)
+
+
+def test_counts_follow_their_mean():
+    rng = np.random.default_rng(0)
+    rates = np.where(AT < 500, 1.0, 1000.0) * np.exp(0.5 * LONG_X[:, 0])
+    counts = rng.poisson(rates).astype(float)
+    model = HardL0MLPRegressor(**FAST, loss="poisson", random_state=0)
+    predicted = one_by_one(model, LONG_X, counts)
+    assert d2_tweedie_score(counts[1500:], predicted[1500:], power=1) > 0.9
+    assert model.scale_ == pytest.approx(counts[-400:].mean(), rel=0.3)
+    assert model.center_ == 0.0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"loss": "squared_error"},
+        {"loss": "huber"},
+        {"loss": "poisson"},
+        {"solver": "sgd"},
+        {"pruning": "none"},
+        {"early_stopping": True},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("columns", [1, 2])
+def test_predictions_do_not_jump_where_the_scale_changes(settings, columns):
+    """Without a learning rate, nothing but centre and scale changes."""
+    still = SMALL | {"learning_rate_init": 1e-30, "gate_learning_rate_init": 1e-30, "alpha": 0.0}
+    y = np.column_stack([COURSES["rising"][0], 7.0 - 3.0 * LONG])[:, :columns].squeeze()
+    y = np.abs(y) if settings.get("loss") == "poisson" else y
+    model = HardL0MLPRegressor(**still, **settings).partial_fit(X[:1], y[:1])
+    expected, in_use = model.predict(X), set()
+    for start in range(1, 3000, 13):
+        rows = slice(start, start + 13)
+        model.partial_fit(LONG_X[rows], y[rows])
+        in_use.add((*model.center_, *model.scale_))
+        np.testing.assert_allclose(model.predict(X), expected, rtol=1e-4, atol=1e-4)
+    assert len(in_use) > 5
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 40])
+@pytest.mark.parametrize("course", ["constant at first", "first one off", "falling", "rising"])
+def test_the_scale_follows_alike_however_the_rows_are_split(course, batch_size):
+    settings = ON_THE_WAY | {"shuffle": False, "max_iter": 30, "batch_size": batch_size}
+    y = np.column_stack([COURSES[course][0], LONG])[:1601]
+    weights = np.random.default_rng(0).uniform(0.1, 3.0, 1601)
+    models = []
+    for n_rows in (batch_size, 400, 1600):
+        model = HardL0MLPRegressor(**settings).partial_fit(
+            LONG_X[:1], y[:1], sample_weight=weights[:1]
+        )
+        for start in range(1, 1601, n_rows):
+            rows = slice(start, start + n_rows)
+            model.partial_fit(LONG_X[rows], y[rows], sample_weight=weights[rows])
+        models.append(model)
+    for other in models[1:]:
+        assert same_network(models[0], other)
+        np.testing.assert_array_equal(models[0].scale_, other.scale_)
+        np.testing.assert_array_equal(models[0].center_, other.center_)
+    assert models[0].scale_[0] != 1.0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_where_the_scale_changes_it_goes_on_bit_for_bit(way, tmp_path):
+    y = COURSES["rising"][0]
+    whole = HardL0MLPRegressor(**ON_THE_WAY).partial_fit(LONG_X[:300], y[:300])
+    stored = copy.deepcopy(whole)
+    for start in range(900, 1300):
+        rows = slice(start, start + 1)
+        whole.partial_fit(LONG_X[rows], y[rows])
+        if start % 7 == 0 and start < 1050:
+            stored = WAYS[way](stored, tmp_path)
+        stored.partial_fit(LONG_X[rows], y[rows])
+    assert same_network(whole, stored)
+    assert whole.scale_ == stored.scale_ > 100.0
+
+
+def test_numbers_as_they_are_stay_so():
+    model = HardL0MLPRegressor(**SMALL, normalize_y=False)
+    for start in range(0, 3000, 50):
+        model.partial_fit(LONG_X[start : start + 50], COURSES["rising"][0][start : start + 50])
+    assert (model.center_, model.scale_) == (0.0, 1.0)
+
+
+def test_whether_the_scale_follows_may_change_between_calls():
+    model = HardL0MLPRegressor(**SMALL).partial_fit(X, NUMBER)
+    before = float(model.center_[0]), float(model.scale_[0])
+    model.set_params(normalize_y=False)
+    model.partial_fit(LONG_X, 1000.0 * LONG)
+    assert (model.center_, model.scale_) == before
+    model.set_params(normalize_y=True)
+    model.partial_fit(LONG_X[:100], 1000.0 * LONG[:100])
+    assert model.scale_ > 100.0
+
+
+def test_after_fit_its_scale_counts_as_some_rows():
+    model = HardL0MLPRegressor(**SMALL, max_iter=30).fit(X, NUMBER)
+    before = float(model.center_[0]), float(model.scale_[0])
+    model.partial_fit(X[:5], NUMBER[:5] + 2.0)
+    assert (model.center_, model.scale_) == before
+    model.partial_fit(LONG_X[:600], 100.0 + LONG[:600])
+    assert model.center_ == pytest.approx(100.0, abs=5.0)
+    for _ in range(5):
+        model.partial_fit(LONG_X, 100.0 + LONG)
+    assert model.score(LONG_X, 100.0 + LONG) > 0.9
+
+
+def test_a_warm_start_goes_on_with_the_scale_of_the_stream():
+    y = 1000.0 * LONG + 5000.0
+    model = HardL0MLPRegressor(**FAST, warm_start=True, max_iter=1, random_state=0)
+    one_by_one(model, LONG_X[:1000], y[:1000])
+    scale, score = float(model.scale_[0]), model.score(LONG_X, y)
+    model.fit(LONG_X, y)
+    assert model.scale_ == scale
+    assert model.score(LONG_X, y) > score > 0.9
+    model.partial_fit(LONG_X[:1], y[:1])
+    assert model.scale_ == scale
+    assert model.score(LONG_X, y) > 0.9
+
+
+def test_the_best_network_predicts_in_units_of_the_targets():
+    model = HardL0MLPRegressor(**FAST, early_stopping=True, random_state=0)
+    for _ in range(5):
+        model.partial_fit(LONG_X, 1000.0 * LONG, X_val=X, y_val=1000.0 * NUMBER)
+    for start in range(0, 3000, 10):
+        rows = slice(start, start + 10)
+        model.partial_fit(LONG_X[rows], LONG[rows] - 7.0, X_val=X, y_val=1000.0 * NUMBER)
+    assert model.scale_ < 300.0
+    score = r2_score(1000.0 * NUMBER, model.predict(X))
+    assert score == pytest.approx(model.best_validation_score_)
+    assert score > 0.8
+
+
+def test_validation_scores_are_those_of_the_network_in_its_new_units():
+    model = HardL0MLPRegressor(**FAST, random_state=0).partial_fit(LONG_X[:1], LONG[:1])
+    y = 1000.0 * LONG + 5000.0
+    model.partial_fit(LONG_X, y, X_val=X, y_val=1000.0 * NUMBER + 5000.0)
+    assert model.validation_scores_[-1] == pytest.approx(model.score(X, 1000.0 * NUMBER + 5000.0))
+
+
+def test_rows_without_weight_do_not_count_for_the_scale():
+    y = np.where(AT % 2 == 0, LONG, 1e6)
+    weights = (AT % 2 == 0).astype(float)
+    model = HardL0MLPRegressor(**FAST, random_state=0)
+    for start in range(0, 3000, 10):
+        rows = slice(start, start + 10)
+        model.partial_fit(LONG_X[rows], y[rows], sample_weight=weights[rows])
+    assert model.scale_ == pytest.approx(LONG[::2].std(), rel=0.3)
+
+
+def test_stray_rows_do_not_unlearn_the_others():
+    y = np.where(AT == 1500, 1e4, LONG)
+    model = HardL0MLPRegressor(**FAST, random_state=0)
+    predicted = one_by_one(model, LONG_X, y)
+    assert model.scale_ == pytest.approx(LONG.std(), rel=0.3)
+    assert r2_score(y[2000:], predicted[2000:]) > 0.9
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "poisson"])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_the_largest_numbers_may_come_at_any_time(loss, sign):
+    y = np.where(AT < 100, 1e-3 * LONG, np.where(AT % 2 == 0, 1e30, sign * 0.5e30))
+    y = np.abs(y) if loss == "poisson" else y
+    model, n_refused = HardL0MLPRegressor(**FAST, loss=loss, random_state=0), 0
+    for row in range(300):
+        try:
+            model.partial_fit(LONG_X[row : row + 1], y[row : row + 1])
+        except ValueError as error:  # rows that are stray as far as is known
+            assert "not finite" in str(error)  # noqa: PT017
+            n_refused += 1
+    assert n_refused <= 8
+    assert np.isfinite(model.predict(X)).all()
+    assert model.scale_ > 1e28
+
+
+def test_half_a_change_of_scale_is_refused(monkeypatch):
+    model = HardL0MLPRegressor(**SMALL).partial_fit(LONG_X[:1], LONG[:1])
+    with monkeypatch.context() as patch:
+        patch.setattr(Buffers, "rescale_outputs", interrupting(Buffers.rescale_outputs, 1))
+        with pytest.raises(KeyboardInterrupt):
+            model.partial_fit(LONG_X[1:], 1000.0 * LONG[1:])
+    for call in (lambda: model.partial_fit(X, NUMBER), lambda: model.predict(X)):
+        with pytest.raises(ValueError, match=r"interrupted while it .*changed their scale.*afresh"):
+            call()
+
+
+def test_predictions_beside_a_change_of_scale_are_of_one_moment():
+    still = SMALL | {"learning_rate_init": 1e-30, "gate_learning_rate_init": 1e-30, "alpha": 0.0}
+    model = HardL0MLPRegressor(**still).partial_fit(LONG_X[:1], LONG[:1])
+    expected, stop = model.predict(X), threading.Event()
+
+    def predict():
+        while not stop.is_set():
+            np.testing.assert_allclose(model.predict(X), expected, rtol=1e-4, atol=1e-4)
+
+    waiting = in_a_thread(predict)
+    try:
+        for row in range(1, 400):
+            y = LONG[row : row + 1] * 2.0 ** (row % 5)
+            model.partial_fit(LONG_X[row : row + 1], y)
+    finally:
+        stop.set()
+    waiting.result(60)
+    assert model.scale_ != 1.0
 
 
 # --- without an end ------------------------------------------------------------------
