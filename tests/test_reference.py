@@ -504,7 +504,8 @@ def test_gates_that_are_held_open_note_their_derivatives_and_stay(batch_size, mo
     small.assert_close([found["gate_gradient"]], [expected], GRADIENTS)
     keep_1, keep_2 = (float(np.float32(1) - np.float32(beta)) for beta in (0.9, 0.999))
     small.assert_close([found["gate_first"]], [keep_1 * expected], GRADIENTS)
-    small.assert_close([found["gate_second"]], [keep_2 * expected**2], 3 * GRADIENTS, floor=0.0)
+    # Twice the error of what is squared, and that of 1 - 0.999 in float32, however it is fused.
+    small.assert_close([found["gate_second"]], [keep_2 * expected**2], 5 * GRADIENTS, floor=0.0)
     np.testing.assert_array_equal(found["on_count"], 1)
     np.testing.assert_array_equal(found["on_sum"], 1.0)
 
