@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from frames import FRAMES, NAMED
 from scipy.io import loadmat
 from sklearn.base import clone
+from threadpoolctl import threadpool_limits
 
 from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, inputs, l0_path
 
@@ -43,6 +44,7 @@ def peak_of(call):
         tracemalloc.stop()
 
 
+@threadpool_limits.wrap(limits=1)  # each thread takes memory of its own
 def peaks(X, y, clf):
     """Bytes that each method takes at most beyond what is there already."""
     fitted = clone(clf).fit(X, y)
