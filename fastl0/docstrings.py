@@ -46,7 +46,7 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
     max_iter : int, default=200
         Most epochs, >= 1. With a target size (the default) all of them are run: the way down
         is spread over them. Gates need time to learn which units matter: where the pruning phase
-        has fewer than ``10 / gate_learning_rate_init`` mini-batches (1,000), or than 300, all gates
+        has fewer than ``12 / gate_learning_rate_init`` mini-batches (1,200), or than 300, all gates
         stay open,
         units are deleted once, halfway, by the mean square of the loss's derivative by their
         gate (Molchanov et al. 2019, arXiv 1906.10771), hidden layers in proportion and inputs

@@ -27,9 +27,9 @@ _STEEPEST = 1e15
 _LEAST_GATE = 0.25
 #: Share of the pruning phase during which gates that are held open at first stay so.
 _WARM_UP = 0.1
-#: How far log-odds must be able to move in a pruning phase for gates to tell units apart: 1,000
+#: How far log-odds must be able to move in a pruning phase for gates to tell units apart: 1,200
 #: mini-batches at a learning rate of 0.01. (They start at 0 or 1.4 and close at -1.6.)
-_FAR_ENOUGH = 10.0
+_FAR_ENOUGH = 12.0
 #: Mini-batches that this takes at least, however fast gates move.
 _FEWEST_UPDATES = 300
 

@@ -62,11 +62,12 @@ def test_so_it_is_for_narrow_networks(hidden_layer_sizes, digits):
 
 
 @pytest.mark.parametrize("n_rows", [8, 16, 32, 64])
-def test_few_rows_are_learned_as_well_as_without_pruning(n_rows):
+@pytest.mark.parametrize("name", ["bc", "digits"])
+def test_few_rows_are_learned_as_well_as_without_pruning(name, n_rows, digits):
     """Within what the draw of three seeds is worth on these rows."""
-    X_train, X_test, y_train, y_test = parts("bc", None)
+    X_train, X_test, y_train, y_test = parts(name, digits)
     data = X_train[:n_rows], X_test, y_train[:n_rows], y_test
-    assert mean_score(hard(), *data) >= mean_score(hard(pruning="none"), *data) - 0.02
+    assert mean_score(hard(), *data) >= mean_score(hard(pruning="none"), *data) - 0.03
 
 
 def test_few_rows_of_a_regression_are_learned():
@@ -188,8 +189,8 @@ def test_a_constant_input_goes(digits):
 
 
 def test_a_warning_says_what_to_set(digits):
-    """600 rows are 50 mini-batches of 12; 1,000 of them before the last 30 % take 28 epochs."""
-    with pytest.warns(ConvergenceWarning, match=r"50 mini-batches .* max_iter=28 or more"):
+    """600 rows are 50 mini-batches of 12; 1,200 of them before the last 30 % take 34 epochs."""
+    with pytest.warns(ConvergenceWarning, match=r"50 mini-batches .* max_iter=34 or more"):
         hard(5)(0).fit(*digits)
 
 
@@ -235,7 +236,7 @@ def test_a_path_of_short_fits_keeps_what_it_has_learned(max_iter, digits):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"max_iter": 29},
+        {"max_iter": 34},
         {"max_iter": 12, "gate_learning_rate_init": 0.05},
         {"max_iter": 2, "pruning": "none"},
         {"max_iter": 2, "pruning": "soft"},
