@@ -506,7 +506,8 @@ def test_a_limit_on_threads_counts_while_it_lasts():
     assert usable_threads() == before
 
 
-def test_workers_of_joblib_share_the_processors():
+def test_workers_of_joblib_share_the_processors(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # joblib heeds what the user has set
     found = Parallel(n_jobs=2)(delayed(usable_threads)() for _ in range(2))
     assert found == 2 * [max(1, min(cpu_count() // 2, Team.most))]
 
