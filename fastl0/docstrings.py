@@ -47,10 +47,10 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
         Most epochs, >= 1. With a target size (the default) all of them are run: the way down
         is spread over them. Gates need time to learn which units matter: where the pruning phase
         has fewer than ``12 / gate_learning_rate_init`` mini-batches (1,200), or than 300, all gates
-        stay open,
-        units are deleted once, halfway, by the mean square of the loss's derivative by their
-        gate (Molchanov et al. 2019, arXiv 1906.10771), hidden layers in proportion and inputs
-        the later, the lower `input_price` is, and a ConvergenceWarning says what to set.
+        are held open and units are deleted once, in the middle of the epochs, by the mean square
+        of the loss's derivative by their gate (Molchanov et al. 2019, arXiv 1906.10771): hidden
+        layers in proportion, inputs the later, the lower `input_price` is. The learning rate then
+        does not fall in the end, and a ConvergenceWarning says what to set.
     shuffle : bool, default=True
         Whether to shuffle the rows in each epoch (see Notes where X is not in memory).
     random_state : int, RandomState instance or None, default=None
@@ -145,7 +145,7 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
         Where the gates of inputs and of hidden units start, in (0, 1): at log-odds of
         ``log((1 - d) / d)``, [LWK]_ section 4. The defaults leave 95 % and 83 % of the
         gates on at first; larger values close more of them. In partial_fit they are held open
-        before that, for the first 10 % of the pruning phase.
+        before that: for the first 10 % of the pruning phase, or with `lam` for 1,000 mini-batches.
     checkpoint_dir : path-like, default=None
         Folder, made where it is missing ("~" in front is the user's home), in which `fit` keeps
         what it has reached. A fit that was killed goes on when it is repeated: the same estimator
@@ -317,7 +317,9 @@ documented_method = documented(
     when ``(1 - finetune_fraction) * max_iter`` such epochs are over, and gates are then
     folded; with `lam`, which a row counts by one over the number of rows so far (over
     10,000 at first), they stay. After `fit` training goes on from the network it has left.
-    The learning rate is constant. "auto" and "dynamic" mini-batches are as those of `fit`
+    At first all gates are held open, so that the network learns like one without gates (see
+    `droprate_init`). The learning rate is constant. "auto" and "dynamic" mini-batches are as those
+    of `fit`
     for the rows of the first call, or of 8 rows where these are few (of 200 rows without
     pruning). Parameters that do not shape the network may change from call to call: a new
     `target_size` is reached as many epochs after it is set. A size in bytes has room

@@ -371,7 +371,8 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         """Return scikit-learn's own MLP, fitted, with the same predictions.
 
         For tools that know it, such as converters to C or ONNX: the first of its `coefs_` has a
-        row for every input, zeros for deleted ones. It shares no memory with this estimator.
+        row for every input, zeros for deleted ones. It shares no memory with this estimator. (Of
+        a single class it has two columns of probabilities, too, but that of the class is the last.)
 
         Parameters that both have are taken over, `hidden_layer_sizes` being the widths that are
         left, and "auto" and "constant" standing for ``batch_size="dynamic"`` and

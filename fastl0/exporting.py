@@ -4,6 +4,7 @@ Goes by fitted attributes. Imports nothing of fastl0.
 """
 
 import copy
+from numbers import Integral, Rational
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,11 @@ def _parameters(estimator: Any, model: Any) -> dict[str, Any]:
         name: _NEAREST.get(name, {}).get(value, value) if isinstance(value, str) else value
         for name, value in own.items()
         if name in known - {"loss"}
+    }
+    # scikit-learn's own checks refuse other real numbers, such as fractions.
+    found = {
+        k: float(v) if isinstance(v, Rational) and not isinstance(v, Integral) else v
+        for k, v in found.items()
     }
     found["hidden_layer_sizes"] = estimator.n_units_[1:-1]
     found["random_state"] = copy.deepcopy(estimator.random_state)

@@ -5,6 +5,7 @@ everything but the estimators and the commands.
 """
 
 import copy
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -164,9 +165,9 @@ def fit_estimator(
         else:
             finished = True
             _warn_if_not_converged(trainer.record, plan)
-            if trainer.shrinker.one_shot and trainer.buffers.widths != layout.widths:
-                _warn_of_too_few_updates(plan, n_rows)
         trainer.settle(plan)
+        if finished and trainer.shrinker.one_shot and trainer.buffers.widths != layout.widths:
+            _warn_of_too_few_updates(plan, trainer.record.n_epochs - n_before, n_rows)
         trainer.size_left = None  # holds what a pickle cannot, and the targets
         attributes = fitted.attributes(plan, targets, trainer)
         kept = WarmState(trainer, shaping(estimator)) if estimator.warm_start else None
@@ -403,22 +404,33 @@ def _warn_if_not_converged(record: Record, plan: Plan) -> None:
         )
 
 
-def _warn_of_too_few_updates(plan: Plan, n_rows: int) -> None:
+def _warn_of_too_few_updates(plan: Plan, n_run: int, n_rows: int) -> None:
     """Warn that units were deleted before gates could learn which of them matter."""
     n_batches = -(-n_rows // plan.batch_size)
-    needed = enough_updates(plan)
-    n_epochs = plan.max_iter + 1
-    while Course(n_epochs, plan.finetune_fraction).begin * n_batches < needed:
-        n_epochs += 1
-    how = "once, halfway, by their gradients" if plan.max_iter > 1 else "before the first update"
+    needed, rate, share = (
+        enough_updates(plan), plan.gate_learning_rate_init, plan.finetune_fraction
+    )  # fmt: skip
     warn(
-        f"max_iter={plan.max_iter} epochs of {n_batches} mini-batches are too few for the gates to "
-        f"learn which units matter ({needed} mini-batches at gate_learning_rate_init="
-        f"{plan.gate_learning_rate_init:g}, beside the last {plan.finetune_fraction:.0%} of the "
-        f"epochs): units were deleted {how}. Set max_iter={n_epochs} or more, or a smaller "
-        'batch_size; or keep all units with pruning="none".',
+        f"{n_run} epochs of {n_batches} mini-batches are too few for the gates to learn which "
+        f"units matter ({needed} mini-batches at gate_learning_rate_init={rate:g}, beside the last "
+        f"{share:.0%} of the epochs): units were deleted all at once. Set "
+        f"max_iter={_epochs_for(needed, n_batches, share)} or more, or a smaller batch_size or "
+        "finetune_fraction, or a larger gate_learning_rate_init; or keep all units with "
+        'pruning="none".',
         ConvergenceWarning,
     )
+
+
+def _epochs_for(n_updates: int, n_batches: int, finetune_fraction: float) -> int:
+    """Fewest `max_iter` with so many mini-batches in its pruning phase."""
+    n_pruning = -(-n_updates // n_batches)
+    if n_pruning == 1:
+        return 1
+    # The last phase is rounded to whole epochs: to within a few epochs this is the number.
+    n_epochs = max(1, math.floor((n_pruning - 0.5) / (1.0 - finetune_fraction)) - 1)
+    while Course(n_epochs, finetune_fraction).begin < n_pruning:
+        n_epochs += 1
+    return n_epochs
 
 
 class _Watcher:

@@ -599,9 +599,11 @@ class Buffers:
 
     def pull_outputs(self, share: NDArray[np.float64], step: NDArray[np.float64]) -> None:
         """Move the outputs, before their activation, to share * x + step."""
+        self.whole = False
         weights, biases = self.layer(len(self.widths) - 2)
         weights *= share.astype(np.float32)
         biases[...] = share * biases + step
+        self.whole = True
 
     def open_gates(self, gated: Sequence[bool], log_odds: float) -> None:
         """Give sets of units that have no gates new ones, all with the same log-odds."""

@@ -59,12 +59,13 @@ class Course:
         self.begin = n_epochs
         self.end = min(self.end, n_epochs + n_finishing)
 
-    def cut_halfway(self) -> None:
+    def cut_halfway(self, *, is_new: bool) -> None:
         """Finish from the middle of the epochs on, with the learning rate as it was.
 
-        For trainings so short that what a falling rate takes away is missed.
+        For trainings so short that what a falling rate takes away is missed. A single epoch comes
+        after the cut where the network `is_new`, else before it.
         """
-        self.begin = self.end // 2
+        self.begin = self.end // 2 if is_new else max(1, self.end // 2)
         self._falls = False
 
     def state(self) -> dict[str, Any]:

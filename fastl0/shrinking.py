@@ -25,18 +25,18 @@ _AJAR = 0.1
 _STEEPEST = 1e15
 #: Gate that weights make up for when gates are let go, at least.
 _LEAST_GATE = 0.25
-#: Share of the pruning phase during which gates that are held open at first stay so.
-_WARM_UP = 0.1
 #: How far log-odds must be able to move in a pruning phase for gates to tell units apart: 1,200
 #: mini-batches at a learning rate of 0.01. (They start at 0 or 1.4 and close at -1.6.)
 _FAR_ENOUGH = 12.0
-#: Mini-batches that this takes at least, however fast gates move.
-_FEWEST_UPDATES = 300
+#: Mini-batches that this takes at least, however fast gates move, and at most as far as anybody
+#: counts, however slowly.
+_FEWEST_UPDATES, _MOST_UPDATES = 300, 1e12
 
 
 def enough_updates(plan: Plan) -> int:
     """Mini-batches that a pruning phase needs for gates to learn which units matter."""
-    return max(_FEWEST_UPDATES, math.ceil(_FAR_ENOUGH / plan.gate_learning_rate_init))
+    needed = min(_MOST_UPDATES, _FAR_ENOUGH / plan.gate_learning_rate_init)
+    return max(_FEWEST_UPDATES, math.ceil(needed))
 
 
 class Shrinker:
@@ -103,17 +103,17 @@ class Shrinker:
         if_small : bool
             Whether also a network that is within the target size is to have its gates opened.
         one_shot : bool, default=False
-            Whether gates have no time to learn.
+            Whether gates have no time to learn; of no account for those that are let go already.
         """
         buffers = self._buffers
-        self.one_shot = one_shot
         self.steering, self.price, self.has_collapsed = None, plan.lam, False
         size = count_parameters(buffers.widths)
         again = buffers.layout.gated != self.gated
         if again and (if_small or size > plan.target):
             buffers.open_gates(self.gated, OPEN)
             self.n_draws = 0
-            self.held_open = self.one_shot
+            self.held_open = one_shot
+        self.one_shot = one_shot and self.held_open
         if plan.target:
             self.steering = Steering(size, plan.target, again)
 
@@ -131,12 +131,12 @@ class Shrinker:
 
     # --- prices ----------------------------------------------------------------------
 
-    def price_at(self, plan: Plan, progress: float, rng: np.random.Generator) -> None:
+    def price_at(self, plan: Plan, progress: float) -> None:
         """Set what units and parameters cost when `progress` of the pruning phase is over."""
         self.enter(progress, 0.0)
-        self.set_prices(plan, 0.0, False, rng)
+        self.set_prices(plan, 0.0, False)
 
-    def _release(self, plan: Plan, rng: np.random.Generator) -> None:
+    def release_gates(self, plan: Plan, rng: np.random.Generator) -> None:
         """Let gates go that were held open.
 
         Weights are divided by the gate that they get, as at the start of Gallego-Posada et al.
@@ -153,22 +153,16 @@ class Shrinker:
             gate = np.maximum(gates.deterministic_gate(start), _LEAST_GATE)
             log_odds.append(start)
             factors.append((1.0 / gate).astype(np.float32))
+        self.held_open = False  # first: should Ctrl-C come between, no weight is divided twice
         self._buffers.release_gates(np.concatenate(log_odds), factors)
-        self.held_open = False
 
-    def set_prices(
-        self, plan: Plan, part: float, has_collapsed: bool, rng: np.random.Generator
-    ) -> None:
+    def set_prices(self, plan: Plan, part: float, has_collapsed: bool) -> None:
         """Set what units and parameters cost when `part` of an epoch is over."""
         buffers = self._buffers
-        if not buffers.layout.n_gates:
-            return
-        progress = self._progress + part * self._epoch_share
-        if self.held_open and not self.one_shot and progress >= _WARM_UP:
-            self._release(plan, rng)
-        if self.held_open:
+        if self.held_open or not buffers.layout.n_gates:
             return
         if self.steering is not None:
+            progress = self._progress + part * self._epoch_share
             if has_collapsed:
                 self.price = self.steering.pardon(progress)
             else:

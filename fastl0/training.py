@@ -34,6 +34,9 @@ from fastl0.threads import Crew, Pace
 _MOST_GROWTH = 8
 #: ... and leaves at least as many mini-batches to an epoch.
 _FEWEST_BATCHES = 20
+#: A stream holds its gates open for this share of its pruning phase, or where a price is given, and
+#: it has none, for so many mini-batches.
+_WARM_UP, _WARM_UP_BY_PRICE = 0.1, 1_000
 
 
 @dataclass
@@ -236,7 +239,7 @@ class Trainer:
                 has_collapsed = (
                     shrinker.has_collapsed if recent is None else recent > data.null_loss
                 )
-                shrinker.set_prices(plan, first / n_batches, has_collapsed, self._rng)
+                shrinker.set_prices(plan, first / n_batches, has_collapsed)
                 n = min(DRAWS_AHEAD, n_batches - first)
                 if not self._safeguard.knows_start:
                     self.run_some(rows, plan, data, rate, 1, tally)
@@ -287,8 +290,19 @@ class Trainer:
         return plan.rule(batch_size, rate, gate_rate, lam, mean_weight, held_open)
 
     def price_at(self, plan: Plan, progress: float) -> None:
-        """Price units by the network as it is, when `progress` of the pruning phase is over."""
-        self.shrinker.price_at(plan, progress, self._rng)
+        """Price the units of a stream, when `progress` of its pruning phase is over.
+
+        Gates that were held open are let go once it has warmed up.
+        """
+        if not plan.target or progress >= _WARM_UP:
+            self._release_gates(plan)
+        self.shrinker.price_at(plan, progress)
+
+    def _release_gates(self, plan: Plan) -> None:
+        """Let gates go that were held open, but for those that wait for the price to count."""
+        is_warm = plan.target > 0 or self._n_updates >= _WARM_UP_BY_PRICE
+        if self.shrinker.held_open and is_warm:
+            self.shrinker.release_gates(plan, self._rng)
 
     def settle(self, plan: Plan, n_more: int = 0) -> bool:
         """Bring a network with gates to its target size; say whether units had to go.
@@ -462,8 +476,9 @@ class Trainer:
         fit = self._fit_to_come(plan)
         one_shot = self._is_too_short(plan, n_batches)
         self.shrinker.begin(plan, if_small=True, one_shot=one_shot)
-        if one_shot:
-            fit.course.cut_halfway()
+        if self.shrinker.one_shot:
+            # A network that is new loses nothing by a cut before its first epoch.
+            fit.course.cut_halfway(is_new=self._n_updates == 0)
         self._safeguard = Safeguard()
         fit.schedule.end_epoch(self.record.samples_seen)
         return fit
@@ -566,6 +581,8 @@ class Trainer:
         shrinker = self.shrinker
         shrinker.enter(course.progress(number), course.progress(1))
         self._gate_factor = course.gate_rate(number)
+        if not shrinker.one_shot:  # a stream, or a shorter fit, may have left them so
+            self._release_gates(plan)
         if number != course.begin:
             return False
         if shrinker.n_draws >= pruning.FEWEST_DRAWS:

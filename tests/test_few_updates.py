@@ -13,6 +13,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
 from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, l0_path
+from fastl0.fitting import _epochs_for
+from fastl0.phases import Course
 from fastl0.sizes import count_parameters
 
 pytestmark = pytest.mark.filterwarnings(
@@ -214,7 +216,7 @@ def test_a_single_epoch_gives_up_no_input_blindly():
     X = rng.normal(size=(500, 40))
     y = X[:, -1] + X[:, -2] > 0
     model = HardL0MLPClassifier((50, 20), max_iter=1, target_size=0.1, random_state=0)
-    with pytest.warns(ConvergenceWarning, match="deleted before the first update"):
+    with pytest.warns(ConvergenceWarning, match="all at once"):
         model.fit(X, y)
     assert model.support_.all()
     assert model.n_parameters_ <= 0.1 * count_parameters((40, 50, 20, 1))
@@ -244,7 +246,7 @@ def test_a_path_of_short_fits_keeps_what_it_has_learned(max_iter, digits):
         {"max_iter": 2, "target_size": 1.0},
     ],
 )
-@pytest.mark.filterwarnings("default:max_iter=.* too few:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("default:.* too few:sklearn.exceptions.ConvergenceWarning")
 def test_there_is_none_where_there_is_time_or_nothing_to_delete(settings, digits, recwarn):
     HardL0MLPClassifier(**settings, random_state=0).fit(*digits)
     assert not [w for w in recwarn if "too few" in str(w.message)]
@@ -265,3 +267,91 @@ def test_letting_go_leaves_the_outputs_as_they_were(digits):
     assert not trainer.shrinker.held_open
     assert trainer.buffers.arrays()["log_odds"].max() < 1.5
     np.testing.assert_allclose(trainer.freeze(plan).outputs(X), before, rtol=1e-4, atol=1e-6)
+
+
+# --- extremes, and what goes on from short trainings ----------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"gate_learning_rate_init": 1e-7},
+        {"gate_learning_rate_init": 1e-30},
+        {"gate_learning_rate_init": 1e-310},
+        {"finetune_fraction": 0.99999},
+        {"finetune_fraction": 0.0},
+    ],
+    ids=str,
+)
+def test_the_warning_is_worked_out_at_once_however_far_the_way(settings):
+    X = np.random.default_rng(0).normal(size=(100, 5))
+    with pytest.warns(ConvergenceWarning, match=r"max_iter=\d+ or more"):
+        HardL0MLPClassifier((8,), max_iter=3, random_state=0, **settings).fit(X, X[:, 0] > 0)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 0.5, 0.9, 0.999, 0.99999])
+@pytest.mark.parametrize("n_batches", [1, 9, 45, 58, 5000])
+@pytest.mark.parametrize("needed", [300, 1200, 1201, 120_000])
+def test_the_fewest_epochs_are_found(needed, n_batches, share):
+    n_epochs = _epochs_for(needed, n_batches, share)
+    assert Course(n_epochs, share).begin * n_batches >= needed
+    assert n_epochs == 1 or Course(n_epochs - 1, share).begin * n_batches < needed
+
+
+def test_a_single_epoch_of_a_trained_network_cuts_by_evidence(digits):
+    """After its epoch: the units that stay are not simply the first ones."""
+    X, y = digits
+    model = HardL0MLPClassifier(
+        (40, 20), target_size=0.9, max_iter=60, warm_start=True, random_state=0
+    ).fit(X, y)
+    before = model.support_
+    model.set_params(target_size=0.2, max_iter=1, input_price=30.0).fit(X, y)
+    kept = np.flatnonzero(model.support_[before])
+    assert model.n_parameters_ <= 0.2 * count_parameters((64, 40, 20, 10))
+    assert 0 < len(kept) < before.sum()
+    assert kept.max() >= len(kept)
+
+
+def test_short_fits_after_a_stream_have_their_price(digits):
+    X, y = digits[0][:40], digits[1][:40]
+    model = HardL0MLPClassifier(
+        (10, 5), lam=50.0, warm_start=True, max_iter=1, batch_size=8, random_state=0
+    )
+    model.partial_fit(X, y, classes=range(10))
+    for _ in range(350):
+        model.fit(X, y)
+    assert model.n_parameters_ < 0.5 * count_parameters((64, 10, 5, 10))
+
+
+@pytest.mark.parametrize("max_iter", [20, 2000])
+def test_with_a_price_a_stream_warms_up_for_a_thousand_mini_batches(max_iter, digits):
+    X, y = digits[0][:100], digits[1][:100]
+    model = HardL0MLPClassifier((6,), lam=0.1, max_iter=max_iter, batch_size=1, random_state=0)
+    held = []
+    for _ in range(12):
+        model.partial_fit(X, y, classes=range(10))
+        held.append(model._stream.trainer.shrinker.held_open)
+    assert held == [True] * 10 + [False] * 2
+
+
+def test_gates_that_are_let_go_are_not_held_by_a_short_fit(digits, recwarn):
+    """They prune as they do else, and no warning says that all units went at once."""
+    X, y = digits
+    settings = {"hidden_layer_sizes": (20, 10), "warm_start": True, "random_state": 0}
+    model = HardL0MLPClassifier(**settings, max_iter=60)
+
+    def interrupt(epoch, *_):
+        if epoch == 10:
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="interrupted"):
+        model._fit(X, y, interrupt, keep_interrupted=True)
+    trainer = model._warm_state.trainer
+    assert not trainer.shrinker.held_open
+    model.set_params(max_iter=4).fit(X, y)
+    assert not model._warm_state.trainer.shrinker.one_shot
+
+
+def test_a_stop_before_the_cut_is_told_as_well(digits):
+    with pytest.warns(ConvergenceWarning, match=r"^1 epochs of .* all at once"):
+        HardL0MLPClassifier(max_iter=10, random_state=0)._fit(*digits, lambda *_: True)

@@ -42,7 +42,7 @@ def test_a_price_that_float32_can_square_is_what_it_is_set_to():
         penalty="size", input_price=3.0, lam=7.0, target=0, droprate_init=(0.2, 0.5)
     )
     shrinker = Shrinker(plan, buffers)
-    shrinker.price_at(plan, 0.0, np.random.default_rng(0))
+    shrinker.price_at(plan, 0.0)
     assert shrinker.strength(100.0) == 0.07
     shrinker.price = 1e20
     dearest = max(values.max() for values in buffers.by_set("price"))

@@ -21,7 +21,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
-from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, passes, streaming
+from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, passes, streaming, training
 from fastl0.memory import Buffers
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -165,8 +165,9 @@ def test_the_first_counts_may_be_zeros():
     "settings", [{"target_size": 0.3}, {"lam": 3.0, "gate_learning_rate_init": 0.1}], ids=str
 )
 @pytest.mark.parametrize("problem", ["binary", "regression"])
-def test_rows_may_come_in_calls_of_any_length(problem, settings):
+def test_rows_may_come_in_calls_of_any_length(problem, settings, monkeypatch):
     """Where calls are whole mini-batches, and rows stay in order, it is the same network."""
+    monkeypatch.setattr(training, "_WARM_UP_BY_PRICE", 100)
     settings = ON_THE_WAY | settings | {"shuffle": False, "max_iter": 5}
     kind, y, first = PROBLEMS[problem]
     long_X, long_y = np.tile(X, (12, 1)), np.tile(y, 12)
@@ -298,7 +299,7 @@ def test_fit_begins_anew():
 @pytest.mark.parametrize("problem", ["binary", "multilabel", "outputs"])
 def test_a_warm_start_goes_on_from_a_stream(problem):
     y = PROBLEMS[problem][1]
-    model = stream(problem, 20, warm_start=True, lam=0.1, learning_rate_init=0.01, max_iter=1)
+    model = stream(problem, 16, warm_start=True, lam=0.1, learning_rate_init=0.01, max_iter=1)
     n_epochs, n_rows = len(model.loss_curve_), model.t_
     model.fit(X, y)
     assert len(model.loss_curve_) == n_epochs + 1 > model.n_iter_ == 1
@@ -1350,7 +1351,7 @@ def test_whether_the_scale_follows_may_change_between_calls():
 
 
 def test_after_fit_its_scale_counts_as_some_rows():
-    model = HardL0MLPRegressor(**SMALL, max_iter=30).fit(X, NUMBER)
+    model = HardL0MLPRegressor(**SMALL, max_iter=50).fit(X, NUMBER)
     before = float(model.center_[0]), float(model.scale_[0])
     model.partial_fit(X[:5], NUMBER[:5] + 2.0)
     assert (model.center_, model.scale_) == before
