@@ -6,7 +6,7 @@ May import `sizes` and `validation`.
 from typing import Any
 
 from fastl0 import validation
-from fastl0.sizes import count_parameters
+from fastl0.network import count_parameters
 
 try:
     from sklearn.utils._repr_html.estimator import _VisualBlock

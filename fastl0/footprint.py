@@ -14,10 +14,9 @@ import numpy as np
 from fastl0 import fitted, validation
 from fastl0.memory import Layout
 from fastl0.names import BESIDE_MODEL
-from fastl0.network import Network
+from fastl0.network import Network, count_parameters
 from fastl0.plan import SizeLeft
 from fastl0.record import Record
-from fastl0.sizes import count_parameters
 from fastl0.targets import Targets
 
 #: Bytes from which on pickle writes several frames, each with a head of nine bytes.

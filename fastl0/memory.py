@@ -22,8 +22,8 @@ from fastl0._kernels import RowSource
 from fastl0.fields import VERY_MANY, Fields, StateError
 from fastl0.gates import LOG_ODDS_LIMIT
 from fastl0.lent import JOB, PANEL, Batch, Gates, Weights
+from fastl0.network import count_parameters
 from fastl0.products import MOST_COLUMNS, MOST_ROWS, OVERHANG, padded
-from fastl0.sizes import count_parameters
 
 #: Mini-batches whose uniform numbers are drawn ahead in one go.
 DRAWS_AHEAD = 32

@@ -6,7 +6,7 @@ A plain dense MLP in NumPy; needs neither Numba nor the C core. May import `gate
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,19 @@ _SMALL = 2**13
 
 #: Weights of a layer from which on it pays to look for zeros among its inputs.
 _LARGE = 2**14
+
+Number = TypeVar("Number", int, float)
+
+
+def count_parameters(widths: Sequence[Number]) -> Number:
+    """Number of weights and biases of a dense network.
+
+    Parameters
+    ----------
+    widths : sequence of int or float
+        Units of every layer, or how many are expected, inputs first, outputs last.
+    """
+    return sum((i + 1) * o for i, o in zip(widths[:-1], widths[1:], strict=True))
 
 
 @dataclass(frozen=True)

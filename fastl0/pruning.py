@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fastl0.sizes import count_parameters
+from fastl0.network import count_parameters
 
 #: Draws that a decision is based on, at least: where epochs are short, several are pooled.
 FEWEST_DRAWS = 100

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from fastl0 import gates, pruning
 from fastl0.memory import Buffers
+from fastl0.network import count_parameters
 from fastl0.plan import Plan
-from fastl0.sizes import count_parameters
 from fastl0.steering import Steering
 
 #: Log-odds of gates that are opened anew: the lowest whose deterministic gate is 1.

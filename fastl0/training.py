@@ -17,7 +17,7 @@ from fastl0 import gates, generator, pruning
 from fastl0.fields import VERY_MANY, Fields, StateError
 from fastl0.lent import Rule
 from fastl0.memory import DRAWS_AHEAD, Buffers, Layout
-from fastl0.network import Network, fold
+from fastl0.network import Network, count_parameters, fold
 from fastl0.notices import warn
 from fastl0.passes import Pass
 from fastl0.phases import Course
@@ -25,7 +25,6 @@ from fastl0.plan import Data, DivergedError, Plan, SizeLeft, Watcher
 from fastl0.record import HISTORY, Record
 from fastl0.safeguard import STEP_DOWN, Safeguard
 from fastl0.shrinking import OPEN, Shrinker, enough_updates
-from fastl0.sizes import count_parameters
 from fastl0.steering import Steering
 from fastl0.stopping import Patience, RateSchedule, epochs_to_wait
 from fastl0.threads import Crew, Pace

@@ -14,8 +14,8 @@ from sklearn.preprocessing import StandardScaler
 
 from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, l0_path
 from fastl0.fitting import _epochs_for
+from fastl0.network import count_parameters
 from fastl0.phases import Course
-from fastl0.sizes import count_parameters
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Training stopped at max_iter", "ignore:Stochastic Optimizer"

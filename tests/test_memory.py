@@ -20,8 +20,8 @@ from fastl0 import HardL0MLPClassifier, planning, training
 from fastl0._kernels import RowSource
 from fastl0.fields import Fields, StateError
 from fastl0.memory import DRAWS_AHEAD, Buffers, Layout, fit_into
+from fastl0.network import count_parameters
 from fastl0.products import MOST_ROWS, OVERHANG, padded
-from fastl0.sizes import count_parameters
 from fastl0.validation import n_bytes
 
 WIDTHS = [(1, 1), (7, 1), (5, 3), (13, 11, 7), (17, 1, 13, 5)]

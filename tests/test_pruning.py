@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastl0 import HardL0MLPClassifier, passes, planning, pruning, shrinking
+from fastl0.network import count_parameters
 from fastl0.pruning import (
     FEWEST_DRAWS,
     MOST_AT_ONCE,
@@ -19,7 +20,6 @@ from fastl0.pruning import (
     expected_penalty,
     prices,
 )
-from fastl0.sizes import count_parameters
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training stopped at max_iter")
 

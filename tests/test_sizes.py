@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastl0.sizes import count_parameters
+from fastl0.network import count_parameters
 
 
 def test_parameters_are_counted_with_biases():

@@ -15,8 +15,8 @@ from threadpoolctl import threadpool_limits
 
 from fastl0 import HardL0MLPClassifier, footprint, planning
 from fastl0.memory import Buffers
+from fastl0.network import count_parameters
 from fastl0.shrinking import Shrinker
-from fastl0.sizes import count_parameters
 from fastl0.training import Trainer
 
 FULL = 64 * 40 + 40 + 40 * 30 + 30 + 30 * 10 + 10
