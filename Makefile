@@ -11,8 +11,7 @@ export PIP_NO_COMPILE := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # What compiled kernels are made of.
-KERNELS := $(addprefix fastl0/,gates.py jit.py kernels.py ordering.py products.py one_row.py \
-  lent.py updates.py epoch.py _kernels.pyx)
+KERNELS := $(wildcard fastl0/_numba/*.py) fastl0/model/hard_concrete.py fastl0/_kernels.pyx
 
 # Which extras an installation of one brings along, itself included.
 covers-plot := plot
@@ -79,7 +78,7 @@ $(VENV)/.ready-%: $(VENV)/.created pyproject.toml setup.py fastl0/_kernels.pyx f
 
 # Numba's disk cache misses a change of a kernel that is called from another file.
 $(VENV)/.kernels: $(VENV)/.created $(KERNELS)
-	@rm -f fastl0/__pycache__/*.nbi fastl0/__pycache__/*.nbc
+	@rm -f fastl0/_numba/__pycache__/*.nb[ic]
 	@touch $@
 
 $(VENV)/.created:

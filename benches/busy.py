@@ -17,11 +17,12 @@ import warnings
 
 import workloads
 
-from fastl0 import HardL0MLPClassifier, planning
+from fastl0 import HardL0MLPClassifier
+from fastl0.estimators import build_config
 
 
 def seconds_of_fit(X, y, hidden, n_threads):
-    planning.usable_threads = lambda: n_threads
+    build_config.usable_threads = lambda: n_threads
     model = HardL0MLPClassifier(hidden, batch_size=128, max_iter=4, pruning="none", random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

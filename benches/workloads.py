@@ -13,10 +13,14 @@ import numpy as np
 from numba import types
 from numba.extending import get_cython_function_address
 
-from fastl0 import HardL0MLPClassifier, products
+from fastl0 import HardL0MLPClassifier
 from fastl0._kernels import RowSource
-from fastl0.datasets import load_mnist
-from fastl0.epoch import (
+from fastl0._numba import matmul
+from fastl0._numba.jit import floats, flush_begin, flush_end, ints, kernel, longs
+from fastl0._numba.kernels import ADAM, RELU, SOFTMAX_LOSS
+from fastl0._numba.permutation import Order, draw_keys, list_rows_
+from fastl0._numba.structs import Rule
+from fastl0._numba.train_loop import (
     backward_,
     draw_gates_,
     forward_,
@@ -26,15 +30,12 @@ from fastl0.epoch import (
     list_units_,
     look_for_lit_,
 )
-from fastl0.jit import floats, flush_begin, flush_end, ints, kernel, longs
-from fastl0.kernels import ADAM, RELU, SOFTMAX_LOSS
-from fastl0.lent import Rule
-from fastl0.memory import Buffers, Layout
-from fastl0.ordering import Order, draw_keys, list_rows_
-from fastl0.plan import Data, Plan
-from fastl0.threads import Crew, Pace
-from fastl0.training import Trainer
-from fastl0.updates import update_, update_gates_
+from fastl0._numba.update import update_, update_gates_
+from fastl0.datasets import load_mnist
+from fastl0.training.buffers import Buffers, Layout
+from fastl0.training.config import Data, Plan
+from fastl0.training.threads import Crew, Pace
+from fastl0.training.trainer import Trainer
 
 BATCH_SIZE = 128
 WHOLE = (784, 300, 100, 10)
@@ -237,7 +238,7 @@ def multiply_in_tiles_(n_calls, trans_a, m, n, k, a, b, out_):
     """One of the products of `SHAPES`, in register tiles; the right factor row-major."""
     row, step = (1, m) if trans_a else (k, 1)
     for _ in range(n_calls):
-        products.multiply_(
+        matmul.multiply_(
             a.ctypes.data, row, step, m, b.ctypes.data, n, 0, k, out_.ctypes.data, n, n
         )
 

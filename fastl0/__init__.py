@@ -11,13 +11,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastl0.classifier import HardL0MLPClassifier
-    from fastl0.frontier_display import FrontierDisplay
-    from fastl0.path import L0Path, l0_path
-    from fastl0.pruning_display import PruningDisplay
-    from fastl0.regressor import HardL0MLPRegressor
-    from fastl0.selection import HardL0MLPClassifierCV, HardL0MLPRegressorCV
-    from fastl0.support_display import SupportDisplay
+    from fastl0.estimators.classifier import HardL0MLPClassifier
+    from fastl0.estimators.cv import HardL0MLPClassifierCV, HardL0MLPRegressorCV
+    from fastl0.estimators.path import L0Path, l0_path
+    from fastl0.estimators.regressor import HardL0MLPRegressor
+    from fastl0.plotting.frontier import FrontierDisplay
+    from fastl0.plotting.pruning import PruningDisplay
+    from fastl0.plotting.support import SupportDisplay
 
 __version__ = "0.1.0"
 __all__ = [
@@ -34,15 +34,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "FrontierDisplay": "frontier_display",
-    "HardL0MLPClassifier": "classifier",
-    "HardL0MLPClassifierCV": "selection",
-    "HardL0MLPRegressor": "regressor",
-    "HardL0MLPRegressorCV": "selection",
-    "L0Path": "path",
-    "PruningDisplay": "pruning_display",
-    "SupportDisplay": "support_display",
-    "l0_path": "path",
+    "FrontierDisplay": "plotting.frontier",
+    "HardL0MLPClassifier": "estimators.classifier",
+    "HardL0MLPClassifierCV": "estimators.cv",
+    "HardL0MLPRegressor": "estimators.regressor",
+    "HardL0MLPRegressorCV": "estimators.cv",
+    "L0Path": "estimators.path",
+    "PruningDisplay": "plotting.pruning",
+    "SupportDisplay": "plotting.support",
+    "l0_path": "estimators.path",
 }
 
 

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fastl0.style import LINES, PLAIN_NUMBERS, grid, tick_log_axis
+from fastl0.plotting.style import LINES, PLAIN_NUMBERS, grid, tick_log_axis
 
 _LINES = dict(zip(("hard", "soft", "none"), LINES, strict=False))
 _SPARE_LINE = LINES[-1]

@@ -8,8 +8,9 @@ from displayed import QUICK, SIZES
 from hypothesis import settings
 from sklearn.datasets import load_digits
 
-from fastl0 import HardL0MLPClassifier, HardL0MLPClassifierCV, l0_path, pruning
+from fastl0 import HardL0MLPClassifier, HardL0MLPClassifierCV, l0_path
 from fastl0.commands import trial
+from fastl0.training import criteria
 
 # The same examples every time, however slow the machine is; nothing is kept on disk.
 settings.register_profile("fastl0", deadline=None, derandomize=True, database=None)
@@ -36,7 +37,7 @@ def classifier(monkeypatch):
 @pytest.fixture
 def decided_each_epoch(monkeypatch):
     """Let deletions be decided after every epoch, however few mini-batches it had."""
-    monkeypatch.setattr(pruning, "FEWEST_DRAWS", 1)
+    monkeypatch.setattr(criteria, "FEWEST_DRAWS", 1)
 
 
 # --- what displays draw ------------------------------------------------------------------

@@ -6,9 +6,9 @@ import threading
 import time
 from contextlib import contextmanager
 
-from fastl0 import planning
 from fastl0._kernels import Team
-from fastl0.threads import Crew, Pace
+from fastl0.estimators import build_config
+from fastl0.training.threads import Crew, Pace
 
 #: No test waits longer for a thread.
 PATIENCE = 60.0
@@ -109,7 +109,7 @@ def shared_by(patch, n_threads, n_at_a_time=(1, 2, 5)):
             seen.n_batches += n_meetings // 2
 
     with patch.context() as patched:
-        patched.setattr(planning, "usable_threads", lambda: n_threads)
+        patched.setattr(build_config, "usable_threads", lambda: n_threads)
         patched.setattr(Pace, "next", lambda self, n: (n_threads, min(n, next(lengths))))
         patched.setattr(Pace, "note", lambda *_: None)
         if n_threads > 1:

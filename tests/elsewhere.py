@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 from llvmlite.binding import get_host_cpu_features
 
-from fastl0.products import LANES
+from fastl0._numba.matmul import LANES
 
 #: Kinds of x86: floats in a vector, and features beyond those that each of them has.
 KINDS = {"SSE2": (4, ""), "AVX2": (8, "+avx,+avx2,+fma")}
 
 #: What goes by the width of vectors: the kernels, the memory they are lent, and who shares it.
 MODULES = (
-    "kernels", "products", "one_row", "reference", "ordering", "gather", "memory", "sizes",
-    "target", "team",
+    "_numba", "model/test_count_parameters.py", "test_gather.py", "test_team.py",
+    "training/test_buffers.py", "estimators/test_target_size.py",
 )  # fmt: skip
 
 
@@ -45,17 +45,20 @@ def reason_against(features):
 
 
 def run_with_features(features, code, cache):
-    """Run Python from the folder of the tests; skip the test if the processor cannot do it."""
+    """Run Python that may import modules of tests; skip the test if the processor cannot do it."""
     if reason := reason_against(features):
         pytest.skip(reason)
     command = [sys.executable, "-W", "error", "-c", code]
     env = as_on(features, cache)
-    subprocess.run(command, env=env, cwd=Path(__file__).parent, check=True)
+    tests = Path(__file__).parent
+    folders = [tests, *(path for path in tests.iterdir() if path.is_dir())]
+    env["PYTHONPATH"] = os.pathsep.join([*map(str, folders), env.get("PYTHONPATH", "")])
+    subprocess.run(command, env=env, cwd=tests, check=True)
 
 
 def main(arguments):
     """Run the modules as on each narrower kind; return whether all went well."""
-    modules = [str(Path(__file__).with_name(f"test_{name}.py")) for name in MODULES]
+    modules = [str(Path(__file__).parent / name) for name in MODULES]
     # Tests that do as another machine by themselves need no second time.
     command = [sys.executable, "-m", "pytest", "-q", "-k", "not other_machines", *modules]
     status = 0

@@ -21,7 +21,9 @@ import pandas as pd
 import scipy.sparse as sp
 from hypothesis import strategies as st
 
-from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, pruning, streaming
+from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor
+from fastl0.estimators import partial_fit
+from fastl0.training import criteria
 
 MOST_ROWS, MOST_COLUMNS = 40, 9
 
@@ -256,7 +258,7 @@ class Case:
     y: np.ndarray
     classes: np.ndarray | None
     steps: list[tuple[Any, ...]]
-    fewest_draws: int = field(default=pruning.FEWEST_DRAWS)
+    fewest_draws: int = field(default=criteria.FEWEST_DRAWS)
 
 
 def _generator(draw):
@@ -331,7 +333,7 @@ def cases(draw):
             *draw(st.lists(learns, min_size=1, max_size=1) | st.just([])),
             *draw(st.lists(anything, min_size=1, max_size=5)),
         ],
-        draw(st.sampled_from([pruning.FEWEST_DRAWS, 3])),
+        draw(st.sampled_from([criteria.FEWEST_DRAWS, 3])),
     )
 
 
@@ -441,8 +443,8 @@ def check(holds, *what):
 @contextlib.contextmanager
 def surroundings(fewest_draws):
     """Deletions after few mini-batches; warnings of NumPy are errors, others are not shown."""
-    before = pruning.FEWEST_DRAWS, streaming.EPOCH
-    pruning.FEWEST_DRAWS = streaming.EPOCH = fewest_draws
+    before = criteria.FEWEST_DRAWS, partial_fit.EPOCH
+    criteria.FEWEST_DRAWS = partial_fit.EPOCH = fewest_draws
     try:
         with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
@@ -450,7 +452,7 @@ def surroundings(fewest_draws):
             warnings.filterwarnings("error", category=DeprecationWarning)
             yield
     finally:
-        pruning.FEWEST_DRAWS, streaming.EPOCH = before
+        criteria.FEWEST_DRAWS, partial_fit.EPOCH = before
 
 
 def network_of(model):

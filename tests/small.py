@@ -7,12 +7,12 @@ import naive
 import numpy as np
 
 from fastl0._kernels import RowSource
-from fastl0.epoch import train_batches
-from fastl0.kernels import ACTIVATIONS, LOSSES, SOLVERS
-from fastl0.lent import Rule
-from fastl0.memory import Buffers, Layout
-from fastl0.ordering import Order
-from fastl0.pruning import prices
+from fastl0._numba.kernels import ACTIVATIONS, LOSSES, SOLVERS
+from fastl0._numba.permutation import Order
+from fastl0._numba.structs import Rule
+from fastl0._numba.train_loop import train_batches
+from fastl0.training.buffers import Buffers, Layout
+from fastl0.training.criteria import prices
 
 
 class NotFiniteError(Exception):

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "_numba": "_kernels _fork_safety model",
     "checkpoint": "data _warnings",
     "training": "checkpoint _numba data model _kernels _warnings",
-    "estimators": "training checkpoint data model _kernels _fork_safety _warnings",
+    "estimators": "training _numba checkpoint data model _kernels _fork_safety _warnings",
     "cli": "estimators plotting",
 }
 
@@ -58,16 +58,7 @@ def test_the_table_runs_upwards_only():
         assert set(MAY_IMPORT[place].split()) <= set(list(MAY_IMPORT)[:number])
 
 
-def test_a_change_of_any_kernel_compiles_all_anew():
-    with_kernels = {
-        path.relative_to(PACKAGE).as_posix()
-        for path in PACKAGE.rglob("*.py")
-        if re.search(r"^@kernel|= kernel\(", path.read_text(encoding="utf-8"), re.MULTILINE)
-    }
-    makefile = (PACKAGE.parent / "Makefile").read_text(encoding="utf-8")
-    listed = re.search(r"^KERNELS := (?:.*\\\n)*.*$", makefile, re.MULTILINE)
-    (jit,) = PACKAGE.rglob("jit.py")
-    digest = jit.read_text(encoding="utf-8").partition("def _digest")[2].partition("hashlib")[0]
-    for name in with_kernels | {jit.relative_to(PACKAGE).as_posix()}:
-        assert name in re.split(r"[ ,()\n]+", listed.group())
-        assert f'"{name.split("/")[-1]}"' in digest
+def test_all_kernels_are_in_one_sub_package():
+    for path in PACKAGE.rglob("*.py"):
+        if re.search(r"^@kernel|= kernel\(", path.read_text(encoding="utf-8"), re.MULTILINE):
+            assert place_of(path) == "_numba", path

@@ -270,7 +270,7 @@ def test_pixels_are_drawn_for_pruned_kinds(whole, monkeypatch):
 
 
 def test_real_estimator_from_files_to_csv(tmp_path):
-    classifier = pytest.importorskip("fastl0.classifier")
+    classifier = pytest.importorskip("fastl0.estimators.classifier")
     stand_in.write_mnist(tmp_path / "data", MNIST)
     out = tmp_path / "out"
     options = ["--data", str(tmp_path / "data"), "--epochs", "2", "--seeds", "1"]

@@ -17,9 +17,11 @@ from crews import PATIENCE, shared_by, wait_for
 from joblib import Parallel, delayed
 from sklearn.model_selection import GridSearchCV
 
-from fastl0 import HardL0MLPClassifier, passes, planning, training
-from fastl0.epoch import train_batches
-from fastl0.products import TILE_ROWS
+from fastl0 import HardL0MLPClassifier
+from fastl0._numba.matmul import TILE_ROWS
+from fastl0._numba.train_loop import train_batches
+from fastl0.estimators import build_config
+from fastl0.training import epoch_runner, trainer
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -188,7 +190,7 @@ def test_within_a_budget_the_number_of_threads_changes_nothing(
         alone = fitted(*digits, **settings)
     for n_threads in (2, 5):
         # Threads that there is no room for are not asked.
-        monkeypatch.setattr(planning, "usable_threads", lambda n=n_threads: n)
+        monkeypatch.setattr(build_config, "usable_threads", lambda n=n_threads: n)
         assert_same(fitted(*digits, **settings), alone)
 
 
@@ -214,11 +216,11 @@ def test_a_warm_start_goes_on_bit_for_bit_with_another_number_of_threads(digits,
 
 @pytest.mark.parametrize("limits", [(3, 1), (1, 3)])
 def test_a_warm_start_heeds_the_limit_on_threads_of_its_time(digits, monkeypatch, limits):
-    seen, pace = [], training.Pace
-    monkeypatch.setattr(training, "Pace", lambda n: (seen.append(n), pace(n))[1])
+    seen, pace = [], trainer.Pace
+    monkeypatch.setattr(trainer, "Pace", lambda n: (seen.append(n), pace(n))[1])
     model = HardL0MLPClassifier(**SETTINGS, warm_start=True)
     for limit in limits:
-        monkeypatch.setattr(planning, "usable_threads", lambda limit=limit: limit)
+        monkeypatch.setattr(build_config, "usable_threads", lambda limit=limit: limit)
         model.fit(*digits)
     assert tuple(seen) == limits
 
@@ -284,7 +286,7 @@ def test_trainings_at_the_same_time_do_not_disturb_each_other(digits, monkeypatc
 
 def test_trainings_at_the_same_time_with_threads_of_their_own_choice_agree(digits, monkeypatch):
     alone = fitted(*digits)
-    monkeypatch.setattr(planning, "usable_threads", lambda: 3)
+    monkeypatch.setattr(build_config, "usable_threads", lambda: 3)
     found = []
     trainings = [threading.Thread(target=lambda: found.append(fitted(*digits))) for _ in range(8)]
     for thread in trainings:
@@ -348,8 +350,8 @@ def test_a_child_forked_between_two_epochs_goes_on_alone(digits, monkeypatch):
     """As a hook of the user may: the child's copy of the crew has no threads."""
     with shared_by(monkeypatch, 1):
         alone = fitted(*digits)
-    monkeypatch.setattr(planning, "usable_threads", lambda: 2)
-    monkeypatch.setattr(training.Pace, "next", lambda self, n: (2, n))
+    monkeypatch.setattr(build_config, "usable_threads", lambda: 2)
+    monkeypatch.setattr(trainer.Pace, "next", lambda self, n: (2, n))
     me, children = os.getpid(), []
 
     def fork(epoch, *_):
@@ -394,9 +396,11 @@ def test_a_daemon_thread_can_train(digits, monkeypatch):
 LEAVES = """
 import threading, time
 import numpy as np
-from fastl0 import HardL0MLPClassifier, planning, training
-planning.usable_threads = lambda: 3
-training.Pace.next = lambda self, n: (3, n)
+from fastl0 import HardL0MLPClassifier
+from fastl0.estimators import build_config
+from fastl0.training import trainer
+build_config.usable_threads = lambda: 3
+trainer.Pace.next = lambda self, n: (3, n)
 X, epochs = np.random.default_rng(0).normal(size=(400, 20)), []
 model = HardL0MLPClassifier(max_iter=10**6, n_iter_no_change=10**6, tol=0, lam=0.1)
 def train():
@@ -471,17 +475,17 @@ def test_no_thread_is_left_after_ctrl_c_within_an_epoch(digits, monkeypatch, cal
 
     model = HardL0MLPClassifier(**SETTINGS)
     with shared_by(monkeypatch, 3) as seen:
-        monkeypatch.setattr(passes, "train_batches", interrupted)
+        monkeypatch.setattr(epoch_runner, "train_batches", interrupted)
         with pytest.raises(KeyboardInterrupt):
             model._fit(*digits)
-        monkeypatch.setattr(passes, "train_batches", train_batches)
+        monkeypatch.setattr(epoch_runner, "train_batches", train_batches)
     assert max(seen.sizes) == 3
     assert len(calls) == call
 
 
 def test_no_helper_holds_a_buffer_that_shrinks(digits, monkeypatch):
     """Somebody who held one would keep its memory: it would be replaced, not resized."""
-    trainers, initialise, seen_arrays = [], training.Trainer.__init__, []
+    trainers, initialise, seen_arrays = [], trainer.Trainer.__init__, []
 
     def note(trainer, *arguments):
         trainers.append(trainer)
@@ -490,7 +494,7 @@ def test_no_helper_holds_a_buffer_that_shrinks(digits, monkeypatch):
     def look(*_):
         seen_arrays.append({n: id(a) for n, a in trainers[0].buffers.arrays().items()})
 
-    monkeypatch.setattr(training.Trainer, "__init__", note)
+    monkeypatch.setattr(trainer.Trainer, "__init__", note)
     model = HardL0MLPClassifier(**SETTINGS)
     with shared_by(monkeypatch, 3) as seen:
         model._fit(*digits, look)
@@ -504,7 +508,8 @@ def test_no_helper_holds_a_buffer_that_shrinks(digits, monkeypatch):
 SLOW = """
 import json
 import numpy as np
-from fastl0 import HardL0MLPClassifier, pruning as decisions
+from fastl0 import HardL0MLPClassifier
+from fastl0.training import criteria as decisions
 decisions.FEWEST_DRAWS = 1
 X = np.random.default_rng(0).normal(size=(40, 9))
 X[:, 4] = 0

@@ -22,7 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import workloads
 
-from fastl0.checkpoints import Checkpoints
+from fastl0.checkpoint.store import Checkpoints
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results" / "reliability"
 

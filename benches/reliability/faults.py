@@ -38,7 +38,7 @@ def unaligned():
 
 def compiled():
     """A compiled kernel adds up one number more than an array holds."""
-    from fastl0.jit import floats, kernel
+    from fastl0._numba.jit import floats, kernel
 
     @kernel(cache=False)
     def add_up(address, n):

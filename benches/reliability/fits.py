@@ -18,8 +18,9 @@ import scipy.sparse as sp
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
-from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, planning
-from fastl0.threads import Crew, Pace
+from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor
+from fastl0.estimators import build_config
+from fastl0.training.threads import Crew, Pace
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 RESULTS = FOLDER.parent / "results" / "reliability"
@@ -131,7 +132,7 @@ def always_invite(n_threads):
         return n_threads
 
     with (
-        mock.patch.object(planning, "usable_threads", usable),
+        mock.patch.object(build_config, "usable_threads", usable),
         mock.patch.object(Pace, "next", lambda self, n: (n_threads, n)),
         count_shared() as shared,
     ):

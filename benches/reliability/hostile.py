@@ -39,8 +39,9 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 import numpy as np
 from sklearn.datasets import load_digits
 
-from fastl0 import HardL0MLPClassifier, archive
-from fastl0.checkpoints import CheckpointError
+from fastl0 import HardL0MLPClassifier
+from fastl0.checkpoint import format
+from fastl0.checkpoint.store import CheckpointError
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results" / "reliability"
 AT_ONCE = 500
@@ -80,7 +81,7 @@ def unpack(data):
     return header, data[HEAD.size + n_header : -32]
 
 
-def seal(header, arrays, magic=archive.MAGIC, version=archive.VERSION, n_header=None):
+def seal(header, arrays, magic=format.MAGIC, version=format.VERSION, n_header=None):
     if not isinstance(header, bytes):
         header = json.dumps(header, separators=(",", ":")).encode()
     n_header = len(header) if n_header is None else n_header
@@ -308,7 +309,7 @@ def none(data, rng):
     files = [
         pickle.dumps(_Payload()), pickle.dumps(_Payload(), protocol=0), b"\x93NUMPY\x01\0" + data,
         b"PK\x03\x04" + data, os.urandom(rng.choice([1, 47, 48, 5000])), b"import os\n", b"\n",
-        archive.MAGIC, archive.MAGIC + pickle.dumps(_Payload()), bytes(5000), data[::-1],
+        format.MAGIC, format.MAGIC + pickle.dumps(_Payload()), bytes(5000), data[::-1],
         seal(pickle.dumps(_Payload()), b""), data[:16] + pickle.dumps(_Payload()) + data[16:],
     ]  # fmt: skip
     return rng.choice(files)

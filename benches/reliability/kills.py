@@ -32,7 +32,9 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.datasets import load_digits
 
-from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, checkpoints, training
+from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor
+from fastl0.checkpoint import store
+from fastl0.training import trainer
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results" / "reliability"
 MOST_KILLS = 4
@@ -109,8 +111,8 @@ def plain(value):
 
 def tell_of_checkpoints(log):
     """Have every checkpoint told that is written or gone on from, and the end of a fit."""
-    save, resume = checkpoints.Checkpoints.save, training.Trainer.resume
-    discard = checkpoints.Checkpoints.discard
+    save, resume = store.Checkpoints.save, trainer.Trainer.resume
+    discard = store.Checkpoints.discard
 
     def saving(self, epoch, state):
         save(self, epoch, state)
@@ -124,9 +126,9 @@ def tell_of_checkpoints(log):
         os.write(log, b"o 0\n")
         discard(self)
 
-    checkpoints.Checkpoints.save = saving
-    checkpoints.Checkpoints.discard = discarding
-    training.Trainer.resume = resuming
+    store.Checkpoints.save = saving
+    store.Checkpoints.discard = discarding
+    trainer.Trainer.resume = resuming
 
 
 def fork(case, seed, workplace, folder):

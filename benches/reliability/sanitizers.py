@@ -101,8 +101,8 @@ class Memcheck:
     planted = ("outside", "compiled")
     tests = (
         *CORE_TESTS,
-        "--deselect=tests/test_kernels.py::test_a_scope_flushes_subnormal_numbers_and_restores_them",
-        "--deselect=tests/test_kernels.py::test_training_lets_no_moment_become_subnormal",
+        "--deselect=tests/_numba/test_kernels.py::test_a_scope_flushes_subnormal_numbers_and_restores_them",
+        "--deselect=tests/_numba/test_kernels.py::test_training_lets_no_moment_become_subnormal",
     )
     flags = ""
 

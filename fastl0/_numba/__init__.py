@@ -1,0 +1,1 @@
+"""All that Numba compiles: kernels that compute on borrowed memory."""

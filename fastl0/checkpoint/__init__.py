@@ -1,0 +1,1 @@
+"""Checkpoint files: their format, their store, and what tells one fit from another."""

@@ -1,0 +1,1 @@
+"""What comes in: checks of X, rows read by blocks, encoded targets, weights, splits."""

@@ -1,0 +1,1 @@
+"""What users hold: parameters in, fitted attributes out."""

@@ -1,0 +1,1 @@
+"""The displays and their style."""

@@ -1,0 +1,1 @@
+"""The training loop: buffers, updates, deletions, schedules, history, threads."""

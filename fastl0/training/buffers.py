@@ -1,0 +1,697 @@
+"""Owner of all memory that training takes: weights, moments, gates, mini-batch.
+
+`Buffers` allocates every array, lends views to the kernels for one call, and after an
+epoch deletes the rows and columns of units that were switched off: what is kept moves to
+the front (`_kernels.pack_weights_`) and the array is cut in place. May import `_kernels`,
+`fields`, `gates` (how far log-odds go), `lent` (the layout it fills), `products` (how far rows
+are padded, and the largest tile) and `sizes`.
+"""
+
+import math
+import operator
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastl0 import _kernels
+from fastl0._kernels import RowSource
+from fastl0._numba.matmul import MOST_COLUMNS, MOST_ROWS, OVERHANG, padded
+from fastl0._numba.structs import JOB, PANEL, Batch, Gates, Weights
+from fastl0.checkpoint.state_reader import VERY_MANY, Fields, StateError
+from fastl0.model.hard_concrete import LOG_ODDS_LIMIT
+from fastl0.model.network import count_parameters
+
+#: Mini-batches whose uniform numbers are drawn ahead in one go.
+DRAWS_AHEAD = 32
+
+#: Floats between the scratch of two threads, so that they share no cache line.
+APART = 32
+
+#: Parameters looked at in one go: a temporary array holds as many.
+_AT_ONCE = 2**12
+
+_FLAT = ("theta", "first", "second", "average")
+_PER_GATE = {
+    "log_odds": np.float32,
+    "gate_first": np.float32,
+    "gate_second": np.float32,
+    "price": np.float32,
+    "gate_value": np.float32,
+    "gate_slope": np.float32,
+    "on_probability": np.float32,
+    "gate_gradient": np.float32,
+    "on_count": np.int64,
+    "on_sum": np.float64,
+}
+#: Those of a gate that outlast an epoch.
+_LASTING = ("log_odds", "gate_first", "gate_second", "on_count", "on_sum")
+_BATCH = {
+    "columns": np.int32,
+    "wanted": np.int32,
+    "landmarks": np.int32,
+    "lit": np.uint8,
+    "active": np.int32,
+    "active_gate": np.float32,
+    "active_bias": np.float32,
+    "values": np.float32,
+    "deltas": np.float32,
+    "targets": np.float32,
+    "losses": np.float64,
+    "rows": np.int32,
+    "scratch": np.float32,
+    "draws": np.float32,
+    "fallback": np.float32,
+}
+
+
+_LARGEST = float(np.finfo(np.float32).max)
+_WIDEST = float(np.float32(LOG_ODDS_LIMIT))
+#: What a state may hold.
+_BOUNDS = {
+    "theta": (-_LARGEST, _LARGEST),
+    "first": (-math.inf, math.inf),
+    "second": (0.0, math.inf),
+    "average": (-_LARGEST, _LARGEST),
+    "log_odds": (-_WIDEST, _WIDEST),
+    "gate_first": (-math.inf, math.inf),
+    "gate_second": (0.0, math.inf),
+    "on_count": (0, VERY_MANY),
+    "on_sum": (0.0, VERY_MANY),
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the buffers of a training have to hold; tells their sizes without allocating any.
+
+    Attributes
+    ----------
+    widths : tuple of int
+        Units of every layer, inputs first, outputs last.
+    batch_size : int
+    n_targets : int
+        Numbers per row of encoded targets.
+    n_moments : {0, 1, 2}
+        Moments of the weights that the solver keeps.
+    gated : tuple of bool of length ``len(widths) - 1``
+        Whether the inputs and each hidden layer carry gates.
+    n_threads : int
+        Threads that may share a mini-batch.
+    averaged : bool
+        Whether an average of the weights is kept.
+    fallback : bool
+        Whether there is room for a copy of weights and gates to go back to.
+    """
+
+    widths: tuple[int, ...]
+    batch_size: int
+    n_targets: int
+    n_moments: int
+    gated: tuple[bool, ...]
+    n_threads: int = 1
+    averaged: bool = False
+    fallback: bool = False
+
+    @property
+    def n_gates(self) -> int:
+        """Gates of all sets of units."""
+        return sum(w for w, g in zip(self.widths, self.gated, strict=False) if g)
+
+    @property
+    def flat(self) -> dict[str, int]:
+        """Entries of the arrays that hold one number a parameter; float32."""
+        size = count_parameters(self.widths) + OVERHANG
+        is_there = (True, self.n_moments > 0, self.n_moments > 1, self.averaged)
+        return {name: size if there else 0 for name, there in zip(_FLAT, is_there, strict=True)}
+
+    @property
+    def batch(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the arrays that go with the mini-batch."""
+        widths, batch_size = self.widths, self.batch_size
+        return {
+            "columns": (widths[0],),
+            "wanted": (widths[0],),
+            "landmarks": (widths[0],),
+            "lit": (self.n_threads, widths[0]),
+            "active": (sum(widths),),
+            "active_gate": (sum(widths),),
+            "active_bias": (sum(widths),),
+            "values": (batch_size * sum(map(padded, widths)),),
+            "deltas": (batch_size * sum(map(padded, widths[1:-1])),),
+            "targets": (batch_size, self.n_targets),
+            "losses": (batch_size,),
+            "rows": (2, batch_size),
+            "scratch": (self.n_threads, self.n_scratch),
+            "draws": (DRAWS_AHEAD * self.n_gates,),
+            "fallback": ((count_parameters(widths) + self.n_gates) * self.fallback,),
+        }
+
+    @property
+    def small(self) -> dict[str, tuple[int, Any]]:
+        """Entries and dtypes of the arrays that no deletion changes."""
+        n_layers = len(self.widths) - 1
+        return {
+            "target_columns": (self.n_targets, np.int32),
+            "step": (1, np.int64),
+            "lit_pause": (1, np.int64),
+            "n_landmarks": (1, np.int64),
+            "n_active": (n_layers + 1, np.int64),
+            "job": (JOB, np.int64),
+            "widths": (n_layers + 1, np.int64),
+            "gate_start": (n_layers, np.int64),
+        }
+
+    @property
+    def n_scratch(self) -> int:
+        """Floats that one thread needs beside the mini-batch."""
+        widths = self.widths
+        # Rows of a gradient, and one row of full width, which a single row of data needs too ...
+        widest = max(widths[1:])
+        most = max(w * min(v, -(-PANEL // w)) for v, w in zip(widths, widths[1:], strict=False))
+        sizes = [max(MOST_ROWS * widest, most) + widest]
+        # ... columns of weights whose units are scattered, going forward and back.
+        panels = [(v, w) for v, w, g in zip(widths, widths[1:], self.gated[1:], strict=False) if g]
+        panels += zip(widths[2:], widths[1:], strict=False)
+        sizes += [n_rows * min(MOST_COLUMNS, padded(width)) for n_rows, width in panels]
+        return max(sizes) + APART
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all arrays occupy: weights, moments, gates, mini-batch."""
+        return (
+            4 * sum(self.flat.values())
+            + sum(self.n_gates * np.dtype(dtype).itemsize for dtype in _PER_GATE.values())
+            + sum(math.prod(s) * np.dtype(_BATCH[n]).itemsize for n, s in self.batch.items())
+            + sum(n * np.dtype(dtype).itemsize for n, dtype in self.small.values())
+        )
+
+
+def fit_into(
+    layout: Layout, budget: int, fewest_rows: int, fewest_moments: int = 1
+) -> Layout | None:
+    """Find buffers for a network that fit into a budget.
+
+    Gives up, in this order, threads, rows of the mini-batch down to `fewest_rows`, and the
+    second moments: how many threads there are changes nothing else.
+
+    Parameters
+    ----------
+    layout : Layout
+        What is wished for.
+    budget : int
+        Bytes.
+    fewest_rows : int
+    fewest_moments : int, default=1
+        As many as `layout` has where buffers with those moments are there already.
+
+    Returns
+    -------
+    Layout or None
+        None if nothing fits.
+    """
+    for n_moments in range(layout.n_moments, fewest_moments - 1, -1):
+        found = replace(layout, n_moments=n_moments, batch_size=0, n_threads=1)
+        a_row = replace(found, batch_size=1).nbytes - found.nbytes
+        n_rows = min(layout.batch_size, (budget - found.nbytes) // a_row)
+        if n_rows >= fewest_rows:
+            found = replace(found, batch_size=n_rows)
+            a_thread = replace(found, n_threads=2).nbytes - found.nbytes
+            n_threads = 1 + (budget - found.nbytes) // a_thread
+            return replace(found, n_threads=min(layout.n_threads, n_threads))
+    return None
+
+
+class Buffers:
+    """Every array of a training run, at the sizes of the network as it is now.
+
+    Parameters
+    ----------
+    layout : Layout
+
+    Attributes
+    ----------
+    layout : Layout
+        As it is now.
+    whole : bool
+        False while a change of size is under way (and for good if it was interrupted).
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.whole = True
+        self._flat = {name: np.zeros(size, np.float32) for name, size in layout.flat.items()}
+        self._gates = {name: np.zeros(layout.n_gates, dtype) for name, dtype in _PER_GATE.items()}
+        self._batch = {name: np.zeros(shape, _BATCH[name]) for name, shape in layout.batch.items()}
+        self._batch["columns"][:] = np.arange(layout.widths[0])
+        self._small = {name: np.zeros(n, dtype) for name, (n, dtype) in layout.small.items()}
+        self._small["target_columns"][:] = np.arange(layout.n_targets)
+        self._note_shape()
+
+    def _note_shape(self) -> None:
+        self._small["widths"][:] = self.widths
+        self._small["gate_start"][:] = self.gate_starts()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up what was pickled; arrays that cannot be resized or written to are copied.
+
+        Those are views of the pickle, or mapped from a file.
+        """
+        vars(self).update(state)
+        for arrays in (self._flat, self._gates, self._batch, self._small):
+            for name, array in arrays.items():
+                own = array.flags.owndata and array.flags.writeable and array.flags.aligned
+                if type(array) is not np.ndarray or not own:
+                    arrays[name] = np.array(array)
+        if self.whole:
+            self._adopt(self.layout)  # another version may have laid out other sizes
+
+    # --- sizes -----------------------------------------------------------------------
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Units of every layer as they are now."""
+        return self.layout.widths
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a mini-batch."""
+        return self.layout.batch_size
+
+    @property
+    def n_threads(self) -> int:
+        """Threads that may share a mini-batch."""
+        return self.layout.n_threads
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all arrays occupy: weights, moments, gates, mini-batch."""
+        return sum(array.nbytes for array in self.arrays().values())
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All arrays by name, not copied; not to be held across a change of size."""
+        return {**self._flat, **self._gates, **self._batch, **self._small}
+
+    # --- lending ---------------------------------------------------------------------
+
+    def gate_starts(self) -> NDArray[np.int64]:
+        """First gate of each set of units, -1 for a set without gates."""
+        starts, start = [], 0
+        for width, gated in zip(self.widths[:-1], self.layout.gated, strict=True):
+            starts.append(start if gated else -1)
+            start += width if gated else 0
+        return np.array(starts, dtype=np.int64)
+
+    def lend(self) -> tuple[Weights, Gates, Batch]:
+        """Lend all buffers to the kernels, by address; good until the next change of size."""
+        lent = {name: array.ctypes.data for name, array in self.arrays().items()}
+        lent |= {
+            "n_layers": len(self.widths) - 1,
+            "n_gates": self.layout.n_gates,
+            "n_targets": self.layout.n_targets,
+            "n_scratch": self.layout.n_scratch,
+        }
+        return (
+            Weights(**{name: lent[name] for name in Weights._fields}),
+            Gates(**{name: lent[name] for name in Gates._fields}),
+            Batch(**{name: lent[name] for name in Batch._fields}),
+        )
+
+    def begin_epoch(self, source: RowSource) -> None:
+        """Look at where X lies."""
+        self._small["n_landmarks"][0] = source.landmarks(self.columns, self._batch["landmarks"])
+
+    def forget_tallies(self) -> None:
+        """Start to count anew how often each gate is open."""
+        self._gates["on_count"][:] = 0
+        self._gates["on_sum"][:] = 0.0
+
+    def set_prices(self, prices: NDArray[np.floating]) -> None:
+        """Set the price of each gate."""
+        self._gates["price"][:] = prices
+
+    def draws(self, n_batches: int) -> NDArray[np.float32]:
+        """Lend room for the uniform numbers of `n_batches` <= `DRAWS_AHEAD` mini-batches."""
+        n_gates = self.layout.n_gates
+        return self._batch["draws"][: n_batches * n_gates].reshape(n_batches, n_gates)
+
+    @property
+    def columns(self) -> NDArray[np.int32]:
+        """The columns of X that are still read, ascending; not to be held."""
+        return self._batch["columns"]
+
+    def layer(
+        self, index: int, name: str = "theta"
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Views of the weights (fan_in, fan_out) and biases (fan_out) of one layer.
+
+        `name` is "theta", "average" for their average, or that of their moments.
+        """
+        start = count_parameters(self.widths[: index + 1])
+        fan_in, fan_out = self.widths[index], self.widths[index + 1]
+        theta = self._flat[name][start : start + (fan_in + 1) * fan_out]
+        return theta[: fan_in * fan_out].reshape(fan_in, fan_out), theta[fan_in * fan_out :]
+
+    def best_layers(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Views of the weights and biases of all layers: their averages, where they are kept."""
+        name = "average" if self._flat["average"].size else "theta"
+        return [self.layer(index, name) for index in range(len(self.widths) - 1)]
+
+    def all_finite(self) -> bool:
+        """Whether every weight, bias, log-odds and second moment is a finite number.
+
+        A parameter whose second moment has overflowed looks sound, but never moves again.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = np.sum(self._flat["theta"]) + np.sum(self._gates["log_odds"])
+            # Not summed up: the sum of sound ones may overflow.
+            for seconds in (self._flat["second"], self._gates["gate_second"]):
+                total += np.float32(0.0) * np.max(seconds, initial=0.0)
+        return bool(np.isfinite(total))
+
+    def usable(self) -> bool:
+        """Whether an interruption left the buffers whole, with finite numbers in them."""
+        return self.whole and self.all_finite()
+
+    def squared_norm(self) -> float:
+        """Sum of the squared weights of all layers, biases left out."""
+        total = 0.0
+        for index in range(len(self.widths) - 1):
+            weights = self.layer(index)[0].reshape(-1)
+            for start in range(0, len(weights), _AT_ONCE):
+                part = weights[start : start + _AT_ONCE]
+                # Not BLAS: its threads go on spinning for milliseconds, where helpers should
+                # run. Not in float64 at once: NumPy would take memory to convert in.
+                total += float(np.einsum("i,i", part, part))
+        return total
+
+    def by_set(self, name: str) -> list[NDArray[Any] | None]:
+        """Split a per-gate array into views, one a set of units, None where ungated."""
+        array = self._gates[name]
+        return [
+            None if start < 0 else array[start : start + width]
+            for start, width in zip(self.gate_starts(), self.widths[:-1], strict=True)
+        ]
+
+    # --- going back ----------------------------------------------------------------------
+
+    def remember(self) -> None:
+        """Copy weights and gates, to go back to until the next change of size."""
+        if self.layout.fallback:
+            fallback, n = self._batch["fallback"], count_parameters(self.widths)
+            fallback[:n] = self._flat["theta"][:n]
+            fallback[n:] = self._gates["log_odds"]
+
+    def go_back(self) -> None:
+        """Bring weights and gates back to what was remembered; forget moments and tallies."""
+        fallback, n = self._batch["fallback"], count_parameters(self.widths)
+        self._flat["theta"][:n] = fallback[:n]
+        self._gates["log_odds"][:] = fallback[n:]
+        for name in ("first", "second"):
+            self._flat[name][:] = 0.0
+        for name in ("gate_first", "gate_second"):
+            self._gates[name][:] = 0.0
+        self._small["step"][0] = 0
+        self.forget_tallies()
+
+    # --- to a checkpoint and back --------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on: plain values and views, not to be held."""
+        n = count_parameters(self.widths)
+        return {
+            "widths": np.array(self.widths, np.int64),
+            "gated": np.array(self.layout.gated, bool),
+            "batch_size": self.batch_size,
+            "averaged": self.layout.averaged,
+            "fallback": self.layout.fallback,
+            "step": int(self._small["step"][0]),
+            "lit_pause": int(self._small["lit_pause"][0]),
+            "columns": self.columns,
+            **{name: array[:n] for name, array in self._flat.items()},
+            **{name: self._gates[name] for name in _LASTING},
+        }
+
+    def restore(self, fields: Fields, first: Layout, most_rows: int) -> None:
+        """Take up a state; all of it is checked before anything is changed.
+
+        Parameters
+        ----------
+        fields : Fields
+            Of a state of buffers that began as these have.
+        first : Layout
+            Of a network that nothing has been deleted from yet, with all of its gates.
+        most_rows : int
+            Rows of a mini-batch at most.
+
+        Raises
+        ------
+        StateError
+            If the state is not sound.
+        """
+        before = self.layout
+        n_sets = len(before.gated)
+        widths = tuple(fields.array("widths", np.int64, (n_sets + 1,), 1).tolist())
+        gated = tuple(fields.array("gated", np.bool_, (n_sets,)).tolist())
+        if widths[-1] != before.widths[-1] or any(map(operator.gt, widths, before.widths)):
+            raise StateError(f"`widths` must be within {before.widths}, got {widths}")
+        if any(gated) and gated != first.gated:
+            raise StateError(f"`gated` must be {first.gated} or all false, got {gated}")
+        layout = replace(
+            before,
+            widths=widths,
+            gated=gated,
+            batch_size=fields.integer("batch_size", before.batch_size, most_rows),
+            averaged=fields.flag("averaged"),
+            fallback=fields.flag("fallback") and before.fallback,
+        )
+        small = {
+            "step": fields.integer("step", 0, VERY_MANY),
+            "lit_pause": fields.integer("lit_pause", 0, VERY_MANY),
+        }
+        columns = fields.array("columns", np.int32, (widths[0],), 0, first.widths[0] - 1)
+        if (np.diff(columns) <= 0).any():
+            raise StateError("`columns` must ascend")
+        flat = {
+            name: fields.array(name, np.float32, (max(0, size - OVERHANG),), *_BOUNDS[name])
+            for name, size in layout.flat.items()
+        }
+        of_gates = {
+            name: fields.array(name, _PER_GATE[name], (layout.n_gates,), *_BOUNDS[name])
+            for name in _LASTING
+        }
+        fields.end()
+        self._adopt(layout)
+        self._batch["columns"][:] = columns
+        for name, array in flat.items():
+            self._flat[name][: len(array)] = array
+            self._flat[name][len(array) :] = 0.0
+        for name, array in of_gates.items():
+            self._gates[name][:] = array
+        for name, value in small.items():
+            self._small[name][0] = value
+
+    # --- changes of size ---------------------------------------------------------------
+
+    def shrink(self, keep: Sequence[NDArray[np.bool_]]) -> None:
+        """Delete units from every buffer.
+
+        Parameters
+        ----------
+        keep : sequence of bool arrays
+            For the inputs and each hidden layer, which units stay; at least one each.
+        """
+        self.whole = False
+        before = np.array(self.widths, dtype=np.int64)
+        before_size = count_parameters(self.widths)
+        flags = np.concatenate([*keep, np.ones(self.widths[-1], dtype=bool)]).view(np.uint8)
+        gated = [k for k, g in zip(keep, self.layout.gated, strict=True) if g]
+        gate_flags = np.concatenate(gated) if gated else np.zeros(0, dtype=bool)
+        for name in self._flat:
+            if self._flat[name].size:
+                n_kept = _kernels.pack_weights_(self._flat[name][:before_size], before, flags)
+                self._flat[name][n_kept : n_kept + OVERHANG] = 0.0
+        for name in self._gates:
+            _pack_vector_(self._gates[name], gate_flags)
+        _pack_vector_(self._batch["columns"], keep[0])
+        widths = (*(int(k.sum()) for k in keep), self.widths[-1])
+        self._small["lit_pause"][0] = 0
+        self._small["n_landmarks"][0] = 0
+        self._adopt(replace(self.layout, widths=widths))
+
+    def make_room(self, batch_size: int, n_threads: int, n_targets: int | None = None) -> None:
+        """Make room for mini-batches of `batch_size` rows and for `n_threads` threads.
+
+        And for rows of `n_targets` encoded targets; None for as many as before.
+        """
+        n_targets = self.layout.n_targets if n_targets is None else n_targets
+        if n_targets != self.layout.n_targets:
+            self._small["target_columns"] = np.arange(n_targets, dtype=np.int32)
+        self._adopt(
+            replace(self.layout, batch_size=batch_size, n_threads=n_threads, n_targets=n_targets)
+        )
+
+    def fold_gates(self, gates: Sequence[NDArray[np.float32] | None]) -> None:
+        """Multiply gates into the weights of the units that they belong to, and drop them.
+
+        Adam goes on as if the weights had been such from the start: the gradient of
+        ``w' = z * w`` is 1/z of that of w.
+
+        Parameters
+        ----------
+        gates : sequence of float32 arrays, or None
+            For the inputs and each hidden layer, the gate z > 0 of every unit.
+        """
+        self.whole = False
+        self._scale_outgoing(gates)
+        self._adopt(replace(self.layout, gated=(False,) * len(self.layout.gated)))
+
+    def _scale_outgoing(self, factors: Sequence[NDArray[np.float32] | None]) -> None:
+        """Multiply the weights that leave each unit by its factor, as `fold_gates` does."""
+        for index, factor in enumerate(factors):
+            if factor is not None:
+                column = factor[:, None]
+                self.layer(index)[0][...] *= column
+                for number, name in enumerate(("first", "second"), start=1):
+                    if self._flat[name].size:
+                        self.layer(index, name)[0][...] /= column**number
+
+    def rescale_outputs(
+        self,
+        factor: NDArray[np.float64],
+        shift: NDArray[np.float64],
+        slope: NDArray[np.float64],
+    ) -> None:
+        """Change the units of the outputs: x, before its activation, becomes factor * x + shift.
+
+        Where derivatives of the loss become smaller by that, Adam goes on as if they had been such
+        from the start. Where they become larger its moments stay: derivatives to come are like
+        those it knows, in units of their own, and second moments that are too large would hold a
+        weight for thousands of steps, while too small ones make a few steps larger. A velocity,
+        which is in units of the weights, goes along with them.
+
+        Parameters
+        ----------
+        factor, shift : float64 arrays of shape (n_outputs,)
+        slope : float64 array of shape (n_outputs,)
+            What the derivative of the loss by an output is multiplied by.
+        """
+        last = len(self.widths) - 2
+        weights, biases = self.layer(last)
+        with np.errstate(over="ignore"):  # it is seen by `all_finite`
+            weights *= factor.astype(np.float32)
+            biases[...] = factor * biases + shift
+        is_adam = self.layout.n_moments > 1
+        own = np.minimum(slope, 1.0) if is_adam else factor
+        before = np.float32(min(1.0, float((slope * factor).min())))  # of what comes before
+        n_before = count_parameters(self.widths[:-1])
+        for number, name in enumerate(("first", "second"), start=1):
+            if self._flat[name].size:
+                for part in self.layer(last, name):
+                    part *= (own**number).astype(np.float32)
+            if before < 1.0:
+                self._gates[f"gate_{name}"] *= before**number
+                if is_adam:
+                    self._flat[name][:n_before] *= before**number
+
+    def pull_outputs(self, share: NDArray[np.float64], step: NDArray[np.float64]) -> None:
+        """Move the outputs, before their activation, to share * x + step."""
+        self.whole = False
+        weights, biases = self.layer(len(self.widths) - 2)
+        weights *= share.astype(np.float32)
+        biases[...] = share * biases + step
+        self.whole = True
+
+    def open_gates(self, gated: Sequence[bool], log_odds: float) -> None:
+        """Give sets of units that have no gates new ones, all with the same log-odds."""
+        self._adopt(replace(self.layout, gated=tuple(gated)))
+        self._gates["log_odds"][:] = log_odds
+        self._forget_gate_moments()
+        self.forget_tallies()
+
+    def release_gates(
+        self, log_odds: NDArray[np.float32], factors: Sequence[NDArray[np.float32] | None]
+    ) -> None:
+        """Let gates that were held open go, from these log-odds on.
+
+        Parameters
+        ----------
+        log_odds : float32 array of shape (n_gates,)
+        factors : sequence of float32 arrays, or None
+            For the inputs and each hidden layer: what the weights that leave a unit are
+            multiplied by, to make up for the gate.
+        """
+        self.whole = False
+        self._gates["log_odds"][:] = log_odds
+        self._scale_outgoing(factors)
+        self._forget_gate_moments()
+        self.whole = True
+
+    def _forget_gate_moments(self) -> None:
+        for name in ("gate_first", "gate_second"):
+            self._gates[name][:] = 0.0
+
+    def average_weights(self, share: float) -> None:
+        """Move the average of the weights by `share` towards them; the first time, set it."""
+        if not self._flat["average"].size:
+            self._adopt(replace(self.layout, averaged=True))
+            share = 1.0
+        theta, average = self._flat["theta"], self._flat["average"]
+        for start in range(0, len(theta), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            average[part] += np.float32(share) * (theta[part] - average[part])
+
+    def forget_average(self) -> None:
+        """Give the memory of the average back."""
+        self._adopt(replace(self.layout, averaged=False))
+
+    def have_fallback(self, there: bool) -> None:
+        """Make room for a copy to go back to, or give its memory back."""
+        self._adopt(replace(self.layout, fallback=there))
+
+    def _adopt(self, layout: Layout) -> None:
+        """Bring every array to its size; what it holds stays at the front."""
+        self.whole = False
+        self.layout = layout
+        for name, size in layout.flat.items():
+            _resize_(self._flat, name, size)
+        for name in self._gates:
+            _resize_(self._gates, name, layout.n_gates)
+        for name, shape in layout.batch.items():
+            _resize_(self._batch, name, shape)
+        self._note_shape()
+        self.whole = True
+
+
+def _count_references(arrays: dict[str, NDArray[Any]], name: str) -> int:
+    return sys.getrefcount(arrays[name])
+
+
+#: References to an array that nobody but its dict holds, as counted here.
+_UNSHARED = _count_references({"array": np.zeros(1)}, "array")
+
+
+def _resize_(arrays: dict[str, NDArray[Any]], name: str, shape: int | tuple[int, ...]) -> None:
+    """Resize an array in place; replace it if somebody holds it or a view of it.
+
+    A sampling profiler does, through the frames it looks at; it keeps the old memory.
+    NumPy's own check of references counts one too many under a profiler or debugger.
+    """
+    if arrays[name].shape == (shape if isinstance(shape, tuple) else (shape,)):
+        return
+    if _count_references(arrays, name) > _UNSHARED:
+        fresh = np.zeros(shape, arrays[name].dtype)
+        n_kept = min(fresh.size, arrays[name].size)
+        fresh.reshape(-1)[:n_kept] = arrays[name].reshape(-1)[:n_kept]
+        arrays[name] = fresh
+    else:
+        arrays[name].resize(shape, refcheck=False)
+
+
+def _pack_vector_(array: NDArray[Any], keep: NDArray[np.bool_]) -> None:
+    """Move the entries where `keep` holds to the front."""
+    kept = array[keep]
+    array[: len(kept)] = kept
