@@ -30,7 +30,7 @@ DATA = {
     "make_classification": lambda seed: make_classification(1000, random_state=seed),
 }
 WIDE, NARROW = (200, 100), (16, 8)
-#: Data, rows to learn from (None for all), epochs, and hidden units.
+#: TrainingData, rows to learn from (None for all), epochs, and hidden units.
 CASES = [
     *((name, None, n, WIDE) for name in DATA if name != "wine" for n in (1, 5, 10, 20, 40)),
     *(("digits", None, n, NARROW) for n in (5, 10, 20)),

@@ -120,7 +120,7 @@ def dense_mib(folder, name):
 # --- the process that trains ---------------------------------------------------------
 
 
-def opened(folder, name, kind):
+def open_blocks(folder, name, kind):
     """X of a kind; the rows of `folder` as they were written."""
     if kind in ("zarr", "dask"):
         import dask.array
@@ -152,10 +152,10 @@ def train(folder, name, kind):
     from fastl0 import HardL0MLPClassifier
 
     warnings.simplefilter("ignore")
-    X, y = opened(folder, name, kind), np.load(folder / f"{name}-y.npy")
+    X, y = open_blocks(folder, name, kind), np.load(folder / f"{name}-y.npy")
     clf = HardL0MLPClassifier(**SETTINGS[name], max_iter=N_EPOCHS, random_state=0, pruning="none")
     # Once before, on a few rows: what is imported and compiled is none of its memory.
-    few = {"zarr": lambda: opened(folder, name, "dask")[:256], "COO": lambda: X.tocsr()[:256]}
+    few = {"zarr": lambda: open_blocks(folder, name, "dask")[:256], "COO": lambda: X.tocsr()[:256]}
     some = few.get(kind, lambda: X[:256])()
     clf.fit(some, np.resize([*np.unique(y)], 256)).predict_proba(some)
     answer(lambda: clf.fit(X, y))

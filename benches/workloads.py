@@ -32,9 +32,9 @@ from fastl0._numba.train_loop import (
 )
 from fastl0._numba.update import update_, update_gates_
 from fastl0.datasets import load_mnist
-from fastl0.training.buffers import Buffers, Layout
-from fastl0.training.config import Data, Plan
-from fastl0.training.threads import Crew, Pace
+from fastl0.training.buffers import BufferLayout, Buffers
+from fastl0.training.config import TrainingConfig, TrainingData
+from fastl0.training.threads import ThreadTeam, ThreadTuner
 from fastl0.training.trainer import Trainer
 
 BATCH_SIZE = 128
@@ -109,23 +109,23 @@ class Epoch:
 
     def __init__(self, widths, pruning, X, y, n_threads=1):
         estimator = HardL0MLPClassifier(pruning=pruning, batch_size=BATCH_SIZE, **PAPER)
-        settings = {f.name: getattr(estimator, f.name, None) for f in fields(Plan)}
+        settings = {f.name: getattr(estimator, f.name, None) for f in fields(TrainingConfig)}
         settings |= {"dynamic_batch_size": False, "target": 0, "memory_limit": 0}
         # The learning rates are too low to move a gate over the threshold.
         settings |= {"loss": "softmax", "loss_parameter": 0.0, "out_activation": "softmax"}
         settings |= {"learning_rate_init": 1e-7}
         settings |= {"gate_learning_rate_init": 1e-7}
-        self.plan = Plan(**settings)
+        self.plan = TrainingConfig(**settings)
         codes = y.reshape(-1, 1)
         none = np.zeros(0, np.int32)
         x = RowSource(X, n_threads)
-        self.data = Data(x, RowSource(codes), len(X), none, float(len(X)))
+        self.data = TrainingData(x, RowSource(codes), len(X), none, float(len(X)))
         rng = np.random.default_rng(0)
         gated = (pruning != "none",) * (len(WHOLE) - 1)
-        layout = Layout(WHOLE, BATCH_SIZE, 1, 2, gated, n_threads)
+        layout = BufferLayout(WHOLE, BATCH_SIZE, 1, 2, gated, n_threads)
         self.trainer = Trainer(self.plan, layout, rng)
         self._reach(widths, X)
-        self._crew, self._pace = Crew(n_threads), Pace(n_threads)
+        self._crew, self._pace = ThreadTeam(n_threads), ThreadTuner(n_threads)
 
     def __enter__(self):
         self._crew.__enter__()
@@ -143,7 +143,7 @@ class Epoch:
         keep[0][strongest_columns(X, widths[0])] = True
         for flags, width in zip(keep[1:], widths[1:-1], strict=True):
             flags[:width] = True
-        for flags, log_odds in zip(keep, buffers.by_set("log_odds"), strict=True):
+        for flags, log_odds in zip(keep, buffers.per_layer("log_odds"), strict=True):
             if log_odds is not None:
                 log_odds[:] = np.where(flags, 4.0, -4.0)
         del log_odds
@@ -315,11 +315,11 @@ class Minibatches:
         rng = np.random.default_rng(seed)
         self.n_batches = n_batches
         gated = (True,) * (len(widths) - 1)
-        self._buffers = Buffers(Layout(tuple(widths), BATCH_SIZE, 1, 2, gated))
+        self._buffers = Buffers(BufferLayout(tuple(widths), BATCH_SIZE, 1, 2, gated))
         for layer, fan_in in enumerate(widths[:-1]):
             weights, _ = self._buffers.layer(layer)
             weights[:] = rng.standard_normal(weights.shape) * np.sqrt(2 / fan_in)
-        for log_odds in self._buffers.by_set("log_odds"):
+        for log_odds in self._buffers.per_layer("log_odds"):
             log_odds[:] = 4.0
         self._buffers.columns[:] = strongest_columns(X, widths[0])
         self._x = RowSource(X)
@@ -328,7 +328,7 @@ class Minibatches:
         self._rule = Rule(
             batch_size=BATCH_SIZE, activation=RELU, loss=SOFTMAX_LOSS, parameter=0.0,
             solver=ADAM, rate=1e-9, gate_rate=1e-9, momentum=0.9, nesterov=True, beta_1=0.9,
-            beta_2=0.999, epsilon=1e-8, alpha=1e-4, lam=1e-6, held_open=False,
+            beta_2=0.999, epsilon=1e-8, alpha=1e-4, lam=1e-6, gates_held_open=False,
         )  # fmt: skip
         shares = [open_inputs] + [open_hidden] * (len(widths) - 2)
         self._draws = self._draw(rng, widths[:-1], shares)

@@ -37,7 +37,7 @@ def classifier(monkeypatch):
 @pytest.fixture
 def decided_each_epoch(monkeypatch):
     """Let deletions be decided after every epoch, however few mini-batches it had."""
-    monkeypatch.setattr(criteria, "FEWEST_DRAWS", 1)
+    monkeypatch.setattr(criteria, "MIN_DRAWS", 1)
 
 
 # --- what displays draw ------------------------------------------------------------------

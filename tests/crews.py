@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from fastl0._kernels import Team
 from fastl0.estimators import build_config
-from fastl0.training.threads import Crew, Pace
+from fastl0.training.threads import ThreadTeam, ThreadTuner
 
 #: No test waits longer for a thread.
 PATIENCE = 60.0
@@ -82,7 +82,7 @@ def shared_by(patch, n_threads, n_at_a_time=(1, 2, 5)):
         Mini-batches that one call of the kernel does, in turn.
     """
     seen, lengths = Shared(), itertools.cycle(n_at_a_time)
-    recruit, leave, lock = Crew.recruit, Crew.__exit__, threading.Lock()
+    recruit, leave, lock = ThreadTeam.recruit, ThreadTeam.__exit__, threading.Lock()
 
     def recruit_and_wait(crew, n_threads, job):
         team = state_of(crew)
@@ -110,9 +110,9 @@ def shared_by(patch, n_threads, n_at_a_time=(1, 2, 5)):
 
     with patch.context() as patched:
         patched.setattr(build_config, "usable_threads", lambda: n_threads)
-        patched.setattr(Pace, "next", lambda self, n: (n_threads, min(n, next(lengths))))
-        patched.setattr(Pace, "note", lambda *_: None)
+        patched.setattr(ThreadTuner, "next", lambda self, n: (n_threads, min(n, next(lengths))))
+        patched.setattr(ThreadTuner, "note", lambda *_: None)
         if n_threads > 1:
-            patched.setattr(Crew, "recruit", recruit_and_wait)
-            patched.setattr(Crew, "__exit__", leave_and_count)
+            patched.setattr(ThreadTeam, "recruit", recruit_and_wait)
+            patched.setattr(ThreadTeam, "__exit__", leave_and_count)
         yield seen

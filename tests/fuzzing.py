@@ -258,7 +258,7 @@ class Case:
     y: np.ndarray
     classes: np.ndarray | None
     steps: list[tuple[Any, ...]]
-    fewest_draws: int = field(default=criteria.FEWEST_DRAWS)
+    fewest_draws: int = field(default=criteria.MIN_DRAWS)
 
 
 def _generator(draw):
@@ -333,7 +333,7 @@ def cases(draw):
             *draw(st.lists(learns, min_size=1, max_size=1) | st.just([])),
             *draw(st.lists(anything, min_size=1, max_size=5)),
         ],
-        draw(st.sampled_from([criteria.FEWEST_DRAWS, 3])),
+        draw(st.sampled_from([criteria.MIN_DRAWS, 3])),
     )
 
 
@@ -443,8 +443,8 @@ def check(holds, *what):
 @contextlib.contextmanager
 def surroundings(fewest_draws):
     """Deletions after few mini-batches; warnings of NumPy are errors, others are not shown."""
-    before = criteria.FEWEST_DRAWS, partial_fit.EPOCH
-    criteria.FEWEST_DRAWS = partial_fit.EPOCH = fewest_draws
+    before = criteria.MIN_DRAWS, partial_fit.EPOCH
+    criteria.MIN_DRAWS = partial_fit.EPOCH = fewest_draws
     try:
         with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
@@ -452,7 +452,7 @@ def surroundings(fewest_draws):
             warnings.filterwarnings("error", category=DeprecationWarning)
             yield
     finally:
-        criteria.FEWEST_DRAWS, partial_fit.EPOCH = before
+        criteria.MIN_DRAWS, partial_fit.EPOCH = before
 
 
 def network_of(model):

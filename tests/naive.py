@@ -245,10 +245,10 @@ def objective(network, X, targets, uniforms, alpha, lam, kind="fan_out", surchar
     return (losses.sum() + alpha / 2 * squares) / len(X) + lam * penalty(network, kind, surcharge)
 
 
-def backward(network, X, targets, uniforms, lam=0.0, by_set=None):
+def backward(network, X, targets, uniforms, lam=0.0, per_layer=None):
     """Sum of the losses, and gradients of mean loss + lam * penalty in the order of `arrays`.
 
-    `by_set` holds the prices of units, for each set that enters a layer; needed with lam.
+    `per_layer` holds the prices of units, for each set that enters a layer; needed with lam.
     """
     gates, slopes = draw(network, uniforms)
     hidden, before = forward(network, X, gates)
@@ -265,7 +265,7 @@ def backward(network, X, targets, uniforms, lam=0.0, by_set=None):
             pi = expit(a + C)
             log_odds[layer] = slopes[layer] * by_gate
             if lam:
-                log_odds[layer] += lam * by_set[layer] * pi * (1 - pi)
+                log_odds[layer] += lam * per_layer[layer] * pi * (1 - pi)
         if layer > 0:
             derivative = DERIVATIVES[network.activation](before[layer - 1])
             delta = by_gated * gates[layer] * derivative
@@ -333,8 +333,8 @@ def train(state, X, targets, batch_size, uniforms, settings):
         nearest = distance_to_kinks(network, X[rows], draws)
         state.distance_to_kinks = min(state.distance_to_kinks, nearest)
         if step % PRICED_EVERY == 0:
-            by_set = prices(network, s.penalty, s.input_price)
-        loss, state.gradients = backward(network, X[rows], targets[rows], draws, s.lam, by_set)
+            per_layer = prices(network, s.penalty, s.input_price)
+        loss, state.gradients = backward(network, X[rows], targets[rows], draws, s.lam, per_layer)
         state.steps += 1
         state.loss += loss
         pairs = list(zip(gates, network.log_odds, strict=True))

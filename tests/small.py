@@ -11,8 +11,8 @@ from fastl0._numba.kernels import ACTIVATIONS, LOSSES, SOLVERS
 from fastl0._numba.permutation import Order
 from fastl0._numba.structs import Rule
 from fastl0._numba.train_loop import train_batches
-from fastl0.training.buffers import Buffers, Layout
-from fastl0.training.criteria import prices
+from fastl0.training.buffers import BufferLayout, Buffers
+from fastl0.training.criteria import l0_gradient
 
 
 class NotFiniteError(Exception):
@@ -124,7 +124,7 @@ def off_kinks(widths, *args, settings, margin=1e-4, **keywords):
 
 
 def layout_of(problem, solver="adam", n_threads=1):
-    return Layout(
+    return BufferLayout(
         widths=tuple(problem.widths),
         batch_size=problem.batch_size,
         n_targets=problem.targets.shape[1],
@@ -141,8 +141,10 @@ def buffers_of(problem, settings=None, n_threads=1):
     fill(buffers, problem)
     buffers.begin_epoch(RowSource(problem.X))
     units = naive.expected_units(problem.network)
-    of_units = prices(settings.penalty, units, buffers.widths, problem.gated, settings.input_price)
-    buffers.set_prices(of_units)
+    of_units = l0_gradient(
+        settings.penalty, units, buffers.widths, problem.gated, settings.input_price
+    )
+    buffers.set_l0_gradient(of_units)
     return buffers
 
 
@@ -164,7 +166,7 @@ def split(flat, widths):
 def per_parameter(buffers, of_weights, of_gates):
     """Views in the order of `naive.Network.arrays`."""
     flat = buffers.arrays()[of_weights]
-    gates = [view for view in buffers.by_set(of_gates) if view is not None]
+    gates = [view for view in buffers.per_layer(of_gates) if view is not None]
     return split(flat, buffers.widths) + gates
 
 
@@ -202,7 +204,7 @@ def run(buffers, problem, settings, X=None, held_open=False):
     x = RowSource(problem.X if X is None else X)
     y = RowSource(problem.targets)
     done = train_batches(
-        *buffers.lend(),
+        *buffers.pointers(),
         rule(problem, settings, held_open),
         x.address,
         y.address,

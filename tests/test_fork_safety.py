@@ -36,7 +36,7 @@ def exit_code_of_child(job):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def beside(lock, job):
+def append_weights(lock, job):
     """What `job` returns that begins while another thread holds `lock` for a while."""
     held = threading.Event()
 
@@ -59,7 +59,7 @@ def compile_something():
 
 
 def test_a_child_compiles_that_was_forked_while_another_thread_did():
-    code = beside(global_compiler_lock, lambda: exit_code_of_child(compile_something))
+    code = append_weights(global_compiler_lock, lambda: exit_code_of_child(compile_something))
     assert code == 0
 
 
@@ -71,14 +71,14 @@ def test_a_fork_leaves_no_lock_behind_in_either_process(lock):
             thread.start()
             thread.join()
 
-    assert beside(lock, lambda: exit_code_of_child(take)) == 0
+    assert append_weights(lock, lambda: exit_code_of_child(take)) == 0
     take()
 
 
 def test_a_thread_that_holds_the_locks_can_fork():
     with _fork_safety.importing, global_compiler_lock:
         assert exit_code_of_child(compile_something) == 0
-    beside(_fork_safety.importing, lambda: None)
+    append_weights(_fork_safety.importing, lambda: None)
 
 
 FIRST_FIT = """
@@ -143,7 +143,7 @@ def test_a_child_uses_a_stream_that_another_thread_was_training():
         model.partial_fit(X, X[:, 0])
         model.predict(X)
 
-    assert beside(model._stream.lock, lambda: exit_code_of_child(use)) == 0
+    assert append_weights(model._stream.lock, lambda: exit_code_of_child(use)) == 0
 
 
 def test_a_child_goes_on_with_a_stream_that_was_drawing_random_numbers():
@@ -159,7 +159,7 @@ def test_a_child_goes_on_with_a_stream_that_was_drawing_random_numbers():
 
     # NumPy holds it while another thread draws.
     drawing = model._stream.trainer._rng.bit_generator.lock
-    assert beside(drawing, lambda: exit_code_of_child(use)) == 0
+    assert append_weights(drawing, lambda: exit_code_of_child(use)) == 0
 
 
 LOADS = """

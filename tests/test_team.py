@@ -216,8 +216,8 @@ def test_a_warm_start_goes_on_bit_for_bit_with_another_number_of_threads(digits,
 
 @pytest.mark.parametrize("limits", [(3, 1), (1, 3)])
 def test_a_warm_start_heeds_the_limit_on_threads_of_its_time(digits, monkeypatch, limits):
-    seen, pace = [], trainer.Pace
-    monkeypatch.setattr(trainer, "Pace", lambda n: (seen.append(n), pace(n))[1])
+    seen, pace = [], trainer.ThreadTuner
+    monkeypatch.setattr(trainer, "ThreadTuner", lambda n: (seen.append(n), pace(n))[1])
     model = HardL0MLPClassifier(**SETTINGS, warm_start=True)
     for limit in limits:
         monkeypatch.setattr(build_config, "usable_threads", lambda limit=limit: limit)
@@ -351,7 +351,7 @@ def test_a_child_forked_between_two_epochs_goes_on_alone(digits, monkeypatch):
     with shared_by(monkeypatch, 1):
         alone = fitted(*digits)
     monkeypatch.setattr(build_config, "usable_threads", lambda: 2)
-    monkeypatch.setattr(trainer.Pace, "next", lambda self, n: (2, n))
+    monkeypatch.setattr(trainer.ThreadTuner, "next", lambda self, n: (2, n))
     me, children = os.getpid(), []
 
     def fork(epoch, *_):
@@ -400,7 +400,7 @@ from fastl0 import HardL0MLPClassifier
 from fastl0.estimators import build_config
 from fastl0.training import trainer
 build_config.usable_threads = lambda: 3
-trainer.Pace.next = lambda self, n: (3, n)
+trainer.ThreadTuner.next = lambda self, n: (3, n)
 X, epochs = np.random.default_rng(0).normal(size=(400, 20)), []
 model = HardL0MLPClassifier(max_iter=10**6, n_iter_no_change=10**6, tol=0, lam=0.1)
 def train():
@@ -510,7 +510,7 @@ import json
 import numpy as np
 from fastl0 import HardL0MLPClassifier
 from fastl0.training import criteria as decisions
-decisions.FEWEST_DRAWS = 1
+decisions.MIN_DRAWS = 1
 X = np.random.default_rng(0).normal(size=(40, 9))
 X[:, 4] = 0
 losses = {}

@@ -22,7 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import workloads
 
-from fastl0.checkpoint.store import Checkpoints
+from fastl0.checkpoint.store import CheckpointStore
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results" / "reliability"
 
@@ -39,20 +39,20 @@ def measure(pruning, X, y, n_rounds, folder):
     times = {"plain epoch": [], "epoch with a copy": [], "copying": [], "checkpoint": []}
     with (
         workloads.Epoch(workloads.WHOLE, pruning, X, y) as epoch,
-        Checkpoints(folder, {"pruning": pruning}) as checkpoints,
+        CheckpointStore(folder, {"pruning": pruning}) as checkpoints,
     ):
         buffers = epoch.trainer.buffers
 
         def run(with_copy):
-            buffers.have_fallback(with_copy)
+            buffers.allow_snapshot(with_copy)
             times["epoch with a copy" if with_copy else "plain epoch"].append(timed(epoch.run))
 
         epoch.run()
         for number in range(n_rounds):
             run(number % 2 == 0)
             run(number % 2 == 1)
-            buffers.have_fallback(True)
-            buffers.remember()
+            buffers.allow_snapshot(True)
+            buffers.save_snapshot()
             times["copying"].append(timed(buffers.remember))
             state = buffers.state()
             times["checkpoint"].append(timed(functools.partial(checkpoints.save, number, state)))

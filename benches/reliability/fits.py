@@ -20,7 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor
 from fastl0.estimators import build_config
-from fastl0.training.threads import Crew, Pace
+from fastl0.training.threads import ThreadTeam, ThreadTuner
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 RESULTS = FOLDER.parent / "results" / "reliability"
@@ -113,14 +113,14 @@ class Shared:
 @contextmanager
 def count_shared():
     """Count the mini-batches that are shared by threads meanwhile."""
-    shared, leave = Shared(), Crew.__exit__
+    shared, leave = Shared(), ThreadTeam.__exit__
 
     def leave_and_count(crew, *error):
         # A shared mini-batch takes two meetings at least.
         shared.n_batches += state_of(crew).generation // 2
         leave(crew, *error)
 
-    with mock.patch.object(Crew, "__exit__", leave_and_count):
+    with mock.patch.object(ThreadTeam, "__exit__", leave_and_count):
         yield shared
 
 
@@ -133,7 +133,7 @@ def always_invite(n_threads):
 
     with (
         mock.patch.object(build_config, "usable_threads", usable),
-        mock.patch.object(Pace, "next", lambda self, n: (n_threads, n)),
+        mock.patch.object(ThreadTuner, "next", lambda self, n: (n_threads, n)),
         count_shared() as shared,
     ):
         yield shared

@@ -183,7 +183,7 @@ def retype(data, rng):
 #: Bounds that an entry is pushed over.
 BEYOND = {
     "number": (-1, 0, 12, 13, 99, 2**40, 2**70), "most": (-1, 2**60, 2**70),
-    "n_draws": (-1, 2**60), "n_forgotten": (-1, 2**60), "rate": (-1e-3, 1.0, 1e30),
+    "n_draws": (-1, 2**60), "n_dropped": (-1, 2**60), "rate": (-1e-3, 1.0, 1e30),
     "batch_size": (-1, 0, 1, 999, 2**31, 2**40), "step": (-1, 2**60), "lit_pause": (-1, 2**60),
     "begin": (-1, 0, 13, 2**31), "end": (-1, 0, 2, 13, 2**31), "target": (-1, 0, 10**9),
     "full": (-1, 0, 10**9), "log_price": (-99.0, 99.0), "progress": (-0.1, 1.1),

@@ -111,8 +111,8 @@ def plain(value):
 
 def tell_of_checkpoints(log):
     """Have every checkpoint told that is written or gone on from, and the end of a fit."""
-    save, resume = store.Checkpoints.save, trainer.Trainer.resume
-    discard = store.Checkpoints.discard
+    save, resume = store.CheckpointStore.save, trainer.Trainer.resume
+    discard = store.CheckpointStore.discard
 
     def saving(self, epoch, state):
         save(self, epoch, state)
@@ -126,8 +126,8 @@ def tell_of_checkpoints(log):
         os.write(log, b"o 0\n")
         discard(self)
 
-    store.Checkpoints.save = saving
-    store.Checkpoints.discard = discarding
+    store.CheckpointStore.save = saving
+    store.CheckpointStore.discard = discarding
     trainer.Trainer.resume = resuming
 
 

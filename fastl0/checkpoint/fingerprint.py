@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from fastl0 import __version__
-from fastl0.data.blocks import Blocks, reads_by_blocks
+from fastl0.data.blocks import BlockReader, is_blockwise
 
 #: Parameters on which no result depends.
 _OF_NO_ACCOUNT = ("verbose", "checkpoint_dir", "checkpoint_interval")
@@ -93,11 +93,11 @@ def describe_rows(X: Any) -> str:
 
     Parameters
     ----------
-    X : ndarray, CSR matrix or Blocks, of shape (n_rows, n_columns)
+    X : ndarray, CSR matrix or BlockReader, of shape (n_rows, n_columns)
         No more than a few rows of it are read, evenly spread, or the first and the last block.
     """
     kind, parts = "array", _some_rows(X)
-    if isinstance(X, Blocks):
+    if isinstance(X, BlockReader):
         kind = "blocks"
     elif issparse(X):
         kind = "CSR"
@@ -105,7 +105,7 @@ def describe_rows(X: Any) -> str:
 
 
 def _some_rows(X: Any) -> tuple[NDArray[Any], ...]:
-    if isinstance(X, Blocks):
+    if isinstance(X, BlockReader):
         sizes = X.sizes()  # which the order of the rows depends on
         return sizes, X.read(0), X.read(len(sizes) - 1)
     n_rows = X.shape[0]
@@ -122,12 +122,12 @@ def describe_validation(*given: Any) -> str | None:
     """
     if all(part is None for part in given):
         return None
-    parts = [describe_rows(Blocks(part)) if reads_by_blocks(part) else part for part in given]
+    parts = [describe_rows(BlockReader(part)) if is_blockwise(part) else part for part in given]
     return str(joblib.hash(parts, coerce_mmap=True))
 
 
 def describe_start(state: dict[str, Any]) -> str:
-    """Digest of the state that a warm start begins from (see `Trainer.lasting_state`)."""
+    """Digest of the state that a warm start begins from (see `Trainer.persistent_state`)."""
     # How long it took, on how many threads, makes no difference.
     record = state["record"]
     epochs = {

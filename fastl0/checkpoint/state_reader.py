@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 #: More epochs, updates and draws than there can be.
-VERY_MANY = 2**53
+MAX_COUNT = 2**53
 
 
 class StateError(ValueError):
     """A state holds something else than it must."""
 
 
-class Fields:
+class StateReader:
     """The entries of a dict, to be read by name.
 
     Parameters
@@ -53,9 +53,9 @@ class Fields:
     def _refuse(self, name: str, rule: str) -> StateError:
         return StateError(f"`{self._where(name)}` must be {rule}, got {_shown(self._state[name])}")
 
-    def fields(self, name: str) -> "Fields":
+    def fields(self, name: str) -> "StateReader":
         """Return the entries of a dict in this one."""
-        return Fields(self._read(name), self._where(name))
+        return StateReader(self._read(name), self._where(name))
 
     def is_none(self, name: str) -> bool:
         """Say whether an entry is None; only if it is, it counts as read."""
@@ -92,12 +92,12 @@ class Fields:
             raise self._refuse(name, "a str")
         return value
 
-    def items(self, name: str, most: int) -> list["Fields"]:
+    def items(self, name: str, most: int) -> list["StateReader"]:
         """Return the dicts of a list of up to `most`."""
         value = self._read(name)
         if not isinstance(value, list) or len(value) > most:
             raise self._refuse(name, f"a list of up to {most}")
-        return [Fields(item, f"{self._where(name)}[{k}]") for k, item in enumerate(value)]
+        return [StateReader(item, f"{self._where(name)}[{k}]") for k, item in enumerate(value)]
 
     def array(
         self,

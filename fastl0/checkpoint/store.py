@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from fastl0.checkpoint import format
 
-#: Checkpoints that are kept of a run.
+#: CheckpointStore that are kept of a run.
 N_KEPT = 2
 
 _NAME = re.compile(r"epoch-(\d{8,})\.checkpoint(\.tmp)?")
@@ -29,7 +29,7 @@ class CheckpointError(ValueError):
     """A checkpoint cannot be read, written or gone on from."""
 
 
-class Checkpoints:
+class CheckpointStore:
     """The checkpoints of one run, in a folder of its own within that of the user.
 
     Use as a context manager: until it is left, nobody else can write into that folder. Files

@@ -21,12 +21,12 @@ from fastl0.data import checks
 AT_ONCE, MOST = 2**20, 2**22
 
 
-def reads_by_blocks(X: Any) -> bool:
+def is_blockwise(X: Any) -> bool:
     """Whether X is no array, sparse matrix or data frame, but gives rows when it is sliced.
 
     Nothing is read.
     """
-    if isinstance(X, Blocks):
+    if isinstance(X, BlockReader):
         return True
     if isinstance(X, np.ndarray | np.generic) or issparse(X) or hasattr(X, "iloc"):
         return False
@@ -39,12 +39,12 @@ def reads_by_blocks(X: Any) -> bool:
         return False
 
 
-def in_memory(y: Any) -> Any:
+def load_if_blockwise(y: Any) -> Any:
     """Return y as an array if it is read by blocks, or else as it is."""
-    return np.asarray(y[:]) if reads_by_blocks(y) else y
+    return np.asarray(y[:]) if is_blockwise(y) else y
 
 
-def opened(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool) -> "Blocks":
+def open_blocks(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool) -> "BlockReader":
     """Make blocks of X; note the number of features in the estimator, or compare it.
 
     Parameters
@@ -61,17 +61,17 @@ def opened(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool) -> 
     ValueError
         If it has not the form or the number of features that it should have.
     """
-    blocks = X if isinstance(X, Blocks) else Blocks(X)
+    blocks = X if isinstance(X, BlockReader) else BlockReader(X)
     validate_data(estimator, blocks, y, reset=reset, skip_check_array=True)
     return blocks
 
 
-def in_order(X: Any, rows: NDArray[Any]) -> NDArray[Any]:
+def sort_if_blockwise(X: Any, rows: NDArray[Any]) -> NDArray[Any]:
     """Return numbers of rows of X, ascending where it is read by blocks."""
-    return np.sort(rows) if isinstance(X, Blocks) else rows
+    return np.sort(rows) if isinstance(X, BlockReader) else rows
 
 
-class Blocks:
+class BlockReader:
     """Rows that are read a block at a time.
 
     A block is one chunk of X, several neighbouring ones where they are small, or a part of
@@ -97,11 +97,11 @@ class Blocks:
     """
 
     def __init__(self, X: Any) -> None:
-        checks.check_form(X.shape)
+        checks.check_shape(X.shape)
         self._X = X
         self.shape: tuple[int, int] = (int(X.shape[0]), int(X.shape[1]))
         self.dtype = np.dtype(X.dtype)
-        self.read_dtype = checks.readable(np.empty((0, 1), self.dtype)).dtype
+        self.read_dtype = checks.as_readable(np.empty((0, 1), self.dtype)).dtype
         row_nbytes = self.shape[1] * self.dtype.itemsize
         self._edges = _edges(_chunk_ends(X), self.shape[0], row_nbytes)
         self._rows: NDArray[np.integer[Any]] | None = None  # all of them
@@ -115,7 +115,7 @@ class Blocks:
         """Places of the rows of a block among all rows."""
         return slice(int(self._starts[number]), int(self._starts[number + 1]))
 
-    def __getitem__(self, rows: NDArray[np.integer[Any]]) -> "Blocks":
+    def __getitem__(self, rows: NDArray[np.integer[Any]]) -> "BlockReader":
         """Blocks of some rows only, whose numbers ascend. Nothing is read."""
         some = copy.copy(self)
         some._rows = rows if self._rows is None else self._rows[rows]
@@ -138,7 +138,7 @@ class Blocks:
         """
         start, stop = (int(edge) for edge in self._edges[number : number + 2])
         shape = (stop - start, self.shape[1])
-        values = checks.checked_block(self._X[start:stop], start, shape, self.dtype)
+        values = checks.check_block(self._X[start:stop], start, shape, self.dtype)
         return values if self._rows is None else values[self._rows[self.places(number)] - start]
 
     def __iter__(self) -> Iterator[tuple[slice, NDArray[Any]]]:

@@ -23,7 +23,7 @@ _WITH_NAN = (float, np.floating, np.datetime64, np.timedelta64)
 _READABLE = {np.dtype(code) for code in "bhilqBHILQ?fd"}
 
 
-def readable(X: Any) -> Any:
+def as_readable(X: Any) -> Any:
     """Return X in a dtype and range that rows can be gathered from, copying if it must.
 
     Bool, integer, float32 and float64 arrays in native byte order come back as they are.
@@ -53,7 +53,7 @@ def readable(X: Any) -> Any:
     return X
 
 
-def check_form(shape: Sequence[Any]) -> None:
+def check_shape(shape: Sequence[Any]) -> None:
     """Check the shape of an X that is read by blocks.
 
     Raises
@@ -77,7 +77,7 @@ def check_form(shape: Sequence[Any]) -> None:
         )
 
 
-def checked_block(
+def check_block(
     block: Any, start: int, shape: tuple[int, int], dtype: np.dtype[Any]
 ) -> np.ndarray[Any, Any]:
     """Check some rows of an X that is read by blocks; return them as a readable array.
@@ -123,12 +123,12 @@ def checked_block(
         values = values.astype(dtype, copy=False)
     try:
         assert_all_finite(values, input_name="X")
-        return readable(values)
+        return as_readable(values)
     except ValueError as error:
         raise ValueError(f"{error} This is in {where}.") from error
 
 
-def check_unmasked(name: str, values: Any) -> None:
+def check_no_mask(name: str, values: Any) -> None:
     """Check that an array hides no values, which NumPy would show when it converts it.
 
     Raises
@@ -144,7 +144,7 @@ def check_unmasked(name: str, values: Any) -> None:
         )
 
 
-def check_present(name: str, values: Any) -> None:
+def check_no_missing(name: str, values: Any) -> None:
     """Check that objects, as labels may be, are all there.
 
     NaN in arrays of numbers is left to scikit-learn's checks.
@@ -180,7 +180,7 @@ def _is_missing(value: Any) -> bool:
     return type(value).__name__ in _MISSING or bool(value != value)
 
 
-def check_columns(X: Any) -> None:
+def check_numeric_columns(X: Any) -> None:
     """Check that the columns of a data frame of pandas or polars hold numbers.
 
     Raises
@@ -222,10 +222,10 @@ def _holds_numbers(X: Any, place: int, dtype: Any) -> bool:
     return True
 
 
-def is_plain(X: Any, estimator: Any) -> bool:
+def is_trusted_small(X: Any, estimator: Any) -> bool:
     """Whether a few rows are so plain that a fitted estimator can take them as they are.
 
-    scikit-learn's checks and `readable` would return the very same array; for one row they take
+    scikit-learn's checks and `as_readable` would return the very same array; for one row they take
     longer than the network does.
     """
     return (

@@ -16,7 +16,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-from fastl0.data.targets import LARGEST_WEIGHT, LEAST
+from fastl0.data.targets import MAX_WEIGHT, SMALLEST
 from fastl0.model.network import codes_of
 
 #: Labels looked at in one go.
@@ -99,7 +99,7 @@ class ClassTargets:
             hit = np.take_along_axis(outputs, self.codes.astype(np.intp), axis=1)
         else:
             hit = np.where(self.codes, outputs, 1.0 - outputs)
-        losses = -np.log(np.maximum(hit, LEAST, dtype=np.float64)).sum(axis=1)
+        losses = -np.log(np.maximum(hit, SMALLEST, dtype=np.float64)).sum(axis=1)
         return float(np.average(losses, weights=weights))
 
     def score(self, outputs: NDArray[Any], weights: NDArray[np.floating] | None) -> float:
@@ -108,10 +108,10 @@ class ClassTargets:
         true = self.codes[:, 0] if codes.ndim == 1 else self.codes
         return float(accuracy_score(true, codes, sample_weight=weights))
 
-    def check_scored(self) -> None:
+    def check_enough_to_score(self) -> None:
         """Nothing: one row is enough."""
 
-    def alike(self, y: Any, name: str) -> "ClassTargets":
+    def encode_like(self, y: Any, name: str) -> "ClassTargets":
         """Check and encode labels of other rows in the same way.
 
         Raises
@@ -147,7 +147,7 @@ class ClassTargets:
             )
         return replace(self, codes=_codes(y, self.classes))
 
-    def encode_few(self, y: Any) -> NDArray[np.float32] | None:
+    def encode_trusted(self, y: Any) -> NDArray[np.float32] | None:
         """Encode labels of a few rows, with weights of 1; None where they need to be checked."""
         if self.multilabel or type(y) is not np.ndarray or y.ndim != 1:
             return None
@@ -205,9 +205,9 @@ class ClassTargets:
             raise _bad_class_weight(class_weight)
         with np.errstate(over="ignore"):
             largest = float(found.max(axis=1).prod())
-        if largest > LARGEST_WEIGHT:
+        if largest > MAX_WEIGHT:
             raise ValueError(
-                f"`class_weight` must not give a row of a stream more than {LARGEST_WEIGHT:.0e}, "
+                f"`class_weight` must not give a row of a stream more than {MAX_WEIGHT:.0e}, "
                 f"got {class_weight!r}. Divide the weights by a constant."
             )
         return found
@@ -302,7 +302,7 @@ def encode_first_classes(y: Any, classes: Any, smoothing: float = 0.0) -> ClassT
             f"`classes` must hold one label or more, got {classes!r}. Name all there will be."
         )
     codes = np.zeros((0, 1), np.uint8 if len(labels) <= 256 else np.int32)
-    return _of_classes(codes, labels, smoothing).alike(y, "y")
+    return _of_classes(codes, labels, smoothing).encode_like(y, "y")
 
 
 def _named(classes: Any) -> NDArray[Any]:

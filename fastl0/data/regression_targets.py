@@ -13,7 +13,7 @@ from scipy.sparse import issparse
 from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 
-from fastl0.data.targets import LEAST
+from fastl0.data.targets import SMALLEST
 
 #: Targets and predictions shall stay within the range of float32.
 _LARGEST = 1e30
@@ -23,7 +23,7 @@ _VERY_FEW = 8
 
 
 @dataclass(frozen=True)
-class RealTargets:
+class RegressionTargets:
     """Encoded numbers, ``(y - center) / scale``; attributes as in `Targets`, and this.
 
     Attributes
@@ -76,7 +76,7 @@ class RealTargets:
         else:
             share = self.parameter if self.loss == "quantile" else 0.5
             constant = np.quantile(y, share, axis=0)
-        raw = np.log(np.maximum(constant, LEAST)) if self.loss == "poisson" else constant
+        raw = np.log(np.maximum(constant, SMALLEST)) if self.loss == "poisson" else constant
         return float(np.average(self._losses(raw[None, :]), weights=weights))
 
     def slope_factor(self, factor: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -101,7 +101,7 @@ class RealTargets:
             return loss / self.parameter + 0.5 * self.parameter
         return math.sqrt(2.0 * loss)
 
-    def take(self, rows: NDArray[np.integer]) -> "RealTargets":
+    def take(self, rows: NDArray[np.integer]) -> "RegressionTargets":
         """Return the targets of some rows."""
         return replace(self, codes=self.codes[rows])
 
@@ -109,7 +109,7 @@ class RealTargets:
         """Mean loss of predictions in units of y, as training counts it."""
         predictions = np.asarray(outputs, np.float64)
         if self.loss == "poisson":
-            raw = np.log(np.maximum(predictions, LEAST * self.scale) / self.scale)
+            raw = np.log(np.maximum(predictions, SMALLEST * self.scale) / self.scale)
         else:
             raw = (predictions - self.center) / self.scale
         return float(np.average(self._losses(raw), weights=weights))
@@ -122,7 +122,7 @@ class RealTargets:
         predictions = (np.asarray(outputs, np.float64) - self.center) / self.scale
         return float(r2_score(self.codes, predictions, sample_weight=weights))
 
-    def check_scored(self) -> None:
+    def check_enough_to_score(self) -> None:
         """Check that these rows are enough for R^2.
 
         Raises
@@ -136,7 +136,7 @@ class RealTargets:
                 f"for R^2, got {len(self.codes)}. Give more rows, or another `scoring`."
             )
 
-    def alike(self, y: Any, name: str) -> "RealTargets":
+    def encode_like(self, y: Any, name: str) -> "RegressionTargets":
         """Check and encode numbers of other rows in the same way.
 
         Raises
@@ -145,7 +145,7 @@ class RealTargets:
             If y breaks a rule or has another number of columns.
         """
         before, follows = (self.center, self.scale, self.one_column), self.follows
-        return encode_numbers(
+        return encode_targets(
             y,
             self.loss,
             self.parameter,
@@ -160,7 +160,7 @@ class RealTargets:
         with np.errstate(over="ignore"):
             return np.clip((y - self.center) / self.scale, -_LARGEST, _LARGEST)
 
-    def encode_few(self, y: Any) -> NDArray[np.float32] | None:
+    def encode_trusted(self, y: Any) -> NDArray[np.float32] | None:
         """Encode numbers of a few rows, with weights of 1; None where they need to be checked."""
         if type(y) is not np.ndarray or y.ndim != 1 or not len(y) or y.dtype.char not in "fd":
             return None
@@ -218,7 +218,7 @@ def _inverse_link(loss: str) -> str:
     return "exp" if loss == "poisson" else "identity"
 
 
-def check_same_link(loss: str, out_activation: str) -> None:
+def check_same_activation(loss: str, out_activation: str) -> None:
     """Check that a network has outputs that mean the same with the loss as it is now.
 
     Raises
@@ -233,7 +233,7 @@ def check_same_link(loss: str, out_activation: str) -> None:
         )
 
 
-def encode_numbers(
+def encode_targets(
     y: Any,
     loss: str,
     parameter: float,
@@ -244,7 +244,7 @@ def encode_numbers(
     name: str = "y",
     few: bool = False,
     follows: bool = False,
-) -> RealTargets:
+) -> RegressionTargets:
     """Check the targets of a regression and bring them to a common scale.
 
     Parameters
@@ -329,7 +329,7 @@ def encode_numbers(
             "normalize_y=False."
         )
     codes = np.ascontiguousarray(scaled, dtype=np.float32)
-    return RealTargets(codes, loss, float(parameter), center, scale, one_column, follows)
+    return RegressionTargets(codes, loss, float(parameter), center, scale, one_column, follows)
 
 
 def _as_it_is(y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -9,13 +9,13 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array
 
 from fastl0.data import checks
-from fastl0.data.blocks import in_memory
+from fastl0.data.blocks import load_if_blockwise
 
 #: Least mean weight of the rows that train: `alpha`, divided by it, has to stay in float32.
 _LEAST_MEAN = 1e-20
 
 
-def set_aside(
+def validation_split(
     n_rows: int,
     share: float,
     seed: Any,
@@ -58,7 +58,7 @@ def set_aside(
     return np.ascontiguousarray(train), np.ascontiguousarray(judge)
 
 
-def checked_weights(
+def check_sample_weight(
     sample_weight: Any, X: Any, name: str = "sample_weight", *, may_be_zero: bool = False
 ) -> NDArray[np.float64] | None:
     """Check the weights of rows; None for none.
@@ -80,9 +80,9 @@ def checked_weights(
     """
     if sample_weight is None:
         return None
-    checks.check_unmasked(name, sample_weight)
+    checks.check_no_mask(name, sample_weight)
     n_rows = X.shape[0]
-    given = in_memory(sample_weight)
+    given = load_if_blockwise(sample_weight)
     try:
         if isinstance(given, Real):
             given = np.full(n_rows, float(given))
@@ -116,7 +116,7 @@ def checked_weights(
     return weights
 
 
-def relative(weights: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+def rescale_weights(weights: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
     """Return weights divided by a power of two, so that weighted sums do not overflow."""
     if weights is None:
         return None
@@ -124,7 +124,9 @@ def relative(weights: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
     return np.ldexp(weights, -exponent)
 
 
-def without_equal(weights: NDArray[np.float64] | None) -> tuple[NDArray[np.float64] | None, float]:
+def drop_equal_weights(
+    weights: NDArray[np.float64] | None,
+) -> tuple[NDArray[np.float64] | None, float]:
     """Return weights, or None if all are the same, and what each row then weighs."""
     if weights is None:
         return None, 1.0
@@ -133,7 +135,7 @@ def without_equal(weights: NDArray[np.float64] | None) -> tuple[NDArray[np.float
     return weights, 1.0
 
 
-def beside(
+def append_weights(
     codes: NDArray[Any], weights: NDArray[np.float64] | None, rows: NDArray[np.int32]
 ) -> tuple[NDArray[Any], float]:
     """Put weights, divided by their mean, into one array with encoded targets.
@@ -157,7 +159,7 @@ def beside(
         If all of them are 0, or all but.
     """
     used = len(rows) or len(codes)
-    weights, each = without_equal(weights)
+    weights, each = drop_equal_weights(weights)
     if weights is None:
         _check_mean(each)
         return codes, each * used

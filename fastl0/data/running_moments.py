@@ -173,8 +173,8 @@ class _Column:
 class Following:
     """Running moments of the targets of a stream, and the centre and scale in use.
 
-    Before every mini-batch call `note` and `is_settled`; where that is false, `change` and, once
-    the network has changed, `adopt`; then `pull`. Afterwards `note_loss`. All goes by
+    Before every mini-batch call `note` and `is_up_to_date`; where that is false, `change` and, once
+    the network has changed, `adopt`; then `pull`. Afterwards `update_loss`. All goes by
     mini-batches: how they are split into calls makes no difference.
 
     Where the network errs by more than the targets spread, as it does once these have become
@@ -192,7 +192,7 @@ class Following:
 
     Attributes
     ----------
-    knows_rows : bool
+    has_rows : bool
         Whether there have been any.
     loss : float
         Of the rows since the errors of the network were measured.
@@ -204,15 +204,15 @@ class Following:
         pairs = zip(center.tolist(), scale.tolist(), strict=True)
         self._columns = [_Column(c, s, logarithmic) for c, s in pairs]
         self._logarithmic = logarithmic
-        self.knows_rows = False
+        self.has_rows = False
         self._error = 1.0  # typical one of the network, in scales, as far as is known
         self._pause = 0
         self._weight, self._n_batches = 0.0, 0  # since it was measured
         self.loss = 0.0
 
-    def begin_with_a_block(self, weight: float) -> None:
+    def start_from_known_scale(self, weight: float) -> None:
         """Take what is in use for the moments of a block of rows that weigh so much each."""
-        self.knows_rows = True
+        self.has_rows = True
         total = _BLOCK * weight
         for column in self._columns:
             mean = column.scale if self._logarithmic else column.center
@@ -227,7 +227,7 @@ class Following:
         y : ndarray of shape (n_rows, n_outputs)
         weights : float64 array of shape (n_rows,), or None
         """
-        self.knows_rows = True
+        self.has_rows = True
         n = len(y)
         if n == 1 and weights is None:
             for column, value in zip(self._columns, y[0].tolist(), strict=True):
@@ -244,7 +244,7 @@ class Following:
                 if weight > 0.0:
                     column.note(value, weight)
 
-    def is_settled(self) -> bool:
+    def is_up_to_date(self) -> bool:
         """Look whether there is something to change or to move; once before a mini-batch."""
         if self._pause > 0:
             self._pause -= 1
@@ -304,11 +304,11 @@ class Following:
     # --- the errors ------------------------------------------------------------------
 
     @property
-    def n_to_measure(self) -> int:
+    def n_until_measured(self) -> int:
         """Mini-batches that the errors are next measured after."""
         return _ERROR_BATCHES - self._n_batches
 
-    def note_loss(
+    def update_loss(
         self,
         loss: float,
         n_batches: int,
@@ -323,7 +323,7 @@ class Following:
         loss : float
             Sum over the rows since the errors were measured, those before included.
         n_batches : int
-            How many have come, `n_to_measure` at most.
+            How many have come, `n_until_measured` at most.
         n_rows : int
             Of these.
         weights : float64 array of shape (n_rows,), or None

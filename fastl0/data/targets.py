@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Most that a row of a stream may weigh: its weight is taken as it is, and squared in float32.
-LARGEST_WEIGHT = 1e18
+MAX_WEIGHT = 1e18
 
 #: What a number counts as, at least, where a loss of validation rows takes its logarithm.
-LEAST = float(np.finfo(np.float32).eps)
+SMALLEST = float(np.finfo(np.float32).eps)
 
 
 class Targets(Protocol):
@@ -62,13 +62,13 @@ class Targets(Protocol):
     def score(self, outputs: NDArray[Any], weights: NDArray[np.floating] | None) -> float:
         """Score of a network's outputs: accuracy, or R^2."""
 
-    def check_scored(self) -> None:
+    def check_enough_to_score(self) -> None:
         """Check that these rows are enough for a score."""
 
-    def alike(self, y: Any, name: str) -> Self:
+    def encode_like(self, y: Any, name: str) -> Self:
         """Check and encode y of other rows in the same way; `name` is what errors call it."""
 
-    def encode_few(self, y: Any) -> NDArray[np.float32] | None:
+    def encode_trusted(self, y: Any) -> NDArray[np.float32] | None:
         """Encode y of a few rows, with weights of 1; None where it needs to be checked."""
 
     def check_classes(self, classes: Any) -> None:

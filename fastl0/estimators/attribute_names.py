@@ -1,7 +1,7 @@
 """Names of the attributes of a fitted estimator. Imports nothing of fastl0."""
 
 #: What tells of the training.
-OF_TRAINING = frozenset(
+TRAINING_ATTRIBUTES = frozenset(
     (
         "n_iter_",
         "loss_",
@@ -16,7 +16,7 @@ OF_TRAINING = frozenset(
 )
 
 #: All there are, of one kind of targets or another, but for what tells of X.
-FITTED = OF_TRAINING | frozenset(
+FITTED_ATTRIBUTES = TRAINING_ATTRIBUTES | frozenset(
     (
         "coefs_",
         "intercepts_",
@@ -36,7 +36,7 @@ FITTED = OF_TRAINING | frozenset(
 )
 
 #: No part of the fitted model: training state and, with all they refer to, callbacks.
-BESIDE_MODEL = frozenset(
+NOT_IN_MODEL = frozenset(
     (
         "_warm_state",
         "_stream",

@@ -7,12 +7,12 @@ from typing import Any
 
 from fastl0.data.targets import Targets
 from fastl0.model.network import Network
-from fastl0.training.config import Plan
-from fastl0.training.history import HISTORY, Record
+from fastl0.training.config import TrainingConfig
+from fastl0.training.history import HISTORY_KEYS, History
 from fastl0.training.trainer import Trainer
 
 
-def fitted_attributes(plan: Plan, targets: Targets, trainer: Trainer) -> dict[str, Any]:
+def fitted_attributes(plan: TrainingConfig, targets: Targets, trainer: Trainer) -> dict[str, Any]:
     """Fitted attributes for the network as it is, or the best one under early stopping."""
     record = trainer.record
     network: Network = record.best if plan.early_stopping and record.best else (
@@ -35,9 +35,9 @@ def of_network(network: Network, targets: Targets) -> dict[str, Any]:
     }
 
 
-def of_record(record: Record, early_stopping: bool) -> dict[str, Any]:
+def of_record(record: History, early_stopping: bool) -> dict[str, Any]:
     """Fitted attributes that tell of the training."""
-    history = {name: record.column(name) for name in HISTORY}
+    history = {name: record.column(name) for name in HISTORY_KEYS}
     scores: list[float | None] | None = record.column("score")
     # Epochs of a stream may have had none.
     if all(score is None for score in scores or ()):
@@ -47,7 +47,7 @@ def of_record(record: Record, early_stopping: bool) -> dict[str, Any]:
     if scores and early_stopping and record.best and record.patience:
         best_score = record.patience.best_score
     return {
-        "n_iter_": record.n_in_fit,
+        "n_iter_": record.n_epochs_in_fit,
         "loss_": history["loss"][-1],
         "best_loss_": None if early_stopping else min(history["loss"]),
         "loss_curve_": history["loss"],

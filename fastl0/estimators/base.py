@@ -22,8 +22,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastl0 import _fork_safety
 from fastl0.data import checks
-from fastl0.data.blocks import opened, reads_by_blocks
-from fastl0.estimators.attribute_names import FITTED
+from fastl0.data.blocks import is_blockwise, open_blocks
+from fastl0.estimators.attribute_names import FITTED_ATTRIBUTES
 from fastl0.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from fastl0.estimators.params import RealInterval
 from fastl0.estimators.selector import InputSelectorMixin
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from fastl0.training.config import EpochHook
 
 
-class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metaclass=ABCMeta):
+class BaseHardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metaclass=ABCMeta):
     """Multilayer perceptron that shrinks while it trains; see the classifier and the regressor."""
 
     _own_names: ClassVar[tuple[str, ...]]
@@ -236,7 +236,7 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         on_epoch: "EpochHook | None" = None,
         *,
         sample_weight: Any = None,
-        held_out: tuple[Any, Any, Any] = (None, None, None),
+        validation: tuple[Any, Any, Any] = (None, None, None),
         keep_interrupted: bool = False,
     ) -> Self:
         """Fit, and call `on_epoch` after every epoch (see `plan.EpochHook`).
@@ -251,7 +251,7 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
             X,
             y,
             sample_weight,
-            Validation(*held_out),
+            Validation(*validation),
             on_epoch,
             keep_interrupted=keep_interrupted,
         )
@@ -263,18 +263,18 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
         y: Any,
         classes: Any,
         sample_weight: Any,
-        held_out: tuple[Any, Any, Any],
+        validation: tuple[Any, Any, Any],
     ) -> Self:
         stream = vars(self).get("_stream")
         is_plain = classes is None and sample_weight is None
-        is_plain = is_plain and all(part is None for part in held_out)
+        is_plain = is_plain and all(part is None for part in validation)
         if stream is not None and is_plain and stream.take_few(self, X, y):
             return self
         with _fork_safety.importing:
             from fastl0.estimators.fit import Validation
             from fastl0.estimators.partial_fit import partial_fit
 
-        partial_fit(self, X, y, classes, sample_weight, Validation(*held_out))
+        partial_fit(self, X, y, classes, sample_weight, Validation(*validation))
         return self
 
     @classmethod
@@ -286,7 +286,7 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
 
     def __getattr__(self, name: str) -> Any:
         # What partial_fit has trained is described when it is asked for.
-        if name in FITTED:
+        if name in FITTED_ATTRIBUTES:
             with self._held() as stream:
                 own = vars(self).copy()
                 if stream is not None and name not in own:
@@ -339,14 +339,14 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
 
     def _outputs(self, X: ArrayLike) -> NDArray[np.floating]:
         network = self._network()
-        if checks.is_plain(X, self):
+        if checks.is_trusted_small(X, self):
             return network.outputs(X)
-        if reads_by_blocks(X):
+        if is_blockwise(X):
             return self._outputs_by_blocks(network, X)
-        checks.check_unmasked("X", X)
-        checks.check_columns(X)
+        checks.check_no_mask("X", X)
+        checks.check_numeric_columns(X)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
-        return network.outputs(checks.readable(X))
+        return network.outputs(checks.as_readable(X))
 
     def _network(self) -> Network:
         """Return the network that predicts, its parts as they belong together."""
@@ -407,7 +407,7 @@ class HardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metacla
             return to_sklearn.to_sklearn(self)
 
     def _outputs_by_blocks(self, network: Network, X: Any) -> NDArray[np.floating]:
-        blocks = opened(self, X, reset=False)
+        blocks = open_blocks(self, X, reset=False)
         dtype = np.float64 if blocks.read_dtype == np.float64 else np.float32
         outputs = np.empty((blocks.shape[0], network.n_units[-1]), dtype)
         for places, values in blocks:

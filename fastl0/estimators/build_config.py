@@ -14,13 +14,13 @@ from fastl0.data.targets import Targets
 from fastl0.estimators import params
 from fastl0.estimators.target_size import wanted
 from fastl0.model import hard_concrete
-from fastl0.training.buffers import Layout, fit_into
-from fastl0.training.config import Plan
+from fastl0.training.buffers import BufferLayout, fit_into
+from fastl0.training.config import TrainingConfig
 from fastl0.training.threads import usable_threads
 from fastl0.training.trainer import Trainer
 
 #: Parameters that shape a network; a warm start cannot change them.
-_SHAPING = (
+_ARCHITECTURE = (
     "hidden_layer_sizes",
     "solver",
     "pruning",
@@ -43,15 +43,15 @@ _RATE_WITHOUT_ADAM = 30.0
 _RESOLVED = ("batch_size", "droprate_init", "loss")
 
 
-def first_layout(
+def initial_layout(
     estimator: Any,
     n_outputs: int,
     n_codes: int,
     *,
     batch_size: int,
     warm: Trainer | None = None,
-    fallback: bool = False,
-) -> Layout:
+    snapshot: bool = False,
+) -> BufferLayout:
     """Lay out the buffers to begin with, within the memory budget.
 
     Parameters
@@ -65,7 +65,7 @@ def first_layout(
         Where the budget has room for it.
     warm : Trainer, default=None
         That of an earlier fit, to go on with.
-    fallback : bool, default=False
+    snapshot : bool, default=False
         Whether a copy to go back to is wished for, where the budget has room for it.
 
     Raises
@@ -79,7 +79,7 @@ def first_layout(
         *params.hidden_widths(estimator.hidden_layer_sizes),
         n_outputs,
     )
-    layout = Layout(
+    layout = BufferLayout(
         widths=widths if warm is None else warm.buffers.widths,
         batch_size=batch_size,
         n_targets=n_codes,
@@ -90,11 +90,11 @@ def first_layout(
     if warm is not None:  # a budget may have cost an earlier fit its second moments
         layout = replace(layout, n_moments=warm.buffers.layout.n_moments)
     if estimator.memory_budget is None:
-        return replace(layout, fallback=fallback)
+        return replace(layout, snapshot=snapshot)
     if estimator.batch_size == "dynamic":
         # Mini-batches grow up to the budget: with more threads they could not grow as far.
         layout = replace(layout, n_threads=1)
-    budget = params.n_bytes("memory_budget", estimator.memory_budget)
+    budget = params.parse_bytes("memory_budget", estimator.memory_budget)
     fewest = min(_FEWEST_ROWS, layout.batch_size)
     fewest_moments = 1 if warm is None else layout.n_moments
     found = fit_into(layout, budget, fewest, fewest_moments)
@@ -104,22 +104,22 @@ def first_layout(
     # Threads leave room for the average of the weights and for a copy to go back to: whether
     # there are these must not depend on them.
     most = replace(found, averaged=estimator.pruning == "hard" and estimator.finetune_fraction > 0)
-    fallback = fallback and replace(most, n_threads=1, fallback=True).nbytes <= budget
-    most = replace(most, fallback=fallback)
+    snapshot = snapshot and replace(most, n_threads=1, snapshot=True).nbytes <= budget
+    most = replace(most, snapshot=snapshot)
     while most.n_threads > 1 and most.nbytes > budget:
         most = replace(most, n_threads=most.n_threads - 1)
     return replace(most, averaged=False)
 
 
-def make_plan(
+def build_config(
     estimator: Any,
     targets: Targets,
-    layout: Layout,
+    layout: BufferLayout,
     *,
     before: Sequence[dict[str, Any]] = (),
     judged: bool = False,
     target: int | None = None,
-) -> Plan:
+) -> TrainingConfig:
     """Turn the parameters of an estimator into a checked plan.
 
     Parameters
@@ -127,7 +127,7 @@ def make_plan(
     estimator : estimator
         Its `n_features_in_` is set.
     targets : Targets
-    layout : Layout
+    layout : BufferLayout
         To begin with.
     before : sequence of dict
         Entries of the epochs of earlier fits.
@@ -143,7 +143,7 @@ def make_plan(
     """
     plain: dict[Any, Any] = {float: float, int: _whole, bool: bool}
     settings: dict[str, Any] = {}
-    for field in fields(Plan):
+    for field in fields(TrainingConfig):
         value = getattr(estimator, field.name, None)
         if field.name in _RESOLVED or value is None:
             continue
@@ -151,7 +151,7 @@ def make_plan(
             params.check_float32(field.name, value)
         # NumPy's scalars would give the loss, and new compilations, their own types.
         settings[field.name] = plain.get(field.type, lambda value: value)(value)
-    lam, target_size = params.price_or_target(
+    lam, target_size = params.resolve_strength(
         estimator.lam, estimator.target_size, estimator.pruning, DEFAULT_SHARE
     )
     if target_size is not None:
@@ -166,7 +166,7 @@ def make_plan(
     settings |= {
         "batch_size": layout.batch_size,
         "dynamic_batch_size": estimator.batch_size == "dynamic",
-        "droprate_init": params.droprates(estimator.droprate_init),
+        "droprate_init": params.check_droprates(estimator.droprate_init),
         "loss": targets.loss,
         "loss_parameter": targets.parameter,
         "out_activation": targets.out_activation,
@@ -174,7 +174,7 @@ def make_plan(
         "scale": None if targets.scale is None else tuple(map(float, targets.scale)),
         "lam": lam,
         "target": target,
-        "memory_limit": 0 if budget is None else params.n_bytes("memory_budget", budget),
+        "memory_limit": 0 if budget is None else params.parse_bytes("memory_budget", budget),
     }
     if estimator.pruning != "hard" or (estimator.warm_start and target_size is None):
         settings["finetune_fraction"] = 0.0
@@ -183,7 +183,7 @@ def make_plan(
         if estimator.learning_rate != "cosine":
             settings["learning_rate"] = "constant"  # the others have no effect on Adam
         settings["learning_rate_init"] *= _RATE_WITHOUT_ADAM
-    return Plan(**settings)
+    return TrainingConfig(**settings)
 
 
 def _whole(value: Any) -> int:
@@ -191,9 +191,9 @@ def _whole(value: Any) -> int:
     return sys.maxsize if value == math.inf else int(value)
 
 
-def shaping(estimator: Any) -> dict[str, Any]:
+def architecture(estimator: Any) -> dict[str, Any]:
     """Return the parameters that a warm start cannot change."""
-    settings = {name: getattr(estimator, name) for name in _SHAPING}
+    settings = {name: getattr(estimator, name) for name in _ARCHITECTURE}
     settings["hidden_layer_sizes"] = params.hidden_widths(estimator.hidden_layer_sizes)
     return settings
 
@@ -221,7 +221,7 @@ def check_widths(estimator: Any, n_units: Sequence[int]) -> None:
         )
 
 
-def check_shaping(estimator: Any, before: dict[str, Any]) -> None:
+def check_architecture(estimator: Any, before: dict[str, Any]) -> None:
     """Check that the parameters that shape the network are those of the first fit.
 
     Raises
@@ -229,7 +229,7 @@ def check_shaping(estimator: Any, before: dict[str, Any]) -> None:
     ValueError
         If one is not.
     """
-    for name, value in shaping(estimator).items():
+    for name, value in architecture(estimator).items():
         if value != before[name]:
             raise ValueError(
                 f"`{name}` must not change between fits with warm_start=True or calls of "

@@ -16,7 +16,7 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 
 from fastl0 import _fork_safety
-from fastl0.estimators.base import HardL0MLP
+from fastl0.estimators.base import BaseHardL0MLP
 from fastl0.estimators.docstrings import documented_method, documented_network
 from fastl0.estimators.params import RealInterval
 from fastl0.model.network import codes_of
@@ -28,7 +28,7 @@ _OWN = """
 
 
 @documented_network("the accuracy", _OWN)
-class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
+class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
     """Multilayer perceptron classifier that deletes inputs and hidden units as it trains.
 
     Every input and hidden unit carries a hard-concrete gate, a random factor in [0, 1]
@@ -99,7 +99,7 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **HardL0MLP._parameter_constraints,
+        **BaseHardL0MLP._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
         "label_smoothing": [RealInterval(0, 1, closed="left")],
     }
@@ -229,9 +229,9 @@ class HardL0MLPClassifier(ClassifierMixin, HardL0MLP):
         ------
         {fit_errors}
         """
-        held_out = (X_val, y_val, sample_weight_val)
+        validation = (X_val, y_val, sample_weight_val)
         return self._fit(
-            X, y, sample_weight=sample_weight, held_out=held_out, keep_interrupted=True
+            X, y, sample_weight=sample_weight, validation=validation, keep_interrupted=True
         )
 
     @documented_method

@@ -29,7 +29,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from fastl0.estimators import params
-from fastl0.estimators.base import HardL0MLP
+from fastl0.estimators.base import BaseHardL0MLP
 from fastl0.estimators.classifier import HardL0MLPClassifier
 from fastl0.estimators.docstrings import documented
 from fastl0.estimators.regressor import HardL0MLPRegressor
@@ -37,7 +37,7 @@ from fastl0.estimators.regressor import HardL0MLPRegressor
 if TYPE_CHECKING:
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-    from fastl0.estimators.path import Rows
+    from fastl0.estimators.path import LabelledRows
 
 #: Fitted attributes of the network that are attributes of the search, too, where it has them.
 _SHARED = (
@@ -99,7 +99,7 @@ def _documented(**words: str) -> Callable[[type], type]:
     return documented(parameters=_PARAMETERS, attributes=_ATTRIBUTES, inputs=_INPUTS, **words)
 
 
-class _SizeSearch(metaclass=ABCMeta):
+class BaseSizeCV(metaclass=ABCMeta):
     """Cross-validation of the size; see the two public classes.
 
     To the left of scikit-learn's mixins, whose `score` knows nothing of `scoring`.
@@ -108,7 +108,7 @@ class _SizeSearch(metaclass=ABCMeta):
     best_estimator_: Any
 
     #: The kind of network.
-    _kind: ClassVar[type[HardL0MLP]]
+    _kind: ClassVar[type[BaseHardL0MLP]]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "target_sizes": [None, "array-like"],
@@ -164,9 +164,9 @@ class _SizeSearch(metaclass=ABCMeta):
         ValueError
             If a parameter, X or y breaks a rule, or a score is not finite.
         """
-        from fastl0.estimators.path import checked, fresh_model
+        from fastl0.estimators.path import checked, clone_for_path
 
-        model = fresh_model(self.estimator, (self._kind,))
+        model = clone_for_path(self.estimator, (self._kind,))
         scorer = check_scoring(model, scoring=self.scoring)
         rows, _, sizes = checked(model, X, y, sample_weight, self.target_sizes)
         splitter = check_cv(self.cv, rows.y, classifier=is_classifier(self))
@@ -219,9 +219,9 @@ class _SizeSearch(metaclass=ABCMeta):
         check_is_fitted(self)
         extra = {} if sample_weight is None else {"sample_weight": sample_weight}
         scorer = check_scoring(self.best_estimator_, scoring=self.scoring)
-        with params.blaming(self.scoring):
+        with params.name_scorer_in_errors(self.scoring):
             found = scorer(self.best_estimator_, X, y, **extra)
-        return params.score(found, scorer)
+        return params.check_score(found, scorer)
 
     @property
     def feature_importances_(self) -> NDArray[np.float64]:
@@ -251,7 +251,7 @@ class _SizeSearch(metaclass=ABCMeta):
 @_documented(
     network="HardL0MLPClassifier", folds="5 of them, stratified", score="the accuracy"
 )  # fmt: skip
-class HardL0MLPClassifierCV(_SizeSearch, ClassifierMixin, BaseEstimator):
+class HardL0MLPClassifierCV(BaseSizeCV, ClassifierMixin, BaseEstimator):
     """Multilayer perceptron classifier whose size is chosen by cross-validation.
 
     Every fold goes down one `l0_path`. Of all sizes the smallest is taken whose mean score is
@@ -286,7 +286,7 @@ n_layers_, n_outputs_, n_iter_, out_activation_
     _kind = HardL0MLPClassifier
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **_SizeSearch._parameter_constraints,
+        **BaseSizeCV._parameter_constraints,
         "estimator": [None, HardL0MLPClassifier],
     }
 
@@ -365,7 +365,7 @@ n_layers_, n_outputs_, n_iter_, out_activation_
 
 
 @_documented(network="HardL0MLPRegressor", folds="5 of them", score="R^2")
-class HardL0MLPRegressorCV(_SizeSearch, RegressorMixin, BaseEstimator):
+class HardL0MLPRegressorCV(BaseSizeCV, RegressorMixin, BaseEstimator):
     """Multilayer perceptron regressor whose size is chosen by cross-validation.
 
     As `HardL0MLPClassifierCV`: the smallest size whose mean score is within one standard error
@@ -398,7 +398,7 @@ n_parameters_, n_layers_, n_outputs_, n_iter_, out_activation_
     _kind = HardL0MLPRegressor
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **_SizeSearch._parameter_constraints,
+        **BaseSizeCV._parameter_constraints,
         "estimator": [None, HardL0MLPRegressor],
     }
 
@@ -443,17 +443,17 @@ n_parameters_, n_layers_, n_outputs_, n_iter_, out_activation_
 
 
 def _score_fold(
-    model: HardL0MLP,
-    rows: Rows,
+    model: BaseHardL0MLP,
+    rows: LabelledRows,
     sizes: Sequence[tuple[Any, int]],
     train: NDArray[np.intp],
     test: NDArray[np.intp],
     scorer: Callable[..., float],
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Go down one path; return the scores and sizes of its networks."""
-    from fastl0.estimators.path import trace
+    from fastl0.estimators.path import fit_path
 
-    path = trace(model, rows.take(train), sizes, rows.take(test), scorer)
+    path = fit_path(model, rows.take(train), sizes, rows.take(test), scorer)
     return path.scores, path.n_parameters
 
 

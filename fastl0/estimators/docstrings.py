@@ -101,7 +101,7 @@ hidden_layer_sizes : int or sequence of int, default=(200, 100)
         callbacks and the training state that ``warm_start=True`` keeps), as "64KiB" or
         "20 kB". Needs
         ``pruning="hard"``, and excludes `lam`. A controller sets the price of a parameter in
-        the course of the training (Gallego-Posada et al. 2022, arXiv 2208.04425) and the last
+        the phases of the training (Gallego-Posada et al. 2022, arXiv 2208.04425) and the last
         units that are too many go when gates are folded: the network is then within 5 % of its
         size, where units are small enough for that. Without a last phase (see
         `finetune_fraction`) units that happen to be closed go as well. None is 0.3, or the

@@ -87,7 +87,7 @@ def hidden_widths(hidden_layer_sizes: Any) -> list[int]:
     return [int(size) for size in sizes]
 
 
-def droprates(droprate_init: Any) -> tuple[float, float]:
+def check_droprates(droprate_init: Any) -> tuple[float, float]:
     """Check `droprate_init` and return it as (of the inputs, of the hidden units).
 
     Raises
@@ -113,7 +113,7 @@ _UNITS = {"B": 1} | {
 }
 
 
-def n_bytes(name: str, value: Any) -> int:
+def parse_bytes(name: str, value: Any) -> int:
     """Check a number of bytes and return it as an int.
 
     Parameters
@@ -140,7 +140,7 @@ def n_bytes(name: str, value: Any) -> int:
     return int(float(match[1]) * unit)
 
 
-def price_or_target(
+def resolve_strength(
     lam: Any, target_size: Any, pruning: str, default_share: float
 ) -> tuple[float, Any]:
     """Settle whether a price of a parameter is given, or a size to reach.
@@ -198,7 +198,7 @@ def check_threshold(prune_threshold: Any, lowest: float, highest: float) -> None
         )
 
 
-def n_parameters(
+def resolve_target_size(
     target_size: Any,
     full: int,
     smallest: int,
@@ -226,7 +226,7 @@ def n_parameters(
     """
     bounds, is_share = f"{smallest} to {full} parameters", False
     if isinstance(target_size, str):
-        found = (n_bytes(name, target_size) - overhead(target_size)) // 4
+        found = (parse_bytes(name, target_size) - overhead(target_size)) // 4
         if not smallest <= found <= full:
             least, most = (_bytes_of(n, overhead) for n in (smallest, full))
             bounds = f"{least} to {most} bytes"
@@ -283,7 +283,7 @@ def check_together(**given: Any) -> None:
         )
 
 
-def check_held_out(X_val: Any, y_val: Any, sample_weight_val: Any) -> None:
+def check_validation_arguments(X_val: Any, y_val: Any, sample_weight_val: Any) -> None:
     """Check that validation rows are given with their targets, and weights only with rows.
 
     Raises
@@ -301,7 +301,7 @@ def check_held_out(X_val: Any, y_val: Any, sample_weight_val: Any) -> None:
 
 
 @contextmanager
-def blaming(scoring: Any) -> Iterator[None]:
+def name_scorer_in_errors(scoring: Any) -> Iterator[None]:
     """Add to what a scorer raises, as one that takes no `sample_weight`, that it was the scorer.
 
     Parameters
@@ -316,7 +316,7 @@ def blaming(scoring: Any) -> Iterator[None]:
         raise
 
 
-def score(value: Any, scoring: Any) -> float:
+def check_score(value: Any, scoring: Any) -> float:
     """Check what a scorer has returned.
 
     Parameters
@@ -350,7 +350,7 @@ def check_share(name: str, value: Any) -> None:
         raise ValueError(f"`{name}` must be a share of the rows in (0, 1), got {value!r}. Use 0.1.")
 
 
-def path_settings(estimator: Any) -> None:
+def check_path_estimator(estimator: Any) -> None:
     """Check that the settings of an estimator leave its size to a path.
 
     Raises
@@ -370,7 +370,7 @@ def path_settings(estimator: Any) -> None:
         )
 
 
-def listed_sizes(target_sizes: Any) -> list[Any] | None:
+def as_list_of_sizes(target_sizes: Any) -> list[Any] | None:
     """Check that `target_sizes` is a sequence and return it as a list of plain values.
 
     Raises
@@ -418,7 +418,7 @@ def budget_too_small(budget: Any, smallest: int) -> ValueError:
     )
 
 
-def batch_size(batch_size: Any, n_rows: int, gated: bool) -> int:
+def resolve_batch_size(batch_size: Any, n_rows: int, gated: bool) -> int:
     """Clip `batch_size` to the number of training rows; resolve "auto" and "dynamic".
 
     Gates are drawn once for each mini-batch: where there are gates an epoch shall have enough
@@ -430,7 +430,7 @@ def batch_size(batch_size: Any, n_rows: int, gated: bool) -> int:
     return min(int(batch_size), n_rows)
 
 
-def stream_batch_size(batch_size: Any, n_rows: int, gated: bool) -> int:
+def resolve_stream_batch_size(batch_size: Any, n_rows: int, gated: bool) -> int:
     """Resolve `batch_size` for rows that come a few at a time.
 
     Parameters

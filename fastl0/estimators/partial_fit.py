@@ -20,39 +20,39 @@ from fastl0._kernels import RowSource
 from fastl0._numba.permutation import Order
 from fastl0._numba.train_loop import train_batches
 from fastl0.data import checks
-from fastl0.data.blocks import Blocks
-from fastl0.data.regression_targets import RealTargets
-from fastl0.data.rows import checked_weights, relative
+from fastl0.data.blocks import BlockReader
+from fastl0.data.regression_targets import RegressionTargets
+from fastl0.data.rows import check_sample_weight, rescale_weights
 from fastl0.data.running_moments import Following
-from fastl0.data.targets import LARGEST_WEIGHT, Targets
+from fastl0.data.targets import MAX_WEIGHT, Targets
 from fastl0.estimators import attributes, params
-from fastl0.estimators.attribute_names import FITTED, OF_TRAINING
+from fastl0.estimators.attribute_names import FITTED_ATTRIBUTES, TRAINING_ATTRIBUTES
 from fastl0.estimators.build_config import (
-    check_shaping,
+    architecture,
+    build_config,
+    check_architecture,
     check_widths,
-    first_layout,
-    make_plan,
-    shaping,
+    initial_layout,
 )
 from fastl0.estimators.fit import (
     Validation,
     checked,
-    given_judge,
-    undone_on_error,
-    warn_if_without_adam,
+    make_evaluator,
+    restored_on_error,
+    warn_if_sgd_replaces_adam,
 )
 from fastl0.model.network import Network
 from fastl0.training import criteria, progress
-from fastl0.training.buffers import DRAWS_AHEAD, Layout
-from fastl0.training.config import Data, Judgement, Plan
-from fastl0.training.threads import Crew, Pace
+from fastl0.training.buffers import DRAWS_AHEAD, BufferLayout
+from fastl0.training.config import Evaluation, TrainingConfig, TrainingData
+from fastl0.training.threads import ThreadTeam, ThreadTuner
 from fastl0.training.trainer import Trainer
 
 #: Mini-batches that make an epoch of a stream.
-EPOCH = criteria.FEWEST_DRAWS
+EPOCH = criteria.MIN_DRAWS
 
 #: Epochs that the history of a stream holds: it has no end, and a record takes half a KiB.
-MOST_EPOCHS = 10_000
+MAX_EPOCHS = 10_000
 
 #: Rows that a stream counts for at least where `lam` is divided by their number: at its start
 #: there are none.
@@ -93,12 +93,12 @@ class Stream:
     Attributes
     ----------
     trainer : Trainer
-    plan : Plan
+    plan : TrainingConfig
     targets : Targets
         How y is encoded; its codes are those of the last call.
     settings : tuple
         Parameters of the estimator that the plan was made from.
-    shaping : dict
+    architecture : dict
         Those that cannot change.
     class_weights : float64 array of shape (n_codes, n_values), or None
         What a row weighs by each of its codes, before classes are balanced.
@@ -111,10 +111,10 @@ class Stream:
     """
 
     trainer: Trainer
-    plan: Plan
+    plan: TrainingConfig
     targets: Targets
     settings: tuple[Any, ...]
-    shaping: dict[str, Any]
+    architecture: dict[str, Any]
     class_weights: NDArray[np.float64] | None
     balanced: NDArray[np.bool_]
     following: Following | None = None
@@ -124,13 +124,13 @@ class Stream:
     loss: float = 0.0  # of the epoch under way, summed up
     rows_since: int = 0
     seconds: float = 0.0
-    judgement: Judgement | None = None
+    judgement: Evaluation | None = None
     best_score: float = -math.inf
     _n_before: int = 0  # epochs before the way to the present target size began
     _since_priced: int = 0
     _clock: float = 0.0  # when seconds were last counted
     _lent: Any = field(default=None, repr=False)
-    _lent_as: Layout | None = field(default=None, repr=False)  # layout of what is lent
+    _lent_as: BufferLayout | None = field(default=None, repr=False)  # layout of what is lent
     _locks: dict[int, Any] = field(default_factory=dict, repr=False)  # of this process
 
     def __getstate__(self) -> dict[str, Any]:
@@ -144,7 +144,7 @@ class Stream:
         found = self._locks.get(process)
         if found is None:
             if self._locks:
-                self.trainer.renew_generator()
+                self.trainer.copy_generator()
             # In one step: two threads may be the first ones.
             found = self._locks.setdefault(process, threading.RLock())
         return found
@@ -168,7 +168,7 @@ class Stream:
 
         Parameters
         ----------
-        X : ndarray, CSR matrix or Blocks of shape (n_rows, n_features)
+        X : ndarray, CSR matrix or BlockReader of shape (n_rows, n_features)
             Readable.
         codes : ndarray of shape (n_rows, n_codes)
             Encoded targets and weights; overwritten where their centre and scale change.
@@ -191,14 +191,14 @@ class Stream:
                 self._learn_many(X, codes, numbers)
         except BaseException:
             # The gates of the mini-batch that failed are counted already.
-            if self.trainer.buffers.whole:
-                self.trainer.shrinker.forget_draws()
+            if self.trainer.buffers.is_consistent:
+                self.trainer.pruner.reset_counts()
                 self._since_priced = 0
             raise
         self._count_seconds()
 
     def _check_whole(self) -> None:
-        if not self.trainer.buffers.whole:
+        if not self.trainer.buffers.is_consistent:
             raise ValueError(
                 "X cannot be learned from: an earlier call was interrupted while it deleted units, "
                 "or changed their scale, and half a network is left. Start afresh: clone the "
@@ -217,8 +217,8 @@ class Stream:
         layout = trainer.buffers.layout
         if self._lent is None or self._lent_as is not layout:
             self._lent, self._lent_as = None, layout
-            self._lent = trainer.buffers.lend()
-        x, y = RowSource(X.whole() if isinstance(X, Blocks) else X), RowSource(codes)
+            self._lent = trainer.buffers.pointers()
+        x, y = RowSource(X.whole() if isinstance(X, BlockReader) else X), RowSource(codes)
         uniforms = trainer.buffers.draws(1)
         trainer.draw(uniforms)
         tally = np.zeros(1)
@@ -235,26 +235,26 @@ class Stream:
         trainer = self.trainer
         n_batches = -(-len(codes) // trainer.buffers.batch_size)
         n_threads = trainer.buffers.n_threads if n_batches >= _MANY else 1
-        x = X if isinstance(X, Blocks) else RowSource(X, n_threads)
-        data = Data(x, RowSource(codes), len(codes), _NO_ROWS, self._total_weight)
+        x = X if isinstance(X, BlockReader) else RowSource(X, n_threads)
+        data = TrainingData(x, RowSource(codes), len(codes), _NO_ROWS, self._total_weight)
         rate = self.plan.learning_rate_init
-        pace = Pace(n_threads)
+        pace = ThreadTuner(n_threads)
         first, batch_size = 0, trainer.buffers.batch_size
-        with Crew(n_threads) as crew:
-            rows = trainer.begin_pass(self.plan, data, crew, pace)
+        with ThreadTeam(n_threads) as crew:
+            rows = trainer.new_runner(self.plan, data, crew, pace)
             while first < n_batches:
                 rows.borrow()
                 if self._since_priced == 0:
                     self._set_prices()
                 # Prices are set, and units deleted, after as many mini-batches as in short calls.
-                n = min(DRAWS_AHEAD - self._since_priced, EPOCH - trainer.shrinker.n_draws)
+                n = min(DRAWS_AHEAD - self._since_priced, EPOCH - trainer.pruner.n_draws)
                 n = min(n, n_batches - first)
                 if numbers is not None:
                     n = self._follow(codes, numbers, first, n)
                 before = 0.0 if numbers is None else numbers.following.loss
                 tally = np.array([before])
                 try:
-                    trainer.run_some(rows, self.plan, data, rate, n, tally)
+                    trainer.run_batches(rows, self.plan, data, rate, n, tally)
                 finally:
                     crew.dismiss()  # before buffers change
                 some = slice(first * batch_size, min(len(codes), (first + n) * batch_size))
@@ -280,17 +280,17 @@ class Stream:
             How many at most.
         """
         following, batch_size = numbers.following, self.trainer.buffers.batch_size
-        if not following.knows_rows:  # those of a first call have set centre and scale together
+        if not following.has_rows:  # those of a first call have set centre and scale together
             following.note(numbers.y, numbers.weights)
             numbers.n_noted = len(codes)
-        n = min(n, following.n_to_measure)
+        n = min(n, following.n_until_measured)
         for k in range(first, first + n):
             if k >= numbers.n_noted:
                 rows = slice(k * batch_size, (k + 1) * batch_size)
                 weights = None if numbers.weights is None else numbers.weights[rows]
                 following.note(numbers.y[rows], weights)
                 numbers.n_noted += 1
-            if not following.is_settled():
+            if not following.is_up_to_date():
                 if k > first:
                     return k - first
                 self._change_scale(codes, numbers)
@@ -299,18 +299,18 @@ class Stream:
     def _change_scale(self, codes: NDArray[Any], numbers: Numbers) -> None:
         """Bring centre and scale, and the output layer, to where the targets have gone."""
         following, targets, buffers = numbers.following, self.targets, self.trainer.buffers
-        assert isinstance(targets, RealTargets)
+        assert isinstance(targets, RegressionTargets)
         change = following.change()
         if change is not None:
             slope = targets.slope_factor(targets.scale / change.scale)
-            buffers.whole = False  # until all of it belongs together again
+            buffers.is_consistent = False  # until all of it belongs together again
             buffers.rescale_outputs(change.factor, change.shift, slope)
             center, scale = change.center, change.scale
             self.targets = targets = replace(targets, center=center, scale=scale)
             in_use = {"center": tuple(center.tolist()), "scale": tuple(scale.tolist())}
             self.plan = replace(self.plan, **in_use)
             following.adopt(change)
-            buffers.whole = True
+            buffers.is_consistent = True
             codes[:, :-1] = targets.scaled(numbers.y)
         # As far as Adam moves an output in one step by the units before it, if each is about 1.
         pace = self.plan.learning_rate_init * (1 + buffers.widths[-2])
@@ -319,13 +319,13 @@ class Stream:
             buffers.pull_outputs(*pull)
 
     def _note_loss(self, numbers: Numbers, loss: float, n_batches: int, rows: slice) -> None:
-        """Let errors tell how far the scale may fall; see `Following.note_loss`."""
-        assert isinstance(self.targets, RealTargets)
+        """Let errors tell how far the scale may fall; see `Following.update_loss`."""
+        assert isinstance(self.targets, RegressionTargets)
         weights = None if numbers.weights is None else numbers.weights[rows]
         n_rows = rows.stop - rows.start
-        numbers.following.note_loss(loss, n_batches, n_rows, weights, self.targets.error_of)
+        numbers.following.update_loss(loss, n_batches, n_rows, weights, self.targets.error_of)
 
-    # --- the course of epochs --------------------------------------------------------
+    # --- the phases of epochs --------------------------------------------------------
 
     @property
     def _total_weight(self) -> float:
@@ -335,7 +335,7 @@ class Stream:
 
     def _set_prices(self) -> None:
         """Price units by the network as it is, at the point the stream has come to."""
-        self.trainer.price_at(self.plan, self._progress)
+        self.trainer.update_l0_at(self.plan, self._progress)
 
     @property
     def _n_epochs(self) -> int:
@@ -345,7 +345,7 @@ class Stream:
     @property
     def _progress(self) -> float:
         """Share of the way to a target size that is over."""
-        return min(1.0, (self._n_epochs + self.trainer.shrinker.n_draws / EPOCH) / self._n_pruning)
+        return min(1.0, (self._n_epochs + self.trainer.pruner.n_draws / EPOCH) / self._n_pruning)
 
     @property
     def _n_pruning(self) -> int:
@@ -356,8 +356,8 @@ class Stream:
         self.loss += loss
         self.rows_since += n_rows
         self._since_priced = (self._since_priced + n_batches) % DRAWS_AHEAD
-        self.trainer.shrinker.n_draws += n_batches
-        if self.trainer.shrinker.n_draws >= EPOCH:
+        self.trainer.pruner.n_draws += n_batches
+        if self.trainer.pruner.n_draws >= EPOCH:
             self.end_epoch()
 
     def _count_seconds(self) -> None:
@@ -368,7 +368,7 @@ class Stream:
         """Delete what has stayed off, and note the epoch."""
         self._count_seconds()
         self.trainer.record.epochs.append(self.entries())
-        self.trainer.record.keep_last(MOST_EPOCHS)
+        self.trainer.record.keep_last(MAX_EPOCHS)
         if self.verbose:
             progress.log(str(self.trainer.record.n_epochs), self.trainer.record.epochs[-1])
         self.loss, self.rows_since, self.seconds, self.judgement = 0.0, 0, 0.0, None
@@ -398,7 +398,7 @@ class Stream:
             If training has come to a parameter that is not finite, or was interrupted within a
             deletion.
         """
-        return self._of_training() if name in OF_TRAINING else self._of_network()
+        return self._of_training() if name in TRAINING_ATTRIBUTES else self._of_network()
 
     def freeze(self) -> Network:
         """Return the network as it is.
@@ -429,7 +429,7 @@ class Stream:
             found["best_validation_score_"] = self.best_score
         return found
 
-    def note(self, judgement: Judgement, network: Network) -> None:
+    def note(self, judgement: Evaluation, network: Network) -> None:
         """Note what validation rows say; keep the network if it is the best so far."""
         record = self.trainer.record
         if self.rows_since or not record.epochs:
@@ -463,7 +463,7 @@ class Stream:
         ValueError
             If one of them shapes the network or breaks a rule; nothing has changed then.
         """
-        check_shaping(estimator, self.shaping)
+        check_architecture(estimator, self.architecture)
         trainer, before = self.trainer, dict(zip(estimator._names(), self.settings, strict=True))
         targets = estimator._encoding()
         class_weights = estimator._class_weights(targets)
@@ -472,15 +472,15 @@ class Stream:
             layout = _layout(estimator, targets, n_rows, trainer)
         # Bytes of a model would be another number of parameters by now.
         target = None if is_changed(estimator, before, "target_size", "lam") else self.plan.target
-        gated = replace(layout, gated=trainer.shrinker.gated)
-        plan = make_plan(estimator, targets, gated, target=target)
+        gated = replace(layout, gated=trainer.pruner.gated)
+        plan = build_config(estimator, targets, gated, target=target)
         if layout != trainer.buffers.layout:
-            trainer.buffers.make_room(layout.batch_size, layout.n_threads)
+            trainer.buffers.resize_batch(layout.batch_size, layout.n_threads)
         is_new_way = (plan.target, plan.lam) != (self.plan.target, self.plan.lam)
         self.plan, self.targets, self.class_weights = plan, targets, class_weights
         self.balanced = estimator._balanced(targets)
         self.settings, self.verbose = _to_keep(settings_of(estimator)), estimator.verbose
-        if not (isinstance(targets, RealTargets) and targets.follows and self.following):
+        if not (isinstance(targets, RegressionTargets) and targets.follows and self.following):
             self.following = _following(targets, None, is_known=True)
         if is_new_way:
             trainer.begin_stream(plan)
@@ -496,9 +496,9 @@ class Stream:
                 return False  # fit has ended it meanwhile
             if not same_settings(settings_of(estimator), self.settings):
                 return False
-            if not checks.is_plain(X, estimator):
+            if not checks.is_trusted_small(X, estimator):
                 return False
-            codes = self.targets.encode_few(y)
+            codes = self.targets.encode_trusted(y)
             if codes is None or len(codes) != len(X):
                 return False
             if self.class_weights is not None:
@@ -513,13 +513,13 @@ class Stream:
 
     def encode(self, y: Any, sample_weight: NDArray[np.float64] | None) -> NDArray[np.float32]:
         """Check y, and put it and the weights of rows into one array."""
-        if sample_weight is not None and sample_weight.max() > LARGEST_WEIGHT:
+        if sample_weight is not None and sample_weight.max() > MAX_WEIGHT:
             raise ValueError(
-                f"`sample_weight` must be at most {LARGEST_WEIGHT:.0e} in partial_fit, which "
+                f"`sample_weight` must be at most {MAX_WEIGHT:.0e} in partial_fit, which "
                 f"takes it as it is, got {sample_weight.max():.3g}. Divide the weights of all "
                 "calls by a constant."
             )
-        codes = self.targets.alike(y, "y").codes
+        codes = self.targets.encode_like(y, "y").codes
         both = np.ones((len(codes), codes.shape[1] + 1), np.float32)
         both[:, :-1] = codes
         if self.class_weights is not None:
@@ -567,7 +567,7 @@ def partial_fit(
     y: Any,
     classes: Any,
     sample_weight: Any,
-    held_out: Validation,
+    validation: Validation,
 ) -> None:
     """Train `estimator` on some rows once; see `HardL0MLPClassifier.partial_fit`.
 
@@ -578,16 +578,16 @@ def partial_fit(
     """
     own = vars(estimator)
     estimator._validate_params()
-    params.check_held_out(*held_out)
+    params.check_validation_arguments(*validation)
     stream = own.get("_stream")
     is_first = stream is None and "coefs_" not in own
-    with undone_on_error(estimator, ("n_features_in_", "feature_names_in_")):
+    with restored_on_error(estimator, ("n_features_in_", "feature_names_in_")):
         X, y = checked(estimator, X, y, reset=is_first)
-        weights = checked_weights(sample_weight, X, may_be_zero=True)
+        weights = check_sample_weight(sample_weight, X, may_be_zero=True)
         if stream is None:
             stream = _begin(estimator, X, y, classes, weights)
         with stream.lock:
-            _go_on(estimator, stream, X, y, classes, weights, held_out)
+            _go_on(estimator, stream, X, y, classes, weights, validation)
     own.pop("_warm_state", None)  # of the time before
 
 
@@ -598,7 +598,7 @@ def _go_on(
     y: Any,
     classes: Any,
     weights: NDArray[np.float64] | None,
-    held_out: Validation,
+    validation: Validation,
 ) -> None:
     """Check what is left to check, and learn from the rows."""
     if not same_settings(settings_of(estimator), stream.settings):
@@ -606,9 +606,9 @@ def _go_on(
         _forget_attributes(estimator)
     if classes is not None:
         stream.targets.check_classes(classes)
-    judge = None if held_out.X is None else given_judge(estimator, stream.targets, held_out)
+    judge = None if validation.X is None else make_evaluator(estimator, stream.targets, validation)
     if weights is not None and not weights.any():
-        stream.targets.alike(y, "y")
+        stream.targets.encode_like(y, "y")
         codes = None  # such rows are none
     else:
         codes = stream.encode(y, weights)  # last: it counts the rows of each class
@@ -628,7 +628,7 @@ def _forget_attributes(estimator: Any) -> None:
     own = vars(estimator)
     if "_stream" in own and ("coefs_" in own or "n_iter_" in own):
         own.pop("coefs_", None)  # first: where it is, the others are as well
-        for name in FITTED:
+        for name in FITTED_ATTRIBUTES:
             own.pop(name, None)
 
 
@@ -639,7 +639,7 @@ def _begin(
     network = _network(estimator)
     if network is None:
         known = weights if weights is not None and weights.any() else None
-        targets = estimator._encode(y, relative(known), classes=classes, stream=True)
+        targets = estimator._encode(y, rescale_weights(known), classes=classes, stream=True)
     else:
         targets = estimator._encoding()
     targets = targets.take(_NO_ROWS)
@@ -647,19 +647,19 @@ def _begin(
     layout = _layout(estimator, targets, X.shape[0])
     if network is not None:
         check_widths(estimator, network.n_units)
-    plan = make_plan(estimator, targets, layout)
-    warn_if_without_adam(estimator, plan)
+    plan = build_config(estimator, targets, layout)
+    warn_if_sgd_replaces_adam(estimator, plan)
     seed = check_random_state(estimator.random_state).randint(0, 2**31, size=8)
     trainer = Trainer(plan, layout, np.random.default_rng([int(part) for part in seed]))
     if network is not None:
-        trainer.take_up(plan, network)
+        trainer.load_network(plan, network)
     trainer.begin_stream(plan)
     return Stream(
         trainer,
         plan,
         targets,
         _to_keep(settings_of(estimator)),
-        shaping(estimator),
+        architecture(estimator),
         class_weights,
         estimator._balanced(targets),
         _following(targets, weights, is_known=network is not None),
@@ -674,23 +674,29 @@ def _following(
 
     Those that are known already count as much as a block of rows that weigh as these do.
     """
-    if not (isinstance(targets, RealTargets) and targets.follows):
+    if not (isinstance(targets, RegressionTargets) and targets.follows):
         return None
     is_log = targets.out_activation == "exp"
     following = Following(targets.center, targets.scale, logarithmic=is_log)
     if is_known:
         has_weight = weights is not None and weights.any()
-        following.begin_with_a_block(float(weights[weights > 0.0].mean()) if has_weight else 1.0)
+        following.start_from_known_scale(
+            float(weights[weights > 0.0].mean()) if has_weight else 1.0
+        )
     return following
 
 
 def _layout(
     estimator: Any, targets: Targets, n_rows: int, trainer: Trainer | None = None
-) -> Layout:
+) -> BufferLayout:
     """Lay out the buffers, with room for weights of rows, which may come later."""
-    batch_size = params.stream_batch_size(estimator.batch_size, n_rows, estimator.pruning != "none")
+    batch_size = params.resolve_stream_batch_size(
+        estimator.batch_size, n_rows, estimator.pruning != "none"
+    )
     n_codes = targets.codes.shape[1] + 1
-    return first_layout(estimator, targets.n_outputs, n_codes, batch_size=batch_size, warm=trainer)
+    return initial_layout(
+        estimator, targets.n_outputs, n_codes, batch_size=batch_size, warm=trainer
+    )
 
 
 def _network(estimator: Any) -> Network | None:

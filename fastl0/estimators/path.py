@@ -22,10 +22,10 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
 
 from fastl0 import _fork_safety
-from fastl0.data.blocks import in_order
+from fastl0.data.blocks import sort_if_blockwise
 from fastl0.estimators import params
-from fastl0.estimators.attribute_names import BESIDE_MODEL
-from fastl0.estimators.base import HardL0MLP
+from fastl0.estimators.attribute_names import NOT_IN_MODEL
+from fastl0.estimators.base import BaseHardL0MLP
 from fastl0.estimators.classifier import HardL0MLPClassifier
 from fastl0.estimators.regressor import HardL0MLPRegressor
 
@@ -71,7 +71,7 @@ class L0Path:
     estimators: list[Any]
 
 
-class Rows(NamedTuple):
+class LabelledRows(NamedTuple):
     """Checked rows to learn from or to score on; `weights` is None where they have none."""
 
     X: Any
@@ -80,7 +80,7 @@ class Rows(NamedTuple):
 
     def take(self, numbers: NDArray[np.integer]) -> Self:
         """Return copies of some of them."""
-        numbers = in_order(self.X, numbers)
+        numbers = sort_if_blockwise(self.X, numbers)
         weights = None if self.weights is None else self.weights[numbers]
         return type(self)(self.X[numbers], self.y[numbers], weights)
 
@@ -157,68 +157,69 @@ def l0_path(
     >>> bool((path.n_parameters[1:] < path.n_parameters[:-1]).all())
     True
     """
-    model = fresh_model(estimator)
+    model = clone_for_path(estimator)
     scorer = check_scoring(model, scoring=scoring)
-    params.check_held_out(X_val, y_val, sample_weight_val)
+    params.check_validation_arguments(X_val, y_val, sample_weight_val)
     rows, targets, sizes = checked(model, X, y, sample_weight, target_sizes)
     with _fork_safety.importing:
-        from fastl0.data.rows import set_aside
+        from fastl0.data.rows import validation_split
         from fastl0.estimators import fit
 
     if X_val is None:
         params.check_share("validation_fraction", validation_fraction)
-        train, judge = set_aside(
+        train, judge = validation_split(
             rows.X.shape[0],
             validation_fraction,
             model.random_state,
             targets.strata,
             "or X_val and y_val",
         )
-        rows, held_out = rows.take(train), rows.take(judge)
+        rows, validation = rows.take(train), rows.take(judge)
     else:
         given = fit.Validation(X_val, y_val, sample_weight_val)
-        held_out = Rows(*fit.checked_held_out(model, given))
-        targets.alike(held_out.y, "y_val")
-    return trace(model, rows, sizes, held_out, scorer)
+        validation = LabelledRows(*fit.check_validation_rows(model, given))
+        targets.encode_like(validation.y, "y_val")
+    return fit_path(model, rows, sizes, validation, scorer)
 
 
 def checked(
-    model: HardL0MLP, X: Any, y: Any, sample_weight: Any, target_sizes: Any
-) -> tuple[Rows, Any, list[tuple[Any, int]]]:
+    model: BaseHardL0MLP, X: Any, y: Any, sample_weight: Any, target_sizes: Any
+) -> tuple[LabelledRows, Any, list[tuple[Any, int]]]:
     """Check what a path is to learn from, and note it in `model`.
 
     Returns
     -------
-    rows : Rows
+    rows : LabelledRows
     targets : Targets
     sizes : list of (size, n_parameters)
         Large to small.
     """
     with _fork_safety.importing:
-        from fastl0.data.rows import checked_weights
+        from fastl0.data.rows import check_sample_weight
         from fastl0.estimators import fit
 
     X, y = fit.checked(model, X, y, reset=True)
-    weights = checked_weights(sample_weight, X)
+    weights = check_sample_weight(sample_weight, X)
     targets = model._encode(y, weights)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y.toarray().ravel() if issparse(y) else y.ravel()
-    sizes = _resolve(model, targets, params.listed_sizes(target_sizes), SHARES)
-    return Rows(X, y, weights), targets, sizes
+    sizes = _resolve(model, targets, params.as_list_of_sizes(target_sizes), SHARES)
+    return LabelledRows(X, y, weights), targets, sizes
 
 
 def _resolve(model: Any, targets: Any, *sizes: Any) -> list[tuple[Any, int]]:
-    from fastl0.estimators.build_config import first_layout
+    from fastl0.estimators.build_config import initial_layout
     from fastl0.estimators.target_size import resolve_sizes
 
     n_rows, n_codes = targets.codes.shape
-    batch_size = params.batch_size(model.batch_size, n_rows, gated=True)
-    layout = first_layout(model, targets.n_outputs, n_codes, batch_size=batch_size)
+    batch_size = params.resolve_batch_size(model.batch_size, n_rows, gated=True)
+    layout = initial_layout(model, targets.n_outputs, n_codes, batch_size=batch_size)
     return resolve_sizes(model, targets, layout, *sizes)
 
 
-def fresh_model(
-    estimator: Any, kinds: tuple[type[HardL0MLP], ...] = (HardL0MLPClassifier, HardL0MLPRegressor)
+def clone_for_path(
+    estimator: Any,
+    kinds: tuple[type[BaseHardL0MLP], ...] = (HardL0MLPClassifier, HardL0MLPRegressor),
 ) -> Any:
     """Copy an estimator for a path, unfitted and with an int as its `random_state`.
 
@@ -244,7 +245,7 @@ def fresh_model(
         )
     model = clone(estimator).set_params(warm_start=False, target_size=None)
     model._validate_params()
-    params.path_settings(model)
+    params.check_path_estimator(model)
     if not isinstance(model.random_state, Integral):
         # The same in every fit of the path, whose splits would differ otherwise.
         seed = check_random_state(estimator.random_state).randint(2**31 - 1)
@@ -252,11 +253,11 @@ def fresh_model(
     return model
 
 
-def trace(
-    model: HardL0MLP,
-    rows: Rows,
+def fit_path(
+    model: BaseHardL0MLP,
+    rows: LabelledRows,
     sizes: Sequence[tuple[Any, int]],
-    held_out: Rows,
+    validation: LabelledRows,
     scorer: Callable[..., float],
 ) -> L0Path:
     """Fit and score the networks of a path.
@@ -264,12 +265,12 @@ def trace(
     Parameters
     ----------
     model : HardL0MLPClassifier or HardL0MLPRegressor
-        From `fresh_model`; those of the path share its settings and feature names.
-    rows : Rows
+        From `clone_for_path`; those of the path share its settings and feature names.
+    rows : LabelledRows
         To learn from.
     sizes : sequence of (size, n_parameters)
         Large to small, from `footprint.resolve_sizes`.
-    held_out : Rows
+    validation : LabelledRows
         To score on.
     scorer : callable
 
@@ -279,7 +280,7 @@ def trace(
         If it returns no number.
     """
     runner = clone(model).set_params(warm_start=True)
-    estimators: list[HardL0MLP] = []
+    estimators: list[BaseHardL0MLP] = []
     scores = []
     ((_, n_before),) = _resolve(model, model._encode(rows.y, rows.weights), [1.0])
     for size, wanted in sizes:
@@ -288,14 +289,14 @@ def trace(
         if estimators:
             shrinkage = math.log(n_before / n_parameters)
             runner.set_params(**_in_less_time(model, rows.X.shape[0], shrinkage))
-            runner._warm_state.forget_record()
+            runner._warm_state.clear_history()
         # Not `fit`, which takes Ctrl-C for the end of this one training.
         runner.set_params(target_size=n_parameters)._fit(rows.X, rows.y, sample_weight=rows.weights)
         n_before = runner.n_parameters_
         member = clone(model).set_params(target_size=size)
-        fitted = set(vars(runner)) - set(runner.get_params(deep=False)) - BESIDE_MODEL
+        fitted = set(vars(runner)) - set(runner.get_params(deep=False)) - NOT_IN_MODEL
         vars(member).update({name: getattr(runner, name) for name in fitted})
-        scores.append(_score(member, held_out, scorer))
+        scores.append(_score(member, validation, scorer))
         # Not before: checked rows have no names.
         if hasattr(model, "feature_names_in_"):
             member.feature_names_in_ = model.feature_names_in_
@@ -308,16 +309,16 @@ def trace(
     )
 
 
-def _score(member: HardL0MLP, rows: Rows, scorer: Callable[..., float]) -> float:
+def _score(member: BaseHardL0MLP, rows: LabelledRows, scorer: Callable[..., float]) -> float:
     # Of rows set aside none may have a weight.
     is_weighted = rows.weights is not None and rows.weights.any()
     extra = {"sample_weight": rows.weights} if is_weighted else {}
-    with params.blaming(scorer):
+    with params.name_scorer_in_errors(scorer):
         found = scorer(member, rows.X, rows.y, **extra)
-    return params.score(found, scorer)
+    return params.check_score(found, scorer)
 
 
-def _in_less_time(model: HardL0MLP, n_rows: int, shrinkage: float) -> dict[str, Any]:
+def _in_less_time(model: BaseHardL0MLP, n_rows: int, shrinkage: float) -> dict[str, Any]:
     """Settings that do in fewer epochs what those of `model` do in all of them.
 
     Gates have as far to go in fewer steps. Those of Adam are larger, too; those of gradient
@@ -333,7 +334,7 @@ def _in_less_time(model: HardL0MLP, n_rows: int, shrinkage: float) -> dict[str, 
         Logarithm of the factor by which the network shrinks.
     """
     share = max(_SMALLEST_SHARE, _SHARE * shrinkage)
-    n_batches = -(-n_rows // params.batch_size(model.batch_size, n_rows, gated=True))
+    n_batches = -(-n_rows // params.resolve_batch_size(model.batch_size, n_rows, gated=True))
     fewest = max(_FEWEST_EPOCHS, -(-_FEWEST_BATCHES // n_batches))
     n_epochs = min(model.max_iter, max(fewest, round(share * model.max_iter)))
     share = n_epochs / model.max_iter

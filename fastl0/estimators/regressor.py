@@ -15,7 +15,7 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 
 from fastl0 import _fork_safety
-from fastl0.estimators.base import HardL0MLP
+from fastl0.estimators.base import BaseHardL0MLP
 from fastl0.estimators.docstrings import documented_method, documented_network
 from fastl0.estimators.params import RealInterval
 
@@ -27,7 +27,7 @@ _OWN = """
 
 
 @documented_network("the coefficient of determination R^2", _OWN)
-class HardL0MLPRegressor(RegressorMixin, HardL0MLP):
+class HardL0MLPRegressor(RegressorMixin, BaseHardL0MLP):
     """Multilayer perceptron regressor that deletes inputs and hidden units as it trains.
 
     As `HardL0MLPClassifier`, which see for gates, sizes and threads, for one or many numbers
@@ -88,7 +88,7 @@ default="squared_error"
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **HardL0MLP._parameter_constraints,
+        **BaseHardL0MLP._parameter_constraints,
         "loss": [StrOptions({"squared_error", "absolute_error", "huber", "quantile", "poisson"})],
         "quantile": [RealInterval(0, 1, closed="neither")],
         "delta": [RealInterval(0, None, closed="neither")],
@@ -223,9 +223,9 @@ default="squared_error"
         ------
         {fit_errors}
         """
-        held_out = (X_val, y_val, sample_weight_val)
+        validation = (X_val, y_val, sample_weight_val)
         return self._fit(
-            X, y, sample_weight=sample_weight, held_out=held_out, keep_interrupted=True
+            X, y, sample_weight=sample_weight, validation=validation, keep_interrupted=True
         )
 
     @documented_method
@@ -285,8 +285,8 @@ default="squared_error"
             from fastl0.data import regression_targets
 
         if again:
-            regression_targets.check_same_link(self.loss, self.out_activation_)
-        return regression_targets.encode_numbers(
+            regression_targets.check_same_activation(self.loss, self.out_activation_)
+        return regression_targets.encode_targets(
             y,
             self.loss,
             self._loss_parameter,
@@ -305,8 +305,8 @@ default="squared_error"
         with _fork_safety.importing:
             from fastl0.data import regression_targets
 
-        regression_targets.check_same_link(self.loss, self.out_activation_)
-        return regression_targets.RealTargets(
+        regression_targets.check_same_activation(self.loss, self.out_activation_)
+        return regression_targets.RegressionTargets(
             np.zeros((0, self.n_outputs_), np.float32),
             self.loss,
             self._loss_parameter,

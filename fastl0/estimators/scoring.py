@@ -12,28 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastl0._kernels import RowSource
-from fastl0.data.blocks import Blocks
+from fastl0.data.blocks import BlockReader
 from fastl0.data.targets import Targets
 from fastl0.estimators import attributes, params
-from fastl0.estimators.attribute_names import BESIDE_MODEL
+from fastl0.estimators.attribute_names import NOT_IN_MODEL
 from fastl0.model.network import Network
-from fastl0.training.config import Judge, Judgement
+from fastl0.training.config import Evaluation, Evaluator
 
 #: Validation rows gathered and put through the network at a time, and bytes that they may take.
 _BLOCK, _BLOCK_NBYTES = 1024, 2**22
 
 
-def rows_judge(
-    x: RowSource | Blocks,
+def default_evaluator(
+    x: RowSource | BlockReader,
     rows: NDArray[np.int32],
     targets: Targets,
     weights: NDArray[np.floating] | None,
-) -> Judge:
+) -> Evaluator:
     """Judge by accuracy or R^2.
 
     Parameters
     ----------
-    x : RowSource or Blocks
+    x : RowSource or BlockReader
     rows : int32 array of shape (n_rows,)
         Which rows of it to judge by; ascending for blocks.
     targets : Targets
@@ -42,32 +42,32 @@ def rows_judge(
         Of these rows.
     """
 
-    def judge(network: Network) -> Judgement:
+    def judge(network: Network) -> Evaluation:
         outputs = _outputs(network, x, rows)
-        return Judgement(targets.score(outputs, weights), targets.mean_loss(outputs, weights))
+        return Evaluation(targets.score(outputs, weights), targets.mean_loss(outputs, weights))
 
     return judge
 
 
-def scorer_judge(
-    judge: Judge,
+def scorer_evaluator(
+    judge: Evaluator,
     scorer: Callable[..., Any],
     estimator: Any,
     X: Any,
     y: Any,
     targets: Targets,
     weights: NDArray[np.floating] | None,
-) -> Judge:
+) -> Evaluator:
     """Judge by a scikit-learn scorer; the loss is that of another judge.
 
     Parameters
     ----------
-    judge : Judge
+    judge : Evaluator
     scorer : callable
         ``scorer(estimator, X, y)`` or, where there are weights, with ``sample_weight``.
     estimator : estimator
         Whose class and settings the scorer sees; not changed.
-    X, y : ndarray, CSR matrix or Blocks, ndarray
+    X, y : ndarray, CSR matrix or BlockReader, ndarray
         Validation rows.
     targets : Targets
     weights : ndarray of shape (n_rows,) or None
@@ -79,7 +79,7 @@ def scorer_judge(
         that says so.
     """
     # Checked rows have no names.
-    hidden = {"feature_names_in_", *BESIDE_MODEL}
+    hidden = {"feature_names_in_", *NOT_IN_MODEL}
     # Not by `copy`: a stream would be described, all its epochs, at every call.
     stand_in = object.__new__(type(estimator))
     vars(stand_in).update(
@@ -87,25 +87,25 @@ def scorer_judge(
     )
     extra = {} if weights is None else {"sample_weight": weights}
 
-    def judge_by_scorer(network: Network) -> Judgement:
+    def judge_by_scorer(network: Network) -> Evaluation:
         vars(stand_in).update(attributes.of_network(network, targets))
-        with params.blaming(estimator.scoring):
+        with params.name_scorer_in_errors(estimator.scoring):
             score = scorer(stand_in, X, y, **extra)
         if not isinstance(score, int | float | np.number) or not np.isfinite(score):
             raise ValueError(
                 f"`scoring` must give a finite number, got {score!r} from {estimator.scoring!r}. "
                 "Use another scorer, or validation rows that hold every class."
             )
-        return Judgement(float(score), judge(network).loss)
+        return Evaluation(float(score), judge(network).loss)
 
     return judge_by_scorer
 
 
 def _outputs(
-    network: Network, x: RowSource | Blocks, rows: NDArray[np.int32]
+    network: Network, x: RowSource | BlockReader, rows: NDArray[np.int32]
 ) -> NDArray[np.float32]:
     """Outputs of a network for some rows."""
-    if not isinstance(x, Blocks):
+    if not isinstance(x, BlockReader):
         return _outputs_in_memory(network, x, rows)
     outputs = np.empty((len(rows), network.n_units[-1]), dtype=np.float32)
     for places, values in x[rows]:

@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
 )
 
 from fastl0.data import checks
-from fastl0.data.blocks import opened, reads_by_blocks
+from fastl0.data.blocks import is_blockwise, open_blocks
 
 
 class InputSelectorMixin(TransformerMixin):
@@ -59,9 +59,9 @@ class InputSelectorMixin(TransformerMixin):
             whose columns keep their dtypes where X is of the same kind.
         """
         check_is_fitted(self)
-        if reads_by_blocks(X):
+        if is_blockwise(X):
             return self._transform_by_blocks(X)
-        checks.check_unmasked("X", X)
+        checks.check_no_mask("X", X)
         kept = np.flatnonzero(self.support_)
         checked = validate_data(self, X, dtype=None, accept_sparse=("csr", "csc"), reset=False)
         wanted = _get_output_config("transform", self)["dense"]
@@ -70,7 +70,7 @@ class InputSelectorMixin(TransformerMixin):
         return checked[:, kept]
 
     def _transform_by_blocks(self, X: Any) -> NDArray[Any]:
-        blocks = opened(self, X, reset=False)
+        blocks = open_blocks(self, X, reset=False)
         kept = np.flatnonzero(self.support_)
         out = np.empty((blocks.shape[0], len(kept)), blocks.dtype)
         for places, values in blocks:

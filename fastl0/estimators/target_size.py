@@ -13,11 +13,11 @@ import numpy as np
 
 from fastl0.data.targets import Targets
 from fastl0.estimators import attributes, params
-from fastl0.estimators.attribute_names import BESIDE_MODEL
+from fastl0.estimators.attribute_names import NOT_IN_MODEL
 from fastl0.model.network import Network, count_parameters
-from fastl0.training.buffers import Layout
-from fastl0.training.config import SizeLeft
-from fastl0.training.history import Record
+from fastl0.training.buffers import BufferLayout
+from fastl0.training.config import SizeBudget
+from fastl0.training.history import History
 
 #: Bytes from which on pickle writes several frames, each with a head of nine bytes.
 _FRAME = 2**16
@@ -29,7 +29,7 @@ _FLOATS = ("loss", "epoch_time", "score", "validation_loss")
 def wanted(
     estimator: Any,
     targets: Targets,
-    layout: Layout,
+    layout: BufferLayout,
     target_size: Any,
     hidden: Sequence[int],
     before: Sequence[dict[str, Any]],
@@ -43,7 +43,7 @@ def wanted(
     estimator : estimator
         Its `n_features_in_` is set.
     targets : Targets
-    layout : Layout
+    layout : BufferLayout
         To begin with.
     target_size : int, float, str or None
         In place of that of the estimator where this is None.
@@ -66,21 +66,21 @@ def wanted(
         epochs = [*before, *_foreseen(estimator, layout, judged)]
         return _overhead(_with_size(estimator, size), targets, epochs, 0)
 
-    return params.n_parameters(target_size, full, smallest, overhead)
+    return params.resolve_target_size(target_size, full, smallest, overhead)
 
 
-def size_left(estimator: Any, targets: Targets) -> SizeLeft | None:
+def size_budget(estimator: Any, targets: Targets) -> SizeBudget | None:
     """Say how to tell the parameters there is room for; None for a size that is no bytes."""
     if not isinstance(estimator.target_size, str):
         return None
-    n_bytes = params.n_bytes("target_size", estimator.target_size)
+    n_bytes = params.parse_bytes("target_size", estimator.target_size)
     return lambda epochs, n_more: (n_bytes - _overhead(estimator, targets, epochs, n_more)) // 4
 
 
 def resolve_sizes(
     estimator: Any,
     targets: Targets,
-    layout: Layout,
+    layout: BufferLayout,
     target_sizes: Sequence[Any] | None,
     shares: Sequence[float] = (),
 ) -> list[tuple[Any, int]]:
@@ -91,7 +91,7 @@ def resolve_sizes(
     estimator : estimator
         Its `n_features_in_` is set.
     targets : Targets
-    layout : Layout
+    layout : BufferLayout
         To begin with.
     target_sizes : sequence of int, float and str, or None
         As the estimator takes them; None for `shares`. Bytes leave room for the longest
@@ -127,7 +127,7 @@ def resolve_sizes(
 
         name = "target_sizes"
         sizes = [
-            (size, params.n_parameters(size, full, smallest, overhead, name))
+            (size, params.resolve_target_size(size, full, smallest, overhead, name))
             for size in target_sizes
         ]
         params.check_different(sizes)
@@ -165,7 +165,7 @@ def _overhead(
     # Floats of their own: pickle writes an object once.
     names = [name for name in _FLOATS if last[name] is not None]
     rest = [coming | {name: float(k) for name in names} for k in range(n_more)]
-    record = Record([*epochs, *rest])
+    record = History([*epochs, *rest])
     n_layers = len(last["n_units"]) - 1
     network = Network(
         [np.ones((1, 1), np.float32) for _ in range(n_layers)],
@@ -177,11 +177,11 @@ def _overhead(
     model = copy.copy(estimator)
     vars(model).update(attributes.of_network(network, targets))
     vars(model).update(attributes.of_record(record, bool(estimator.early_stopping)))
-    for name in BESIDE_MODEL:
+    for name in NOT_IN_MODEL:
         vars(model).pop(name, None)
     # Lengths of arrays may take three bytes more than here: shapes, and those of the numbers.
     most_more = 3 * (3 * n_layers + 2 * n_layers + 8)
-    if params.n_bytes("target_size", estimator.target_size) > _FRAME:
+    if params.parse_bytes("target_size", estimator.target_size) > _FRAME:
         most_more += 9 * (2 * n_layers + 1)  # large arrays stand between frames
     # Neither of the protocols is the shorter one of arrays and of names.
     most = max(len(pickle.dumps(model, protocol)) for protocol in (4, pickle.HIGHEST_PROTOCOL))
@@ -189,7 +189,7 @@ def _overhead(
 
 
 def _foreseen(
-    estimator: Any, layout: Layout, judged: bool, *, at_most: bool = False
+    estimator: Any, layout: BufferLayout, judged: bool, *, at_most: bool = False
 ) -> list[dict[str, Any]]:
     """Entries of all epochs as they will be, before any is run; roughly, or at most."""
     pruning = estimator.max_iter * (1.0 - estimator.finetune_fraction)

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from fastl0._kernels import RowSource
 from fastl0._numba.permutation import Order, draw_keys, list_rows_
-from fastl0.data.blocks import Blocks
+from fastl0.data.blocks import BlockReader
 
 #: Bytes of the window, unless a mini-batch and a block need more.
-WINDOW = 2**23
+WINDOW_NBYTES = 2**23
 
 _NO_ROWS, _NO_KEYS = np.zeros(0, np.int32), np.zeros(0, np.uint64)
 
 
-class Stretch(NamedTuple):
+class BatchRange(NamedTuple):
     """Mini-batches that can be trained on without anything being read in between.
 
     Attributes
@@ -40,7 +40,7 @@ class Stretch(NamedTuple):
     n_batches: int
 
 
-class Visit(Protocol):
+class BatchSource(Protocol):
     """Goes through the rows of an epoch once."""
 
     @property
@@ -48,17 +48,17 @@ class Visit(Protocol):
         """Where rows lie; the same all along."""
 
     @property
-    def is_used_up(self) -> bool:
-        """Whether `read_on` must be called before `next`, with no thread at work."""
+    def needs_reading(self) -> bool:
+        """Whether `read_next_blocks` must be called before `next`, with no thread at work."""
 
-    def read_on(self) -> None:
+    def read_next_blocks(self) -> None:
         """Overwrite the rows in memory with those that come next."""
 
-    def next(self, n_batches: int) -> Stretch:
+    def next(self, n_batches: int) -> BatchRange:
         """Return the next mini-batches: one at least, and at most `n_batches`."""
 
 
-class ArrayVisit:
+class ArrayBatches:
     """Visit to rows that are in memory.
 
     Parameters
@@ -67,31 +67,31 @@ class ArrayVisit:
     order : Order
     """
 
-    is_used_up = False
+    needs_reading = False
 
     def __init__(self, x: RowSource, y: RowSource, order: Order) -> None:
         self.x, self._y, self._order = x, y, order
         self._done = 0
 
-    def read_on(self) -> None:
+    def read_next_blocks(self) -> None:
         """Nothing to do."""
 
-    def next(self, n_batches: int) -> Stretch:
+    def next(self, n_batches: int) -> BatchRange:
         """As many as are asked for."""
         first, self._done = self._done, self._done + n_batches
-        return Stretch(self.x, self._y, self._order, first, n_batches)
+        return BatchRange(self.x, self._y, self._order, first, n_batches)
 
 
-class BlockVisit:
+class BlockBatches:
     """Visit to rows that are read by blocks.
 
     Blocks are taken in random order. As many as the window has room for are mixed; what they
     leave after the last full mini-batch is mixed with the blocks that follow. If all rows find
-    room at once, their order is that of `ArrayVisit`.
+    room at once, their order is that of `ArrayBatches`.
 
     Parameters
     ----------
-    blocks : Blocks
+    blocks : BlockReader
     y : RowSource
         Of the rows of the blocks.
     rows : int32 array
@@ -103,7 +103,7 @@ class BlockVisit:
 
     def __init__(
         self,
-        blocks: Blocks,
+        blocks: BlockReader,
         y: RowSource,
         rows: NDArray[np.int32],
         batch_size: int,
@@ -115,7 +115,7 @@ class BlockVisit:
         self._sizes = blocks.sizes()
         small = blocks.read_dtype.itemsize <= np.dtype(np.float32).itemsize
         dtype = blocks.read_dtype if small else np.dtype(np.float32)
-        n_fit = WINDOW // (n_columns * dtype.itemsize)
+        n_fit = WINDOW_NBYTES // (n_columns * dtype.itemsize)
         n_places = min(n_rows, max(n_fit, batch_size - 1 + int(self._sizes.max())))
         self._x_rows = np.empty((n_places, n_columns), dtype)
         self._y_rows = np.empty((n_places, y.n_columns), np.float32)
@@ -133,11 +133,11 @@ class BlockVisit:
         return [int(number) for number in numbers[::-1]]
 
     @property
-    def is_used_up(self) -> bool:
+    def needs_reading(self) -> bool:
         """Whether all full mini-batches of the window are over."""
         return self._done == self._n_batches
 
-    def read_on(self) -> None:
+    def read_next_blocks(self) -> None:
         """Keep the rows that are left over, and read blocks while there is room."""
         n_rows = self._keep_rest()
         while self._to_read and n_rows + self._sizes[self._to_read[-1]] <= len(self._x_rows):
@@ -169,9 +169,9 @@ class BlockVisit:
         self._y.gather(rows, self._y_columns, self._y_rows[start:stop])
         return stop
 
-    def next(self, n_batches: int) -> Stretch:
+    def next(self, n_batches: int) -> BatchRange:
         """As many as the window has left."""
         first = self._done
         n_batches = min(n_batches, self._n_batches - first)
         self._done += n_batches
-        return Stretch(self.x, self._y_window, self._order, first, n_batches)
+        return BatchRange(self.x, self._y_window, self._order, first, n_batches)

@@ -21,7 +21,7 @@ from fastl0 import _kernels
 from fastl0._kernels import RowSource
 from fastl0._numba.matmul import MOST_COLUMNS, MOST_ROWS, OVERHANG, padded
 from fastl0._numba.structs import JOB, PANEL, Batch, Gates, Weights
-from fastl0.checkpoint.state_reader import VERY_MANY, Fields, StateError
+from fastl0.checkpoint.state_reader import MAX_COUNT, StateError, StateReader
 from fastl0.model.hard_concrete import LOG_ODDS_LIMIT
 from fastl0.model.network import count_parameters
 
@@ -64,7 +64,7 @@ _BATCH = {
     "rows": np.int32,
     "scratch": np.float32,
     "draws": np.float32,
-    "fallback": np.float32,
+    "snapshot": np.float32,
 }
 
 
@@ -79,13 +79,13 @@ _BOUNDS = {
     "log_odds": (-_WIDEST, _WIDEST),
     "gate_first": (-math.inf, math.inf),
     "gate_second": (0.0, math.inf),
-    "on_count": (0, VERY_MANY),
-    "on_sum": (0.0, VERY_MANY),
+    "on_count": (0, MAX_COUNT),
+    "on_sum": (0.0, MAX_COUNT),
 }
 
 
 @dataclass(frozen=True)
-class Layout:
+class BufferLayout:
     """What the buffers of a training have to hold; tells their sizes without allocating any.
 
     Attributes
@@ -103,7 +103,7 @@ class Layout:
         Threads that may share a mini-batch.
     averaged : bool
         Whether an average of the weights is kept.
-    fallback : bool
+    snapshot : bool
         Whether there is room for a copy of weights and gates to go back to.
     """
 
@@ -114,7 +114,7 @@ class Layout:
     gated: tuple[bool, ...]
     n_threads: int = 1
     averaged: bool = False
-    fallback: bool = False
+    snapshot: bool = False
 
     @property
     def n_gates(self) -> int:
@@ -147,7 +147,7 @@ class Layout:
             "rows": (2, batch_size),
             "scratch": (self.n_threads, self.n_scratch),
             "draws": (DRAWS_AHEAD * self.n_gates,),
-            "fallback": ((count_parameters(widths) + self.n_gates) * self.fallback,),
+            "snapshot": ((count_parameters(widths) + self.n_gates) * self.snapshot,),
         }
 
     @property
@@ -191,8 +191,8 @@ class Layout:
 
 
 def fit_into(
-    layout: Layout, budget: int, fewest_rows: int, fewest_moments: int = 1
-) -> Layout | None:
+    layout: BufferLayout, budget: int, fewest_rows: int, fewest_moments: int = 1
+) -> BufferLayout | None:
     """Find buffers for a network that fit into a budget.
 
     Gives up, in this order, threads, rows of the mini-batch down to `fewest_rows`, and the
@@ -200,7 +200,7 @@ def fit_into(
 
     Parameters
     ----------
-    layout : Layout
+    layout : BufferLayout
         What is wished for.
     budget : int
         Bytes.
@@ -210,7 +210,7 @@ def fit_into(
 
     Returns
     -------
-    Layout or None
+    BufferLayout or None
         None if nothing fits.
     """
     for n_moments in range(layout.n_moments, fewest_moments - 1, -1):
@@ -230,19 +230,19 @@ class Buffers:
 
     Parameters
     ----------
-    layout : Layout
+    layout : BufferLayout
 
     Attributes
     ----------
-    layout : Layout
+    layout : BufferLayout
         As it is now.
-    whole : bool
+    is_consistent : bool
         False while a change of size is under way (and for good if it was interrupted).
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: BufferLayout) -> None:
         self.layout = layout
-        self.whole = True
+        self.is_consistent = True
         self._flat = {name: np.zeros(size, np.float32) for name, size in layout.flat.items()}
         self._gates = {name: np.zeros(layout.n_gates, dtype) for name, dtype in _PER_GATE.items()}
         self._batch = {name: np.zeros(shape, _BATCH[name]) for name, shape in layout.batch.items()}
@@ -266,7 +266,7 @@ class Buffers:
                 own = array.flags.owndata and array.flags.writeable and array.flags.aligned
                 if type(array) is not np.ndarray or not own:
                     arrays[name] = np.array(array)
-        if self.whole:
+        if self.is_consistent:
             self._adopt(self.layout)  # another version may have laid out other sizes
 
     # --- sizes -----------------------------------------------------------------------
@@ -305,7 +305,7 @@ class Buffers:
             start += width if gated else 0
         return np.array(starts, dtype=np.int64)
 
-    def lend(self) -> tuple[Weights, Gates, Batch]:
+    def pointers(self) -> tuple[Weights, Gates, Batch]:
         """Lend all buffers to the kernels, by address; good until the next change of size."""
         lent = {name: array.ctypes.data for name, array in self.arrays().items()}
         lent |= {
@@ -324,12 +324,12 @@ class Buffers:
         """Look at where X lies."""
         self._small["n_landmarks"][0] = source.landmarks(self.columns, self._batch["landmarks"])
 
-    def forget_tallies(self) -> None:
+    def reset_gate_counts(self) -> None:
         """Start to count anew how often each gate is open."""
         self._gates["on_count"][:] = 0
         self._gates["on_sum"][:] = 0.0
 
-    def set_prices(self, prices: NDArray[np.floating]) -> None:
+    def set_l0_gradient(self, prices: NDArray[np.floating]) -> None:
         """Set the price of each gate."""
         self._gates["price"][:] = prices
 
@@ -372,9 +372,9 @@ class Buffers:
                 total += np.float32(0.0) * np.max(seconds, initial=0.0)
         return bool(np.isfinite(total))
 
-    def usable(self) -> bool:
+    def is_usable(self) -> bool:
         """Whether an interruption left the buffers whole, with finite numbers in them."""
-        return self.whole and self.all_finite()
+        return self.is_consistent and self.all_finite()
 
     def squared_norm(self) -> float:
         """Sum of the squared weights of all layers, biases left out."""
@@ -388,7 +388,7 @@ class Buffers:
                 total += float(np.einsum("i,i", part, part))
         return total
 
-    def by_set(self, name: str) -> list[NDArray[Any] | None]:
+    def per_layer(self, name: str) -> list[NDArray[Any] | None]:
         """Split a per-gate array into views, one a set of units, None where ungated."""
         array = self._gates[name]
         return [
@@ -398,24 +398,24 @@ class Buffers:
 
     # --- going back ----------------------------------------------------------------------
 
-    def remember(self) -> None:
+    def save_snapshot(self) -> None:
         """Copy weights and gates, to go back to until the next change of size."""
-        if self.layout.fallback:
-            fallback, n = self._batch["fallback"], count_parameters(self.widths)
-            fallback[:n] = self._flat["theta"][:n]
-            fallback[n:] = self._gates["log_odds"]
+        if self.layout.snapshot:
+            snapshot, n = self._batch["snapshot"], count_parameters(self.widths)
+            snapshot[:n] = self._flat["theta"][:n]
+            snapshot[n:] = self._gates["log_odds"]
 
-    def go_back(self) -> None:
+    def restore_snapshot(self) -> None:
         """Bring weights and gates back to what was remembered; forget moments and tallies."""
-        fallback, n = self._batch["fallback"], count_parameters(self.widths)
-        self._flat["theta"][:n] = fallback[:n]
-        self._gates["log_odds"][:] = fallback[n:]
+        snapshot, n = self._batch["snapshot"], count_parameters(self.widths)
+        self._flat["theta"][:n] = snapshot[:n]
+        self._gates["log_odds"][:] = snapshot[n:]
         for name in ("first", "second"):
             self._flat[name][:] = 0.0
         for name in ("gate_first", "gate_second"):
             self._gates[name][:] = 0.0
         self._small["step"][0] = 0
-        self.forget_tallies()
+        self.reset_gate_counts()
 
     # --- to a checkpoint and back --------------------------------------------------------
 
@@ -427,7 +427,7 @@ class Buffers:
             "gated": np.array(self.layout.gated, bool),
             "batch_size": self.batch_size,
             "averaged": self.layout.averaged,
-            "fallback": self.layout.fallback,
+            "snapshot": self.layout.snapshot,
             "step": int(self._small["step"][0]),
             "lit_pause": int(self._small["lit_pause"][0]),
             "columns": self.columns,
@@ -435,16 +435,16 @@ class Buffers:
             **{name: self._gates[name] for name in _LASTING},
         }
 
-    def restore(self, fields: Fields, first: Layout, most_rows: int) -> None:
+    def restore(self, fields: StateReader, first: BufferLayout, max_batch_size: int) -> None:
         """Take up a state; all of it is checked before anything is changed.
 
         Parameters
         ----------
-        fields : Fields
+        fields : StateReader
             Of a state of buffers that began as these have.
-        first : Layout
+        first : BufferLayout
             Of a network that nothing has been deleted from yet, with all of its gates.
-        most_rows : int
+        max_batch_size : int
             Rows of a mini-batch at most.
 
         Raises
@@ -464,13 +464,13 @@ class Buffers:
             before,
             widths=widths,
             gated=gated,
-            batch_size=fields.integer("batch_size", before.batch_size, most_rows),
+            batch_size=fields.integer("batch_size", before.batch_size, max_batch_size),
             averaged=fields.flag("averaged"),
-            fallback=fields.flag("fallback") and before.fallback,
+            snapshot=fields.flag("snapshot") and before.snapshot,
         )
         small = {
-            "step": fields.integer("step", 0, VERY_MANY),
-            "lit_pause": fields.integer("lit_pause", 0, VERY_MANY),
+            "step": fields.integer("step", 0, MAX_COUNT),
+            "lit_pause": fields.integer("lit_pause", 0, MAX_COUNT),
         }
         columns = fields.array("columns", np.int32, (widths[0],), 0, first.widths[0] - 1)
         if (np.diff(columns) <= 0).any():
@@ -504,7 +504,7 @@ class Buffers:
         keep : sequence of bool arrays
             For the inputs and each hidden layer, which units stay; at least one each.
         """
-        self.whole = False
+        self.is_consistent = False
         before = np.array(self.widths, dtype=np.int64)
         before_size = count_parameters(self.widths)
         flags = np.concatenate([*keep, np.ones(self.widths[-1], dtype=bool)]).view(np.uint8)
@@ -522,7 +522,7 @@ class Buffers:
         self._small["n_landmarks"][0] = 0
         self._adopt(replace(self.layout, widths=widths))
 
-    def make_room(self, batch_size: int, n_threads: int, n_targets: int | None = None) -> None:
+    def resize_batch(self, batch_size: int, n_threads: int, n_targets: int | None = None) -> None:
         """Make room for mini-batches of `batch_size` rows and for `n_threads` threads.
 
         And for rows of `n_targets` encoded targets; None for as many as before.
@@ -545,7 +545,7 @@ class Buffers:
         gates : sequence of float32 arrays, or None
             For the inputs and each hidden layer, the gate z > 0 of every unit.
         """
-        self.whole = False
+        self.is_consistent = False
         self._scale_outgoing(gates)
         self._adopt(replace(self.layout, gated=(False,) * len(self.layout.gated)))
 
@@ -599,18 +599,18 @@ class Buffers:
 
     def pull_outputs(self, share: NDArray[np.float64], step: NDArray[np.float64]) -> None:
         """Move the outputs, before their activation, to share * x + step."""
-        self.whole = False
+        self.is_consistent = False
         weights, biases = self.layer(len(self.widths) - 2)
         weights *= share.astype(np.float32)
         biases[...] = share * biases + step
-        self.whole = True
+        self.is_consistent = True
 
     def open_gates(self, gated: Sequence[bool], log_odds: float) -> None:
         """Give sets of units that have no gates new ones, all with the same log-odds."""
         self._adopt(replace(self.layout, gated=tuple(gated)))
         self._gates["log_odds"][:] = log_odds
         self._forget_gate_moments()
-        self.forget_tallies()
+        self.reset_gate_counts()
 
     def release_gates(
         self, log_odds: NDArray[np.float32], factors: Sequence[NDArray[np.float32] | None]
@@ -624,11 +624,11 @@ class Buffers:
             For the inputs and each hidden layer: what the weights that leave a unit are
             multiplied by, to make up for the gate.
         """
-        self.whole = False
+        self.is_consistent = False
         self._gates["log_odds"][:] = log_odds
         self._scale_outgoing(factors)
         self._forget_gate_moments()
-        self.whole = True
+        self.is_consistent = True
 
     def _forget_gate_moments(self) -> None:
         for name in ("gate_first", "gate_second"):
@@ -648,13 +648,13 @@ class Buffers:
         """Give the memory of the average back."""
         self._adopt(replace(self.layout, averaged=False))
 
-    def have_fallback(self, there: bool) -> None:
+    def allow_snapshot(self, there: bool) -> None:
         """Make room for a copy to go back to, or give its memory back."""
-        self._adopt(replace(self.layout, fallback=there))
+        self._adopt(replace(self.layout, snapshot=there))
 
-    def _adopt(self, layout: Layout) -> None:
+    def _adopt(self, layout: BufferLayout) -> None:
         """Bring every array to its size; what it holds stays at the front."""
-        self.whole = False
+        self.is_consistent = False
         self.layout = layout
         for name, size in layout.flat.items():
             _resize_(self._flat, name, size)
@@ -663,7 +663,7 @@ class Buffers:
         for name, shape in layout.batch.items():
             _resize_(self._batch, name, shape)
         self._note_shape()
-        self.whole = True
+        self.is_consistent = True
 
 
 def _count_references(arrays: dict[str, NDArray[Any]], name: str) -> int:

@@ -14,13 +14,13 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from fastl0._warnings import warn
-from fastl0.checkpoint.state_reader import Fields, StateError
-from fastl0.checkpoint.store import Checkpoints
-from fastl0.training.config import Plan
+from fastl0.checkpoint.state_reader import StateError, StateReader
+from fastl0.checkpoint.store import CheckpointStore
+from fastl0.training.config import TrainingConfig
 from fastl0.training.trainer import Trainer
 
 
-class Keeper:
+class CheckpointManager:
     """Keeps the state of one fit.
 
     Use as a context manager. Without a folder it does nothing.
@@ -48,7 +48,7 @@ class Keeper:
         interval: int,
         run: Callable[[], Mapping[str, Any]],
     ) -> None:
-        self._checkpoints = None if folder is None else Checkpoints(folder, run())
+        self._checkpoints = None if folder is None else CheckpointStore(folder, run())
         self._interval = interval
         self._found: Any = None
         self._seed: int | None = None
@@ -76,12 +76,12 @@ class Keeper:
             self._seed = int(generator.randint(2**31))
         else:
             try:
-                self._seed = Fields(self._found).integer("seed", 0, 2**31)
+                self._seed = StateReader(self._found).integer("seed", 0, 2**31)
             except StateError as error:
                 raise self._checkpoints.unusable(str(error)) from error
         return np.random.RandomState(self._seed)
 
-    def resume(self, trainer: Trainer, plan: Plan) -> None:
+    def resume(self, trainer: Trainer, plan: TrainingConfig) -> None:
         """Bring a new trainer to where the checkpoint was made, if there is one.
 
         Raises
@@ -92,7 +92,7 @@ class Keeper:
         if self._checkpoints is None or self._found is None:
             return
         try:
-            fields = Fields(self._found)
+            fields = StateReader(self._found)
             if self._seed is None and not fields.is_none("seed"):
                 raise StateError("`seed` must be none where there is a random_state")
             if self._seed is not None:

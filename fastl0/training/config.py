@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fastl0._kernels import RowSource
 from fastl0._numba.kernels import ACTIVATIONS, LOSSES, SOLVERS
 from fastl0._numba.structs import Rule
-from fastl0.data.blocks import Blocks
+from fastl0.data.blocks import BlockReader
 from fastl0.model.network import Network
 
 #: Called after every epoch with its number (from 0), a function that freezes the network
@@ -22,10 +22,10 @@ from fastl0.model.network import Network
 EpochHook = Callable[[int, Callable[[], Network], dict[str, Any]], bool | None]
 
 #: Called with the entries of the epochs run and the number of epochs to come; returns a size.
-SizeLeft = Callable[[list[dict[str, Any]], int], int]
+SizeBudget = Callable[[list[dict[str, Any]], int], int]
 
 
-class Judgement(NamedTuple):
+class Evaluation(NamedTuple):
     """What validation rows say of a network: a score, larger is better, and the mean loss."""
 
     score: float
@@ -33,10 +33,10 @@ class Judgement(NamedTuple):
 
 
 #: Judges a network by validation rows.
-Judge = Callable[[Network], Judgement]
+Evaluator = Callable[[Network], Evaluation]
 
 
-class Watcher(Protocol):
+class EpochListener(Protocol):
     """Who is told of every epoch."""
 
     def begin_epoch(self) -> None:
@@ -50,7 +50,7 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingConfig:
     """Checked settings of one training run; see `HardL0MLPClassifier` for their meaning."""
 
     activation: str
@@ -95,7 +95,7 @@ class Plan:
         gate_rate: float,
         lam: float,
         mean_weight: float,
-        held_open: bool,
+        gates_held_open: bool,
     ) -> Rule:
         """Settings of some mini-batches as the kernels take them.
 
@@ -108,7 +108,7 @@ class Plan:
             Price of a parameter, in units of the mean loss of the rows.
         mean_weight : float
             What a row weighs.
-        held_open : bool
+        gates_held_open : bool
             Whether all gates are held open.
         """
         return Rule(
@@ -126,12 +126,12 @@ class Plan:
             epsilon=float(self.epsilon),
             alpha=float(self.alpha) / mean_weight,
             lam=float(lam),
-            held_open=held_open,
+            held_open=gates_held_open,
         )
 
 
 @dataclass(frozen=True)
-class Data:
+class TrainingData:
     """Rows to learn from and rows to judge by. Borrows the user's X.
 
     `y` holds encoded targets and, where rows have weights, these divided by their mean.
@@ -143,14 +143,14 @@ class Data:
     does worse has collapsed. `judge` scores a network.
     """
 
-    x: RowSource | Blocks
+    x: RowSource | BlockReader
     y: RowSource
     n_rows: int
     rows: NDArray[np.int32]
     total_weight: float
     mean_weight: float = 1.0
     null_loss: float = math.inf
-    judge: Judge | None = None
+    judge: Evaluator | None = None
 
 
 class DivergedError(ValueError):

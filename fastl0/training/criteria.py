@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from fastl0.model.network import count_parameters
 
 #: Draws that a decision is based on, at least: where epochs are short, several are pooled.
-FEWEST_DRAWS = 100
+MIN_DRAWS = 100
 
 #: No more than this share of a layer's units goes at a time: one bad epoch empties no layer.
-MOST_AT_ONCE = 0.5
+MAX_SHARE_AT_ONCE = 0.5
 
 #: A network is brought to a size as near as this share of it.
 TOLERANCE = 0.05
@@ -42,7 +42,7 @@ _Flags = NDArray[np.bool_]
 _DEAREST = 1e30
 
 
-def prices(
+def l0_gradient(
     kind: str,
     units: Sequence[float],
     widths: Sequence[int],
@@ -92,7 +92,7 @@ def expected_penalty(
     gated: Sequence[bool],
     surcharge: float,
 ) -> float:
-    """Return the expected L0 term; parameters as those of `prices`.
+    """Return the expected L0 term; parameters as those of `l0_gradient`.
 
     "size": the expected parameters, with the surcharge on the weights of the first layer where
     inputs carry gates. "fan_out": the weights that leave the open units of gated layers. The
@@ -108,7 +108,7 @@ def expected_penalty(
 # --- decisions -----------------------------------------------------------------------
 
 
-def decide(
+def select_units(
     on_count: NDArray[np.int64], on_sum: NDArray[np.float64], n_draws: int, threshold: float
 ) -> _Flags:
     """Say which units of one layer stay ([NVPP] section 2).
@@ -132,17 +132,17 @@ def decide(
     Returns
     -------
     bool array of shape (n_units,)
-        True where the unit stays. A share of `MOST_AT_ONCE` goes at most, those that are most
+        True where the unit stays. A share of `MAX_SHARE_AT_ONCE` goes at most, those that are most
         seldom on, and never the last unit.
     """
     stays = (on_count >= threshold * n_draws) | (on_sum >= threshold * n_draws)
-    n_least = max(1, len(stays) - int(MOST_AT_ONCE * len(stays)))
+    n_least = max(1, len(stays) - int(MAX_SHARE_AT_ONCE * len(stays)))
     if stays.sum() < n_least:
         stays[np.argsort(-on_sum, kind="stable")[:n_least]] = True
     return stays
 
 
-def cut_to_size(
+def select_by_size(
     log_odds: Sequence[NDArray[np.floating] | None],
     widths: Sequence[int],
     size: int,
@@ -171,7 +171,7 @@ def cut_to_size(
     list of bool arrays of shape (width,)
         True where the unit stays; at least one in each layer.
     """
-    counts = _go_and_come_back(log_odds, widths, size)
+    counts = _drop_and_refill(log_odds, widths, size)
     if exchange and count_parameters(counts) < (1 - TOLERANCE) * size:
         counts = _exchange(log_odds, counts, size)
     return [
@@ -180,7 +180,7 @@ def cut_to_size(
     ]
 
 
-def cut_in_proportion(
+def select_by_sensitivity(
     evidence: Sequence[NDArray[np.floating] | None],
     widths: Sequence[int],
     size: int,
@@ -246,7 +246,7 @@ def _highest(values: NDArray[np.floating], count: int) -> _Flags:
     return flags
 
 
-def _go_and_come_back(
+def _drop_and_refill(
     log_odds: Sequence[NDArray[np.floating] | None], widths: Sequence[int], size: int
 ) -> list[int]:
     """Units of every layer that are left when the lowest log-odds go first."""

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Self
 
-from fastl0.checkpoint.state_reader import Fields
+from fastl0.checkpoint.state_reader import StateReader
 
 #: The mean loss of an epoch has exploded where it exceeds what the fit began with, or a constant
 #: prediction, by so many times as much. Deletions, gates that close and unlucky mini-batches stay
@@ -26,7 +26,7 @@ _RELIEF = 0.5
 
 
 @dataclass
-class Safeguard:
+class DivergenceGuard:
     """Watches the loss of a fit.
 
     Attributes
@@ -43,11 +43,11 @@ class Safeguard:
     _failed: float = math.inf  # mean loss of the last attempt at this epoch
 
     @property
-    def knows_start(self) -> bool:
-        """Whether `note_start` has been called."""
+    def has_reference(self) -> bool:
+        """Whether `set_reference` has been called."""
         return self._reference > -math.inf
 
-    def note_start(self, loss: float) -> None:
+    def set_reference(self, loss: float) -> None:
         """Take note of the mean loss of the fit's first mini-batch.
 
         Unscaled inputs may cost a fresh network any loss, and yet it learns.
@@ -77,11 +77,11 @@ class Safeguard:
         self.factor /= STEP_DOWN**self.n_returns
         return False
 
-    def note_success(self) -> None:
+    def reset(self) -> None:
         """Take note of an epoch that training goes on from."""
         self.n_returns, self._failed = 0, math.inf
 
-    def go_back(self) -> bool:
+    def retry(self) -> bool:
         """Lower the learning rate and say True, unless that has been of no help before."""
         if self.n_returns >= MOST_RETURNS:
             return False
@@ -96,8 +96,8 @@ class Safeguard:
         return {"factor": self.factor, "reference": self._reference}
 
     @classmethod
-    def restored(cls, fields: Fields) -> Self:
-        """Return the safeguard of which this is the state.
+    def restored(cls, fields: StateReader) -> Self:
+        """Return the divergence of which this is the state.
 
         Raises
         ------

@@ -9,20 +9,20 @@ import math
 from dataclasses import dataclass
 from typing import Any, Self
 
-from fastl0.checkpoint.state_reader import Fields
+from fastl0.checkpoint.state_reader import StateReader
 
 #: With learning_rate="adaptive" the rate is not lowered below this (as in scikit-learn).
 LOWEST_RATE = 1e-6
 
 #: "Never": more epochs than this are not waited for.
-MOST_EPOCHS = 10**9
+MAX_EPOCHS = 10**9
 
 #: Draws of the gates that make an epoch's loss worth as much as one without gates.
-FEWEST_DRAWS = 20
+MIN_DRAWS = 20
 
 
 @dataclass
-class Patience:
+class EarlyStopping:
     """Counts the epochs in a row that brought no progress.
 
     Parameters
@@ -44,14 +44,14 @@ class Patience:
     _average: float = 0.0
     _weight: float = 0.0
 
-    def note_loss(self, loss: float, shrunk: bool) -> bool:
+    def update_loss(self, loss: float, shrunk: bool) -> bool:
         """Take in an epoch's loss; say whether patience has run out."""
         level = self._average_with(loss) if self.smooth else loss
         stalled = level > self.best_loss - self.tol
         self.best_loss = min(self.best_loss, level)
         return self._note(stalled and not shrunk)
 
-    def note_score(self, score: float, shrunk: bool) -> bool:
+    def update_score(self, score: float, shrunk: bool) -> bool:
         """Take in an epoch's validation score; say whether patience has run out."""
         stalled = score < self.best_score + self.tol
         self.best_score = max(self.best_score, score)
@@ -68,7 +68,7 @@ class Patience:
         }
 
     @classmethod
-    def restored(cls, fields: Fields) -> Self:
+    def restored(cls, fields: StateReader) -> Self:
         """Return a patience that has seen what this state says, without settings.
 
         Raises
@@ -81,7 +81,7 @@ class Patience:
             n_epochs=0,
             best_loss=fields.number("best_loss"),
             best_score=fields.number("best_score"),
-            waited=fields.integer("waited", 0, MOST_EPOCHS),
+            waited=fields.integer("waited", 0, MAX_EPOCHS),
             _average=fields.number("average"),
             _weight=fields.number("weight", 0.0, 1.1),  # 1 but for rounding
         )
@@ -99,11 +99,11 @@ class Patience:
         return self.waited > self.n_epochs
 
 
-def epochs_to_wait(n_iter_no_change: int, n_batches: int) -> int:
+def effective_patience(n_iter_no_change: int, n_batches: int) -> int:
     """Epochs without progress to put up with where gates make the loss noisy.
 
     Each mini-batch draws the gates once; an epoch of a few mini-batches says little about
-    the loss. So an epoch counts for `FEWEST_DRAWS` draws at least.
+    the loss. So an epoch counts for `MIN_DRAWS` draws at least.
 
     Parameters
     ----------
@@ -111,11 +111,11 @@ def epochs_to_wait(n_iter_no_change: int, n_batches: int) -> int:
     n_batches : int
         Mini-batches per epoch.
     """
-    return math.ceil(min(n_iter_no_change, MOST_EPOCHS) * max(1.0, FEWEST_DRAWS / n_batches))
+    return math.ceil(min(n_iter_no_change, MAX_EPOCHS) * max(1.0, MIN_DRAWS / n_batches))
 
 
 @dataclass
-class RateSchedule:
+class LearningRateSchedule:
     """Learning rate of each epoch; schedules other than "constant" act on SGD only.
 
     Parameters
@@ -139,7 +139,7 @@ class RateSchedule:
         if self.kind == "invscaling":
             self.rate = self.initial * math.exp(-self.power_t * math.log(samples_seen + 1))
 
-    def give_up(self) -> bool:
+    def lower_or_stop(self) -> bool:
         """Say whether to stop, now that patience has run out; "adaptive" lowers the rate."""
         if self.kind != "adaptive" or self.rate <= LOWEST_RATE:
             return True

@@ -12,38 +12,38 @@ from numpy.typing import NDArray
 from fastl0._numba.permutation import Order, draw_keys
 from fastl0._numba.structs import Rule
 from fastl0._numba.train_loop import train_batches
-from fastl0.data.blocks import Blocks
-from fastl0.training.batches import ArrayVisit, BlockVisit, Stretch, Visit
+from fastl0.data.blocks import BlockReader
+from fastl0.training.batches import ArrayBatches, BatchRange, BatchSource, BlockBatches
 from fastl0.training.buffers import Buffers
-from fastl0.training.config import Data
-from fastl0.training.threads import Crew, Pace
+from fastl0.training.config import TrainingData
+from fastl0.training.threads import ThreadTeam, ThreadTuner
 
 
-class Pass:
+class EpochRunner:
     """A pass over rows, in an order that is drawn.
 
     Parameters
     ----------
     buffers : Buffers
         Borrowed by `borrow`, at first and anew after every change of their size.
-    data : Data
+    data : TrainingData
     shuffle : bool
     rng : numpy Generator
         Of the order and the gates.
-    crew : Crew
+    crew : ThreadTeam
         Whom to share mini-batches with; to be dismissed before the buffers change.
-    pace : Pace
+    pace : ThreadTuner
         Into how many parts.
     """
 
     def __init__(
         self,
         buffers: Buffers,
-        data: Data,
+        data: TrainingData,
         shuffle: bool,
         rng: np.random.Generator,
-        crew: Crew,
-        pace: Pace,
+        crew: ThreadTeam,
+        pace: ThreadTuner,
     ) -> None:
         self._buffers, self._rng, self._crew, self._pace = buffers, rng, crew, pace
         self._visit = _visit(data, buffers.batch_size, rng if shuffle else None)
@@ -52,7 +52,7 @@ class Pass:
     def borrow(self) -> None:
         """Borrow the buffers as they are now."""
         self._buffers.begin_epoch(self._visit.x)
-        self._lent = self._buffers.lend()
+        self._lent = self._buffers.pointers()
 
     def run(self, rule: Rule, n_batches: int, tally_: NDArray[np.float64]) -> bool:
         """Train on the next mini-batches, up to `DRAWS_AHEAD`; stop where the loss is not finite.
@@ -71,16 +71,16 @@ class Pass:
             Whether all losses were finite.
         """
         while n_batches:
-            if self._visit.is_used_up:
+            if self._visit.needs_reading:
                 self._crew.dismiss()  # nobody holds rows then
-                self._visit.read_on()
+                self._visit.read_next_blocks()
             stretch = self._visit.next(n_batches)
             if not self._run_stretch(rule, stretch, tally_):
                 return False
             n_batches -= stretch.n_batches
         return True
 
-    def _run_stretch(self, rule: Rule, stretch: Stretch, tally_: NDArray[np.float64]) -> bool:
+    def _run_stretch(self, rule: Rule, stretch: BatchRange, tally_: NDArray[np.float64]) -> bool:
         """Train on rows that lie in memory."""
         buffers, crew, pace, lent = self._buffers, self._crew, self._pace, self._lent
         sources: tuple[Any, ...] = stretch.x.address, stretch.y.address, stretch.order
@@ -103,9 +103,9 @@ class Pass:
         return True
 
 
-def _visit(data: Data, batch_size: int, rng: np.random.Generator | None) -> Visit:
+def _visit(data: TrainingData, batch_size: int, rng: np.random.Generator | None) -> BatchSource:
     """Begin to visit the rows, as they come where there is no generator."""
-    if isinstance(data.x, Blocks):
-        return BlockVisit(data.x, data.y, data.rows, batch_size, rng)
+    if isinstance(data.x, BlockReader):
+        return BlockBatches(data.x, data.y, data.rows, batch_size, rng)
     keys = np.zeros(0, np.uint64) if rng is None else draw_keys(rng)
-    return ArrayVisit(data.x, data.y, Order(data.n_rows, data.rows, keys))
+    return ArrayBatches(data.x, data.y, Order(data.n_rows, data.rows, keys))

@@ -12,12 +12,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fastl0.checkpoint.state_reader import VERY_MANY, Fields, StateError
+from fastl0.checkpoint.state_reader import MAX_COUNT, StateError, StateReader
 from fastl0.model.network import Network
-from fastl0.training.early_stopping import Patience
+from fastl0.training.early_stopping import EarlyStopping
 
 #: What `history_` holds of every epoch.
-HISTORY = ("loss", "n_units", "n_parameters", "buffer_nbytes", "batch_size", "epoch_time")
+HISTORY_KEYS = ("loss", "n_units", "n_parameters", "buffer_nbytes", "batch_size", "epoch_time")
 
 #: Entries of an epoch that are whole numbers, that are floats, and that are floats or None.
 _WHOLE = ("n_parameters", "buffer_nbytes", "batch_size", "samples_seen")
@@ -28,32 +28,32 @@ _FINITE = (-sys.float_info.max, sys.float_info.max)
 
 
 @dataclass
-class Record:
+class History:
     """What has happened so far, across warm starts.
 
     `epochs` grows by one finished entry at a time: an interruption leaves no uneven lists.
     """
 
     epochs: list[dict[str, Any]] = field(default_factory=list)
-    patience: Patience | None = None
+    patience: EarlyStopping | None = None
     best: Network | None = None
     converged: bool = False
-    n_forgotten: int = 0  # epochs before those in `epochs`
-    n_in_fit: int = 1  # epochs of the last fit; a call of `partial_fit` is one
+    n_dropped: int = 0  # epochs before those in `epochs`
+    n_epochs_in_fit: int = 1  # epochs of the last fit; a call of `partial_fit` is one
 
     @property
     def n_epochs(self) -> int:
         """Epochs finished."""
-        return self.n_forgotten + len(self.epochs)
+        return self.n_dropped + len(self.epochs)
 
     def keep_last(self, most: int) -> None:
         """Forget all but the last `most` epochs, apart from their number."""
         n_more = max(0, len(self.epochs) - most)
         del self.epochs[:n_more]
-        self.n_forgotten += n_more
+        self.n_dropped += n_more
 
     def column(self, name: str) -> list[Any]:
-        """One entry of every epoch: those of `HISTORY`, and "score", "validation_loss"
+        """One entry of every epoch: those of `HISTORY_KEYS`, and "score", "validation_loss"
         and "samples_seen".
         """
         return [entries[name] for entries in self.epochs]
@@ -84,20 +84,20 @@ class Record:
             epochs[f"has_{name}"] = np.array(known, bool)
         return {
             "epochs": epochs,
-            "n_forgotten": self.n_forgotten,
+            "n_dropped": self.n_dropped,
             "patience": self.patience.state() if self.patience else None,
             "best": _state_of_network(self.best) if self.best else None,
         }
 
     @classmethod
     def restored(
-        cls, fields: Fields, widths: Sequence[int], activation: str, out_activation: str
+        cls, fields: StateReader, widths: Sequence[int], activation: str, out_activation: str
     ) -> Self:
         """Return the record of which this is the state.
 
         Parameters
         ----------
-        fields : Fields
+        fields : StateReader
         widths : sequence of int
             Units of every layer to begin with, which no network exceeds.
         activation, out_activation : str
@@ -109,8 +109,8 @@ class Record:
             If the state is not sound.
         """
         record = cls(_epochs(fields.fields("epochs"), widths))
-        record.n_forgotten = fields.integer("n_forgotten", 0, VERY_MANY)
-        record.patience = Patience.restored(fields.fields("patience"))
+        record.n_dropped = fields.integer("n_dropped", 0, MAX_COUNT)
+        record.patience = EarlyStopping.restored(fields.fields("patience"))
         if not fields.is_none("best"):
             arrays = _network_arrays(fields.fields("best"), widths)
             record.best = Network(*arrays, activation, out_activation)
@@ -118,7 +118,7 @@ class Record:
         return record
 
 
-def _epochs(fields: Fields, widths: Sequence[int]) -> list[dict[str, Any]]:
+def _epochs(fields: StateReader, widths: Sequence[int]) -> list[dict[str, Any]]:
     n_units = fields.array("n_units", np.int64, (None, len(widths)), 1)
     n_epochs = len(n_units)
     if not n_epochs or (n_units > np.array(widths)).any():
@@ -154,7 +154,7 @@ def _state_of_network(network: Network) -> dict[str, Any]:
 
 
 def _network_arrays(
-    fields: Fields, widths: Sequence[int]
+    fields: StateReader, widths: Sequence[int]
 ) -> tuple[list[NDArray[Any]], list[NDArray[Any]], NDArray[np.bool_]]:
     """Weights, biases and support of a network within `widths`."""
     support = fields.array("support", np.bool_, (widths[0],))

@@ -1,6 +1,6 @@
 """How a network shrinks: what its units cost, which of them go, and its way to a target size.
 
-Borrows the buffers of the training. The formulas are those of `pruning` and `steering`. May
+Borrows the buffers of the training. The formulas are those of `pruning` and `size_controller`. May
 import these, `gates`, `memory`, `plan` and `sizes`.
 """
 
@@ -14,13 +14,13 @@ from fastl0.model import hard_concrete
 from fastl0.model.network import count_parameters
 from fastl0.training import criteria
 from fastl0.training.buffers import Buffers
-from fastl0.training.config import Plan
-from fastl0.training.size_controller import Steering
+from fastl0.training.config import TrainingConfig
+from fastl0.training.size_controller import SizeController
 
 #: Log-odds of gates that are opened anew: the lowest whose deterministic gate is 1.
-OPEN = 2.4
+OPEN_LOG_ODDS = 2.4
 #: Deterministic gate of a unit that stays although its gate has closed.
-_AJAR = 0.1
+_MIN_FOLDED_GATE = 0.1
 #: Derivative of the penalty by an on-probability, at most. Adam squares it in float32, and
 #: takes no larger steps for a larger one.
 _STEEPEST = 1e15
@@ -28,35 +28,36 @@ _STEEPEST = 1e15
 _LEAST_GATE = 0.25
 #: How far log-odds must be able to move in a pruning phase for gates to tell units apart: 1,200
 #: mini-batches at a learning rate of 0.01. (They start at 0 or 1.4 and close at -1.6.)
-_FAR_ENOUGH = 12.0
+_GATE_TRAVEL = 12.0
 #: Mini-batches that this takes at least, however fast gates move, and at most as far as anybody
 #: counts, however slowly.
 _FEWEST_UPDATES, _MOST_UPDATES = 300, 1e12
 
 
-def enough_updates(plan: Plan) -> int:
+def min_gate_updates(plan: TrainingConfig) -> int:
     """Mini-batches that a pruning phase needs for gates to learn which units matter."""
-    needed = min(_MOST_UPDATES, _FAR_ENOUGH / plan.gate_learning_rate_init)
+    needed = min(_MOST_UPDATES, _GATE_TRAVEL / plan.gate_learning_rate_init)
     return max(_FEWEST_UPDATES, math.ceil(needed))
 
 
-class Shrinker:
+class Pruner:
     """What becomes of the units of a network in training.
 
-    A training calls `begin`, then for every epoch `enter`, `delete_off` and, as it goes,
-    `set_prices`; it counts mini-batches in `n_draws`. In the end it calls `fold_gates`, or
-    `cut` if it stops before. A stream calls `price_at`, `prune` and `forget_draws` instead.
+    A training calls `start`, then for every epoch `start_epoch`, `prune_closed` and, as it goes,
+    `update_l0`; it counts mini-batches in `n_draws`. In the end it calls `fold_gates`, or
+    `prune_to_size` if it stops before. A stream calls `update_l0_at`, `prune` and `reset_counts`
+    instead.
 
     Parameters
     ----------
-    plan : Plan
+    plan : TrainingConfig
     buffers : Buffers
 
     Attributes
     ----------
-    price : float
+    l0_strength : float
         Of one parameter, in units of the loss of one training row.
-    most : int
+    max_parameters : int
         Parameters to end with, as far as is known by now; 0 for any number.
     n_draws : int
         Gate draws that the tallies cover.
@@ -65,34 +66,34 @@ class Shrinker:
         again before it loses units as well.
     gated : tuple of bool
         Whether the inputs and each hidden layer carry gates before these are folded.
-    steering : Steering or None
+    size_controller : SizeController or None
         None without a target, where the price is that of the plan.
-    held_open : bool
+    gates_held_open : bool
         Whether all gates are 1: at the start of a stream, which is asked for predictions from its
         first row on, or for good where they have no time to learn.
-    one_shot : bool
+    prunes_once : bool
         Whether that is so: units are deleted once, by the gradients of their gates.
     """
 
-    def __init__(self, plan: Plan, buffers: Buffers) -> None:
-        self.price = plan.lam
-        self.most = plan.target
+    def __init__(self, plan: TrainingConfig, buffers: Buffers) -> None:
+        self.l0_strength = plan.lam
+        self.max_parameters = plan.target
         self.n_draws = 0
         self.has_collapsed = False
         self.gated = buffers.layout.gated
-        self.steering: Steering | None = None
-        self.held_open = False
-        self.one_shot = False
+        self.size_controller: SizeController | None = None
+        self.gates_held_open = False
+        self.prunes_once = False
         self._buffers = buffers
         self._progress, self._epoch_share = 0.0, 1.0  # of the pruning phase
         self._dearest = 1.0  # unit, in parameters
 
-    def begin(
+    def start(
         self,
-        plan: Plan,
+        plan: TrainingConfig,
         *,
         if_small: bool,
-        one_shot: bool = False,
+        prunes_once: bool = False,
     ) -> None:
         """Set out for the size, or by the price, of a plan.
 
@@ -100,25 +101,25 @@ class Shrinker:
 
         Parameters
         ----------
-        plan : Plan
+        plan : TrainingConfig
         if_small : bool
             Whether also a network that is within the target size is to have its gates opened.
-        one_shot : bool, default=False
+        prunes_once : bool, default=False
             Whether gates have no time to learn; of no account for those that are let go already.
         """
         buffers = self._buffers
-        self.steering, self.price, self.has_collapsed = None, plan.lam, False
+        self.size_controller, self.l0_strength, self.has_collapsed = None, plan.lam, False
         size = count_parameters(buffers.widths)
         again = buffers.layout.gated != self.gated
         if again and (if_small or size > plan.target):
-            buffers.open_gates(self.gated, OPEN)
+            buffers.open_gates(self.gated, OPEN_LOG_ODDS)
             self.n_draws = 0
-            self.held_open = one_shot
-        self.one_shot = one_shot and self.held_open
+            self.gates_held_open = prunes_once
+        self.prunes_once = prunes_once and self.gates_held_open
         if plan.target:
-            self.steering = Steering(size, plan.target, again)
+            self.size_controller = SizeController(size, plan.target, again)
 
-    def enter(self, progress: float, epoch_share: float) -> None:
+    def start_epoch(self, progress: float, epoch_share: float) -> None:
         """Begin an epoch.
 
         Parameters
@@ -132,12 +133,12 @@ class Shrinker:
 
     # --- prices ----------------------------------------------------------------------
 
-    def price_at(self, plan: Plan, progress: float) -> None:
+    def update_l0_at(self, plan: TrainingConfig, progress: float) -> None:
         """Set what units and parameters cost when `progress` of the pruning phase is over."""
-        self.enter(progress, 0.0)
-        self.set_prices(plan, 0.0, False)
+        self.start_epoch(progress, 0.0)
+        self.update_l0(plan, 0.0, False)
 
-    def release_gates(self, plan: Plan, rng: np.random.Generator) -> None:
+    def release_gates(self, plan: TrainingConfig, rng: np.random.Generator) -> None:
         """Let gates go that were held open.
 
         Weights are divided by the gate that they get, as at the start of Gallego-Posada et al.
@@ -154,43 +155,47 @@ class Shrinker:
             gate = np.maximum(hard_concrete.deterministic_gate(start), _LEAST_GATE)
             log_odds.append(start)
             factors.append((1.0 / gate).astype(np.float32))
-        self.held_open = False  # first: should Ctrl-C come between, no weight is divided twice
+        self.gates_held_open = (
+            False  # first: should Ctrl-C come between, no weight is divided twice
+        )
         self._buffers.release_gates(np.concatenate(log_odds), factors)
 
-    def set_prices(self, plan: Plan, part: float, has_collapsed: bool) -> None:
+    def update_l0(self, plan: TrainingConfig, part: float, has_collapsed: bool) -> None:
         """Set what units and parameters cost when `part` of an epoch is over."""
         buffers = self._buffers
-        if self.held_open or not buffers.layout.n_gates:
+        if self.gates_held_open or not buffers.layout.n_gates:
             return
-        if self.steering is not None:
+        if self.size_controller is not None:
             progress = self._progress + part * self._epoch_share
             if has_collapsed:
-                self.price = self.steering.pardon(progress)
+                self.l0_strength = self.size_controller.hold(progress)
             else:
                 size = self._open_size(plan.prune_threshold)
-                self.price = self.steering.price(progress, size)
+                self.l0_strength = self.size_controller.update(progress, size)
         if part == 0.0 or plan.penalty == "size":
             units = self._expected_units()
             gated = buffers.layout.gated
-            prices = criteria.prices(plan.penalty, units, buffers.widths, gated, plan.input_price)
-            buffers.set_prices(prices)
+            prices = criteria.l0_gradient(
+                plan.penalty, units, buffers.widths, gated, plan.input_price
+            )
+            buffers.set_l0_gradient(prices)
             self._dearest = max(1.0, float(prices.max()))
 
-    def strength(self, total_weight: float) -> float:
+    def strength_of_mean_loss(self, total_weight: float) -> float:
         """Price of a parameter in units of the mean loss of rows that weigh so much in all."""
-        if self.held_open:
+        if self.gates_held_open:
             return 0.0
-        return min(self.price / total_weight, _STEEPEST / self._dearest)
+        return min(self.l0_strength / total_weight, _STEEPEST / self._dearest)
 
-    def penalty(self, plan: Plan) -> float:
+    def penalty(self, plan: TrainingConfig) -> float:
         """Return the expected L0 term, summed over the rows; 0 where there is a target.
 
         The price of the way to a target is no setting: with it no two epochs would compare.
         """
         layout = self._buffers.layout
-        if self.steering or not layout.n_gates:
+        if self.size_controller or not layout.n_gates:
             return 0.0
-        return self.price * criteria.expected_penalty(
+        return self.l0_strength * criteria.expected_penalty(
             plan.penalty, self._expected_units(), layout.widths, layout.gated, plan.input_price
         )
 
@@ -199,7 +204,7 @@ class Shrinker:
         buffers = self._buffers
         return [
             float(width) if a is None else float(hard_concrete.on_probability(a).sum())
-            for a, width in zip(buffers.by_set("log_odds"), buffers.widths, strict=False)
+            for a, width in zip(buffers.per_layer("log_odds"), buffers.widths, strict=False)
         ] + [float(buffers.widths[-1])]
 
     def _open_size(self, threshold: float) -> int:
@@ -208,18 +213,18 @@ class Shrinker:
         least = hard_concrete.log_odds_of(threshold)
         counts = [
             width if a is None else max(1, int(np.count_nonzero(a >= least)))
-            for a, width in zip(buffers.by_set("log_odds"), buffers.widths, strict=False)
+            for a, width in zip(buffers.per_layer("log_odds"), buffers.widths, strict=False)
         ]
         return count_parameters([*counts, buffers.widths[-1]])
 
     # --- deletions -------------------------------------------------------------------
 
-    def forget_draws(self) -> None:
+    def reset_counts(self) -> None:
         """Begin to count anew how often each gate is open."""
         self.n_draws = 0
-        self._buffers.forget_tallies()
+        self._buffers.reset_gate_counts()
 
-    def delete_off(self, plan: Plan) -> bool:
+    def prune_closed(self, plan: TrainingConfig) -> bool:
         """Before an epoch, delete what the last epochs switched off; say whether units went.
 
         Tallies that were judged by, or that an interrupted epoch has left, are forgotten.
@@ -227,34 +232,36 @@ class Shrinker:
         shrunk = False
         may_prune = plan.pruning == "hard" and self._buffers.layout.n_gates > 0
         may_prune &= not (plan.target and self.has_collapsed)
-        if may_prune and self.n_draws >= criteria.FEWEST_DRAWS:
+        if may_prune and self.n_draws >= criteria.MIN_DRAWS:
             shrunk = self.prune(plan)
             self.n_draws = 0
         if self.n_draws == 0:
-            self._buffers.forget_tallies()
+            self._buffers.reset_gate_counts()
         return shrunk
 
-    def prune(self, plan: Plan) -> bool:
+    def prune(self, plan: TrainingConfig) -> bool:
         """Delete the units that were on too seldom; say whether there were any."""
-        return self._shrink(self._decide(plan))
+        return self._shrink(self._select_units(plan))
 
-    def cut(self, plan: Plan) -> bool:
+    def prune_to_size(self, plan: TrainingConfig) -> bool:
         """Bring a network with gates to its target size; say whether units had to go."""
         buffers = self._buffers
-        if not buffers.layout.n_gates or count_parameters(buffers.widths) <= self.most:
+        if not buffers.layout.n_gates or count_parameters(buffers.widths) <= self.max_parameters:
             return False
-        if self.held_open:
+        if self.gates_held_open:
             # The mean square of dL/dz: what the loss changes by where a unit goes, to first
             # order (Molchanov et al. 2019, arXiv 1906.10771, eq. 8).
-            evidence = buffers.by_set("gate_second")
+            evidence = buffers.per_layer("gate_second")
             surcharge = plan.input_price if plan.penalty == "size" else 1.0
-            keep = criteria.cut_in_proportion(evidence, buffers.widths, self.most, surcharge)
+            keep = criteria.select_by_sensitivity(
+                evidence, buffers.widths, self.max_parameters, surcharge
+            )
             evidence.clear()
             return self._shrink(keep)
-        log_odds = buffers.by_set("log_odds")
-        return self._shrink(criteria.cut_to_size(log_odds, buffers.widths, self.most))
+        log_odds = buffers.per_layer("log_odds")
+        return self._shrink(criteria.select_by_size(log_odds, buffers.widths, self.max_parameters))
 
-    def fold_gates(self, plan: Plan) -> bool:
+    def fold_gates(self, plan: TrainingConfig) -> bool:
         """Multiply the deterministic gates into the weights; delete units whose gate is 0.
 
         Those that a target has room for stay. Returns whether units were deleted.
@@ -263,16 +270,18 @@ class Shrinker:
         shrunk = False
         values = [
             None if a is None else hard_concrete.deterministic_gate(a).astype(np.float32)
-            for a in buffers.by_set("log_odds")
+            for a in buffers.per_layer("log_odds")
         ]
         if plan.target:
-            values = [None if z is None else np.maximum(z, np.float32(_AJAR)) for z in values]
+            values = [
+                None if z is None else np.maximum(z, np.float32(_MIN_FOLDED_GATE)) for z in values
+            ]
         else:
             keep = []
-            log_odds = buffers.by_set("log_odds")
+            log_odds = buffers.per_layer("log_odds")
             for z, a, width in zip(values, log_odds, buffers.widths, strict=False):
                 if z is not None and a is not None and not z.any():
-                    z[np.argmax(a)] = _AJAR
+                    z[np.argmax(a)] = _MIN_FOLDED_GATE
                 keep.append(np.ones(width, bool) if z is None else z > 0)
             log_odds.clear()
             del a
@@ -282,7 +291,7 @@ class Shrinker:
         return shrunk
 
     @property
-    def smallest(self) -> int:
+    def min_parameters(self) -> int:
         """Parameters with one unit in each set that has gates before they are folded."""
         widths = self._buffers.widths
         ones = [1 if gated else w for w, gated in zip(widths, self.gated, strict=False)]
@@ -295,32 +304,32 @@ class Shrinker:
         self._buffers.shrink(keep)
         return True
 
-    def _decide(self, plan: Plan) -> list[NDArray[np.bool_]]:
+    def _select_units(self, plan: TrainingConfig) -> list[NDArray[np.bool_]]:
         """Say which units stay, by the tallies; as many as the way to a target allows."""
         buffers = self._buffers
-        counts, sums = buffers.by_set("on_count"), buffers.by_set("on_sum")
+        counts, sums = buffers.per_layer("on_count"), buffers.per_layer("on_sum")
         keep = [
             np.ones(width, dtype=bool)
             if count is None or total is None
-            else criteria.decide(count, total, self.n_draws, plan.prune_threshold)
+            else criteria.select_units(count, total, self.n_draws, plan.prune_threshold)
             for count, total, width in zip(counts, sums, buffers.widths[:-1], strict=True)
         ]
-        if self.steering is None:
+        if self.size_controller is None:
             return keep
         # What closes too soon is not deleted: its gates may open again.
-        size = int(self.steering.wanted(self._progress))
-        log_odds = buffers.by_set("log_odds")
-        least = criteria.cut_to_size(log_odds, buffers.widths, size, exchange=False)
+        size = int(self.size_controller.setpoint(self._progress))
+        log_odds = buffers.per_layer("log_odds")
+        least = criteria.select_by_size(log_odds, buffers.widths, size, exchange=False)
         return [flags | needed for flags, needed in zip(keep, least, strict=True)]
 
     # --- back to the last good epoch -------------------------------------------------
 
-    def remember(self) -> tuple[Steering | None, bool, bool]:
-        """Return what `go_back` takes."""
-        return copy.copy(self.steering), self.has_collapsed, self.held_open
+    def save_snapshot(self) -> tuple[SizeController | None, bool, bool]:
+        """Return what `restore_snapshot` takes."""
+        return copy.copy(self.size_controller), self.has_collapsed, self.gates_held_open
 
-    def go_back(self, before: tuple[Steering | None, bool, bool]) -> None:
-        """Be where `remember` was called, with no draws counted."""
-        steering, self.has_collapsed, self.held_open = before
-        self.steering = copy.copy(steering)
+    def restore_snapshot(self, before: tuple[SizeController | None, bool, bool]) -> None:
+        """Be where `save_snapshot` was called, with no draws counted."""
+        size_controller, self.has_collapsed, self.gates_held_open = before
+        self.size_controller = copy.copy(size_controller)
         self.n_draws = 0

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fastl0.checkpoint.state_reader import Fields, StateError
+from fastl0.checkpoint.state_reader import StateError, StateReader
 
 
 def state_of(generator: np.random.Generator) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def state_of(generator: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def checked(fields: Fields) -> dict[str, Any]:
+def read_state(fields: StateReader) -> dict[str, Any]:
     """Return a state as ``generator.bit_generator.state`` takes it.
 
     Raises
@@ -38,7 +38,7 @@ def checked(fields: Fields) -> dict[str, Any]:
     return found
 
 
-def renewed(rng: np.random.Generator) -> np.random.Generator:
+def copy_generator(rng: np.random.Generator) -> np.random.Generator:
     """Return a generator of the same state, with a lock of its own; takes no lock."""
     bits = type(rng.bit_generator)()
     bits.state = rng.bit_generator.state

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Self
 
-from fastl0.checkpoint.state_reader import Fields
+from fastl0.checkpoint.state_reader import StateReader
 
 #: Shares of the pruning phase after which the size begins to fall, and has to be reached.
 _BEGIN, _END = 0.05, 0.9
@@ -48,7 +48,7 @@ def size_at(progress: float, full: float, target: float, end: float = _END) -> f
 
 
 @dataclass
-class Steering:
+class SizeController:
     """Sets the price of one parameter so that the network becomes as small as it shall be.
 
     The logarithm of the price moves in proportion to that of the size over the size wanted
@@ -72,12 +72,12 @@ class Steering:
     _log_price: float = math.log(_FIRST)
     _progress: float = 0.0
 
-    def wanted(self, progress: float) -> float:
+    def setpoint(self, progress: float) -> float:
         """Parameters that the network may have when `progress` of the phase is over."""
         end = _END_AGAIN if self.again else _END
         return size_at(progress, self.full, self.target, end)
 
-    def price(self, progress: float, size: float) -> float:
+    def update(self, progress: float, size: float) -> float:
         """Price of one parameter, in units of the loss of one training row.
 
         Parameters
@@ -87,13 +87,13 @@ class Steering:
         size : float
             Parameters of the units whose gates are more often open than not.
         """
-        excess = min(1.0, max(-1.0, math.log(size / self.wanted(progress))))
+        excess = min(1.0, max(-1.0, math.log(size / self.setpoint(progress))))
         self._log_price += _GAIN * excess * (progress - self._progress)
         self._log_price = min(max(self._log_price, math.log(_LOWEST)), math.log(_HIGHEST))
         self._progress = progress
         return math.exp(self._log_price + _AT_ONCE * excess) if excess > -_SLACK else 0.0
 
-    def pardon(self, progress: float) -> float:
+    def hold(self, progress: float) -> float:
         """Price while the network has unlearned what it knew: nothing, whatever its size.
 
         Parameters
@@ -114,15 +114,15 @@ class Steering:
         }
 
     @classmethod
-    def restored(cls, fields: Fields, full: int) -> Self:
-        """Return the steering of which this is the state; `full` is the most it can be from.
+    def restored(cls, fields: StateReader, full: int) -> Self:
+        """Return the controller of which this is the state; `full` is the largest size it can start from.
 
         Raises
         ------
         StateError
             If the state is not sound.
         """
-        steering = cls(
+        size_controller = cls(
             full=fields.integer("full", 1, full),
             target=fields.integer("target", 1, full),
             again=fields.flag("again"),
@@ -130,4 +130,4 @@ class Steering:
             _progress=fields.number("progress", 0.0, 1.0),
         )
         fields.end()
-        return steering
+        return size_controller

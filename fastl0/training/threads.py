@@ -1,7 +1,7 @@
 """Owner of threads: who helps with a mini-batch, and how many pay.
 
-A `Crew` keeps the helper threads of one training run and hands them the kernel in which
-they wait to be called (``_team.h``). A `Pace` times the mini-batches and settles on the
+A `ThreadTeam` keeps the helper threads of one training run and hands them the kernel in which
+they wait to be called (``_team.h``). A `ThreadTuner` times the mini-batches and settles on the
 number of threads that is fastest for the network and the machine as they are now. Both
 live as long as one training; nothing here is shared between trainings or processes. May
 import `_kernels`.
@@ -46,7 +46,7 @@ def usable_threads() -> int:
     return max(1, min(_openmp_effective_n_threads(), Team.most))
 
 
-class Crew:
+class ThreadTeam:
     """The helper threads of one training run.
 
     Use as a context manager: on leaving it no helper is left.
@@ -68,7 +68,7 @@ class Crew:
         """What kernels know the team by."""
         return int(self._team.address)
 
-    def __enter__(self) -> "Crew":
+    def __enter__(self) -> "ThreadTeam":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -172,7 +172,7 @@ class _Helper:
             self._thread.join()
 
 
-class Pace:
+class ThreadTuner:
     """How many threads the next mini-batches get.
 
     Times the mini-batches and from time to time, rarer and rarer while nothing changes,

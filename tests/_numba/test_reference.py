@@ -20,8 +20,8 @@ from fastl0._kernels import RowSource
 from fastl0._numba.kernels import ACTIVATIONS
 from fastl0.model.network import Network, fold
 from fastl0.training.buffers import DRAWS_AHEAD
-from fastl0.training.config import Data, Plan
-from fastl0.training.threads import Crew, Pace
+from fastl0.training.config import TrainingConfig, TrainingData
+from fastl0.training.threads import ThreadTeam, ThreadTuner
 from fastl0.training.trainer import Trainer
 
 GRADIENTS, TEN_STEPS = 1e-5, 1e-4
@@ -68,9 +68,9 @@ def test_gradients_of_the_reference_are_central_differences(activation, outputs,
         margin=1e-3,
     )
     network, lam, step = problem.network, 0.05, 1e-5
-    by_set = naive.prices(network, penalty)
+    per_layer = naive.prices(network, penalty)
     _, gradients = naive.backward(
-        network, problem.X, problem.targets, problem.uniforms[0], lam, by_set
+        network, problem.X, problem.targets, problem.uniforms[0], lam, per_layer
     )
     arrays = network.arrays()
     differences = [np.zeros_like(a) for a in arrays]
@@ -216,7 +216,7 @@ def assert_runs_agree(problem, state, settings, X=None):
     small.assert_close(small.parameters(buffers), state.network.arrays(), TEN_STEPS)
     first = small.per_parameter(buffers, "first", "gate_first")
     small.assert_close(first, state.first, TEN_STEPS, floor=1e-3)
-    second = [v for v in buffers.by_set("gate_second") if v is not None]
+    second = [v for v in buffers.per_layer("gate_second") if v is not None]
     if settings.solver == "adam":
         second = small.per_parameter(buffers, "second", "gate_second")
     # Of squares: twice the relative error of what is squared.
@@ -370,20 +370,22 @@ def plan(problem, settings, **changes):
         "loss": problem.network.loss,
         "loss_parameter": 0.0,
     }
-    return Plan(**{**values, **changes})
+    return TrainingConfig(**{**values, **changes})
 
 
 def data(problem, rows=()):
     """All rows of a problem as they come, or those in `rows`."""
     rows = np.array(rows, np.int32)
     n_rows = len(rows) or len(problem.X)
-    return Data(RowSource(problem.X), RowSource(problem.targets), n_rows, rows, float(n_rows))
+    return TrainingData(
+        RowSource(problem.X), RowSource(problem.targets), n_rows, rows, float(n_rows)
+    )
 
 
 def run_epoch(trainer, planned, data, rate):
     """Run an epoch on one thread."""
-    with Crew(1) as crew:
-        return trainer.run_epoch(planned, data, rate, crew, Pace(1))
+    with ThreadTeam(1) as crew:
+        return trainer.run_epoch(planned, data, rate, crew, ThreadTuner(1))
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
@@ -403,7 +405,7 @@ def test_an_epoch_agrees_and_returns_the_objective(pruning, gate_inputs, penalty
     )
     planned = plan(problem, settings, pruning=pruning)
     trainer = Trainer(planned, small.layout_of(problem), np.random.default_rng(0))
-    trainer.shrinker.held_open = False
+    trainer.pruner.gates_held_open = False
     small.fill(trainer.buffers, problem)
     trainer._rng = Uniforms(problem.uniforms)
     upside_down = np.arange(len(problem.X))[::-1]
@@ -464,7 +466,7 @@ def test_runs_with_deletions_agree(solver):
     planned = plan(problem, settings, pruning="hard")
     layout = small.layout_of(problem, settings.solver)
     trainer = Trainer(planned, layout, np.random.default_rng(0))
-    trainer.shrinker.held_open = False
+    trainer.pruner.gates_held_open = False
     small.fill(trainer.buffers, problem)
     for epoch, table in enumerate(tables):
         trainer._rng = Uniforms(table)
@@ -560,7 +562,7 @@ def test_shrinking_leaves_the_deterministic_outputs_unchanged():
 
     def outputs(buffers):
         layers = [buffers.layer(index) for index in range(3)]
-        coefs, intercepts, kept = fold(layers, buffers.by_set("log_odds"))
+        coefs, intercepts, kept = fold(layers, buffers.per_layer("log_odds"))
         support = np.zeros(problem.widths[0], dtype=bool)
         support[buffers.columns[kept]] = True
         return Network(coefs, intercepts, support, "relu", "softmax").outputs(problem.X)

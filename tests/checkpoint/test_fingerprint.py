@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, make_scorer
 
 from fastl0 import HardL0MLPClassifier
 from fastl0.checkpoint import fingerprint
-from fastl0.data.blocks import Blocks
+from fastl0.data.blocks import BlockReader
 
 
 def settings(**changes):
@@ -115,13 +115,13 @@ class Lazy:
 def test_of_an_x_that_is_read_by_blocks_two_blocks_are_read():
     values = np.random.default_rng(0).normal(size=(2_000_000, 2)).astype(np.float32)
     lazy = Lazy(values)
-    shown = fingerprint.describe_rows(Blocks(lazy))
+    shown = fingerprint.describe_rows(BlockReader(lazy))
     assert [(rows.start, rows.stop) for rows in lazy.read] == [(0, 131072), (1966080, 2000000)]
-    assert shown == fingerprint.describe_rows(Blocks(Lazy(values)))
+    assert shown == fingerprint.describe_rows(BlockReader(Lazy(values)))
     # Where blocks end decides about the order of the rows.
-    assert shown != fingerprint.describe_rows(Blocks(Lazy(values, chunks=300_000)))
+    assert shown != fingerprint.describe_rows(BlockReader(Lazy(values, chunks=300_000)))
     values[-1] += 1
-    assert shown != fingerprint.describe_rows(Blocks(Lazy(values)))
+    assert shown != fingerprint.describe_rows(BlockReader(Lazy(values)))
 
 
 def test_validation_rows_are_told_apart_as_they_are_given():

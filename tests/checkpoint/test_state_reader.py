@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastl0.checkpoint.state_reader import Fields, StateError
+from fastl0.checkpoint.state_reader import StateError, StateReader
 
 STATE = {
     "n": 3,
@@ -22,7 +22,7 @@ STATE = {
 
 
 def test_entries_within_bounds_are_returned():
-    fields = Fields(STATE)
+    fields = StateReader(STATE)
     assert fields.integer("n", 3, 3) == 3
     assert fields.number("rate", 0.0, 1.0) == 0.5
     assert fields.flag("flag") is True
@@ -71,23 +71,23 @@ def test_entries_within_bounds_are_returned():
 )
 def test_anything_else_is_refused(read, message):
     with pytest.raises(StateError, match=message):
-        read(Fields(STATE, "top"))
+        read(StateReader(STATE, "top"))
 
 
 def test_a_float_that_is_no_number_is_within_no_bounds():
     with pytest.raises(StateError):
-        Fields({"a": np.nan}).number("a")
-    assert Fields({"a": np.inf}).number("a") == np.inf
+        StateReader({"a": np.nan}).number("a")
+    assert StateReader({"a": np.inf}).number("a") == np.inf
 
 
 @pytest.mark.parametrize("state", [None, 3, [1], "text", np.zeros(3)])
 def test_a_state_is_a_dict(state):
     with pytest.raises(StateError, match="`state` must be a dict"):
-        Fields(state)
+        StateReader(state)
 
 
 def test_what_nobody_read_is_refused():
-    fields = Fields({"a": 1, "b": 2, "c": None}, "top")
+    fields = StateReader({"a": 1, "b": 2, "c": None}, "top")
     fields.integer("a", 0, 9)
     with pytest.raises(StateError, match=r"there is no such thing as `top.b, top.c`"):
         fields.end()
@@ -98,5 +98,5 @@ def test_what_nobody_read_is_refused():
 
 def test_a_long_value_is_not_shown_in_full():
     with pytest.raises(StateError) as caught:
-        Fields({"a": "x" * 1000}).flag("a")
+        StateReader({"a": "x" * 1000}).flag("a")
     assert len(str(caught.value)) < 100

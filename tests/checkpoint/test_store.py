@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fastl0.checkpoint import format
-from fastl0.checkpoint.store import CheckpointError, Checkpoints
+from fastl0.checkpoint.store import CheckpointError, CheckpointStore
 
 RUN = {"lam": 0.1, "hidden_layer_sizes": [200, 100], "random_state": None, "data": "abc"}
 
@@ -25,7 +25,7 @@ def names(folder):
 
 def saved(folder, n_epochs, run=RUN):
     """Save `n_epochs` checkpoints of a run, as one that was killed then leaves them."""
-    with Checkpoints(folder, run) as checkpoints:
+    with CheckpointStore(folder, run) as checkpoints:
         for epoch in range(1, n_epochs + 1):
             checkpoints.save(epoch, state(epoch))
     return checkpoints.folder
@@ -33,7 +33,7 @@ def saved(folder, n_epochs, run=RUN):
 
 def test_a_run_finds_its_newest_checkpoint(tmp_path):
     saved(tmp_path / "new" / "folder", 3)
-    with Checkpoints(tmp_path / "new" / "folder", RUN) as checkpoints:
+    with CheckpointStore(tmp_path / "new" / "folder", RUN) as checkpoints:
         found, warnings = checkpoints.load()
     assert found["epoch"] == 3
     np.testing.assert_array_equal(found["theta"], state(3)["theta"])
@@ -41,7 +41,7 @@ def test_a_run_finds_its_newest_checkpoint(tmp_path):
 
 
 def test_a_first_run_finds_nothing(tmp_path):
-    with Checkpoints(tmp_path, RUN) as checkpoints:
+    with CheckpointStore(tmp_path, RUN) as checkpoints:
         assert checkpoints.load() == (None, [])
 
 
@@ -51,10 +51,10 @@ def test_the_last_two_are_kept(tmp_path):
 
 
 def test_epochs_are_numbers_however_many_digits_they_have(tmp_path):
-    with Checkpoints(tmp_path, RUN) as checkpoints:
+    with CheckpointStore(tmp_path, RUN) as checkpoints:
         for epoch in (99_999_999, 100_000_000):
             checkpoints.save(epoch, state(epoch))
-    with Checkpoints(tmp_path, RUN) as checkpoints:
+    with CheckpointStore(tmp_path, RUN) as checkpoints:
         assert checkpoints.load()[0]["epoch"] == 100_000_000
 
 
@@ -69,7 +69,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(damage, tmp_path):
         newest.mkdir()
     else:
         newest.write_bytes({"cut": data[:200], "empty": b"", "changed": data}[damage])
-    with Checkpoints(tmp_path, RUN) as checkpoints:
+    with CheckpointStore(tmp_path, RUN) as checkpoints:
         found, (warning,) = checkpoints.load()
         assert found["epoch"] == 2
         assert "epoch-00000003" in warning
@@ -88,11 +88,11 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(damage, tmp_path):
 def test_a_damaged_checkpoint_of_a_later_epoch_makes_way(tmp_path):
     folder = saved(tmp_path, 4)
     (folder / "epoch-00000004.checkpoint").write_bytes(b"torn")
-    with Checkpoints(tmp_path, RUN) as checkpoints:
+    with CheckpointStore(tmp_path, RUN) as checkpoints:
         checkpoints.load()
         checkpoints.save(4 - 1, state(30))  # the interval has changed
     assert names(folder) == ["epoch-00000003.checkpoint", "lock"]
-    with Checkpoints(tmp_path, RUN) as checkpoints:
+    with CheckpointStore(tmp_path, RUN) as checkpoints:
         assert checkpoints.load()[0]["epoch"] == 30
 
 
@@ -101,7 +101,7 @@ def test_nothing_is_silently_begun_anew_where_all_checkpoints_are_damaged(tmp_pa
     for path in folder.glob("epoch-*"):
         path.write_bytes(path.read_bytes()[:-5])
     with (
-        Checkpoints(tmp_path, RUN) as checkpoints,
+        CheckpointStore(tmp_path, RUN) as checkpoints,
         pytest.raises(CheckpointError, match=r"00000002.*checksum.*no earlier one.*delete"),
     ):
         checkpoints.load()
@@ -112,9 +112,9 @@ def test_runs_that_differ_have_folders_of_their_own(tmp_path):
     one = saved(tmp_path, 1)
     other = saved(tmp_path, 2, RUN | {"lam": 0.2})
     assert one != other
-    with Checkpoints(tmp_path, RUN) as checkpoints:
+    with CheckpointStore(tmp_path, RUN) as checkpoints:
         assert checkpoints.load()[0]["epoch"] == 1
-    with Checkpoints(tmp_path, dict(reversed(RUN.items()))) as checkpoints:
+    with CheckpointStore(tmp_path, dict(reversed(RUN.items()))) as checkpoints:
         assert checkpoints.load()[0]["epoch"] == 1
 
 
@@ -122,7 +122,7 @@ def test_a_checkpoint_of_another_run_says_what_differs(tmp_path):
     one, other = saved(tmp_path, 1), saved(tmp_path, 1, RUN | {"lam": 0.2, "data": "x"})
     shutil.copy(other / "epoch-00000001.checkpoint", one)
     with (
-        Checkpoints(tmp_path, RUN) as checkpoints,
+        CheckpointStore(tmp_path, RUN) as checkpoints,
         pytest.raises(CheckpointError) as caught,
     ):
         checkpoints.load()
@@ -138,7 +138,7 @@ def test_an_archive_of_something_else_is_refused(content, tmp_path):
     with open(folder / "epoch-00000001.checkpoint", "wb") as file:
         format.write(file, content)
     with (
-        Checkpoints(tmp_path, RUN) as checkpoints,
+        CheckpointStore(tmp_path, RUN) as checkpoints,
         pytest.raises(CheckpointError, match="no checkpoint of a training"),
     ):
         checkpoints.load()
@@ -190,7 +190,7 @@ def full_disk(monkeypatch, where):
 
 @pytest.mark.parametrize("where", ["open", "write", "fsync", "replace"])
 def test_a_full_disk_harms_no_checkpoint(where, tmp_path, monkeypatch):
-    with Checkpoints(tmp_path, RUN) as checkpoints:
+    with CheckpointStore(tmp_path, RUN) as checkpoints:
         for epoch in (1, 2):
             checkpoints.save(epoch, state(epoch))
         before = names(checkpoints.folder)
@@ -209,7 +209,7 @@ def test_an_interrupted_write_leaves_no_draft(tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    with Checkpoints(tmp_path, RUN) as checkpoints:
+    with CheckpointStore(tmp_path, RUN) as checkpoints:
         checkpoints.save(1, state(1))
         before = names(checkpoints.folder)
         monkeypatch.setattr(format, "write", interrupted)
@@ -233,7 +233,7 @@ def test_a_folder_that_cannot_be_synced_is_no_error(tmp_path, monkeypatch):
 def test_drafts_of_a_run_that_was_killed_are_cleared_away(tmp_path):
     folder = saved(tmp_path, 1)
     (folder / "epoch-00000002.checkpoint.tmp").write_bytes(b"half")
-    with Checkpoints(tmp_path, RUN) as checkpoints:
+    with CheckpointStore(tmp_path, RUN) as checkpoints:
         assert checkpoints.load()[0]["epoch"] == 1
         checkpoints.save(2, state(2))
     assert names(folder) == ["epoch-00000001.checkpoint", "epoch-00000002.checkpoint", "lock"]
@@ -254,7 +254,7 @@ def test_a_checkpoint_is_on_disk_before_the_one_before_it_goes(tmp_path, monkeyp
     def kind(descriptor):
         return "folder" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file"
 
-    with Checkpoints(tmp_path, RUN) as checkpoints:
+    with CheckpointStore(tmp_path, RUN) as checkpoints:
         for epoch in (1, 2):
             checkpoints.save(epoch, state(epoch))
         monkeypatch.setattr(os, "replace", note("replace", replace))
@@ -270,7 +270,7 @@ def test_a_checkpoint_is_on_disk_before_the_one_before_it_goes(tmp_path, monkeyp
 def test_discarding_leaves_nothing_of_the_run_and_everything_else(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     other = saved(tmp_path, 1, RUN | {"lam": 0.2})
-    with Checkpoints(tmp_path, RUN) as checkpoints:
+    with CheckpointStore(tmp_path, RUN) as checkpoints:
         checkpoints.save(1, state(1))
         checkpoints.discard()
     assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "mine.txt", other])
@@ -281,7 +281,7 @@ def test_discarding_leaves_nothing_of_the_run_and_everything_else(tmp_path):
 def test_files_of_others_in_the_folder_of_a_run_are_not_touched(name, tmp_path):
     folder = saved(tmp_path, 1)
     (folder / name).write_text("mine")
-    with Checkpoints(tmp_path, RUN) as checkpoints:
+    with CheckpointStore(tmp_path, RUN) as checkpoints:
         assert checkpoints.load()[0]["epoch"] == 1
         for epoch in (2, 3, 4):
             checkpoints.save(epoch, state(epoch))
@@ -294,7 +294,7 @@ def test_a_folder_that_cannot_be_made_is_an_error_at_once(inside, tmp_path):
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(CheckpointError, match=r"`checkpoint_dir` must be a folder.*Give another"),
-        Checkpoints(tmp_path / inside, RUN),
+        CheckpointStore(tmp_path / inside, RUN),
     ):
         pass
 
@@ -302,12 +302,12 @@ def test_a_folder_that_cannot_be_made_is_an_error_at_once(inside, tmp_path):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_must_not_be_written_to_is_an_error_at_once(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(CheckpointError, match="permission"), Checkpoints(tmp_path, RUN):
+    with pytest.raises(CheckpointError, match="permission"), CheckpointStore(tmp_path, RUN):
         pass
 
 
 def hold(folder, held, release):
-    with Checkpoints(folder, RUN):
+    with CheckpointStore(folder, RUN):
         held.set()
         release.wait()
 
@@ -320,14 +320,14 @@ def test_two_of_the_same_run_do_not_write_at_the_same_time(tmp_path):
     try:
         held.wait()
         with pytest.raises(CheckpointError, match="in use by another fit"):
-            Checkpoints(tmp_path, RUN).__enter__()
-        with Checkpoints(tmp_path, RUN | {"lam": 0.2}):
+            CheckpointStore(tmp_path, RUN).__enter__()
+        with CheckpointStore(tmp_path, RUN | {"lam": 0.2}):
             pass
     finally:
         # Not in good order: a lock that a killed process held is free.
         process.kill()
         process.join()
-    with Checkpoints(tmp_path, RUN):
+    with CheckpointStore(tmp_path, RUN):
         pass
 
 
@@ -342,9 +342,9 @@ def test_a_folder_that_goes_while_it_is_locked_is_made_anew(tmp_path, monkeypatc
             shutil.rmtree(tmp_path / folder.name)
         return flock(lock, how)
 
-    folder = Checkpoints(tmp_path, RUN).folder
+    folder = CheckpointStore(tmp_path, RUN).folder
     monkeypatch.setattr(fcntl, "flock", late)
-    with Checkpoints(tmp_path, RUN) as checkpoints:
+    with CheckpointStore(tmp_path, RUN) as checkpoints:
         checkpoints.save(1, state(1))
         assert checkpoints.load()[0]["epoch"] == 1
     assert len(n_calls) == 2

@@ -20,7 +20,7 @@ from sliceable import Endless, Sliceable
 
 from fastl0 import HardL0MLPClassifier, HardL0MLPClassifierCV, HardL0MLPRegressor, l0_path
 from fastl0.data import blocks
-from fastl0.data.blocks import Blocks, in_memory, in_order, reads_by_blocks
+from fastl0.data.blocks import BlockReader, is_blockwise, load_if_blockwise, sort_if_blockwise
 
 ROW_NBYTES = 64 * 4  # of digits
 
@@ -30,11 +30,11 @@ def small_blocks(monkeypatch):
     """600 rows of digits make many blocks, and more than one window."""
     monkeypatch.setattr(blocks, "AT_ONCE", 20 * ROW_NBYTES)
     monkeypatch.setattr(blocks, "MOST", 40 * ROW_NBYTES)
-    monkeypatch.setattr("fastl0.training.batches.WINDOW", 110 * ROW_NBYTES)
+    monkeypatch.setattr("fastl0.training.batches.WINDOW_NBYTES", 110 * ROW_NBYTES)
 
 
 def edges_of(X):
-    found = Blocks(X)
+    found = BlockReader(X)
     return [found.places(number).start for number in range(len(found.sizes()))] + [X.shape[0]]
 
 
@@ -51,8 +51,8 @@ def as_zarr(values, chunks):
 
 def test_arrays_that_give_rows_by_slices_are_read_by_blocks():
     X = np.zeros((10, 3))
-    for found in (Sliceable(X), da.from_array(X), as_zarr(X, (5, 3)), Blocks(Sliceable(X))):
-        assert reads_by_blocks(found)
+    for found in (Sliceable(X), da.from_array(X), as_zarr(X, (5, 3)), BlockReader(Sliceable(X))):
+        assert is_blockwise(found)
 
 
 @pytest.mark.parametrize(
@@ -73,16 +73,16 @@ def test_arrays_that_give_rows_by_slices_are_read_by_blocks():
     ],
 )
 def test_what_is_in_memory_is_not(X):
-    assert not reads_by_blocks(X)
+    assert not is_blockwise(X)
 
 
 def test_a_y_out_of_memory_is_read():
     y = np.arange(10)
     for given_y in (da.from_array(y, chunks=3), as_zarr(y, (3,))):
-        found = in_memory(given_y)
+        found = load_if_blockwise(given_y)
         assert type(found) is np.ndarray
         np.testing.assert_array_equal(found, y)
-    assert in_memory(y) is y
+    assert load_if_blockwise(y) is y
 
 
 # --- where blocks lie ----------------------------------------------------------------
@@ -161,7 +161,7 @@ def rows_of_three(monkeypatch):
 
 def test_blocks_hold_all_rows(rows_of_three):
     X, source = rows_of_three
-    found = Blocks(source)
+    found = BlockReader(source)
     assert (found.shape, found.dtype) == (X.shape, X.dtype)
     for places, values in found:
         np.testing.assert_array_equal(values, X[places])
@@ -172,7 +172,7 @@ def test_blocks_hold_all_rows(rows_of_three):
 @pytest.mark.parametrize("rows", [[0, 1, 2, 7], [4], [3, 9], list(range(10))])
 def test_blocks_without_wanted_rows_are_not_read(rows_of_three, rows):
     X, source = rows_of_three
-    some = Blocks(source)[np.array(rows)]
+    some = BlockReader(source)[np.array(rows)]
     assert source.reads == []
     np.testing.assert_array_equal(some.whole(), X[rows])
     assert sorted({start // 3 for start, _ in source.reads}) == sorted({r // 3 for r in rows})
@@ -182,8 +182,8 @@ def test_blocks_without_wanted_rows_are_not_read(rows_of_three, rows):
 def test_rows_ascend_for_blocks_only(rows_of_three):
     X, source = rows_of_three
     rows = np.array([3, 1, 2])
-    np.testing.assert_array_equal(in_order(Blocks(source), rows), [1, 2, 3])
-    assert in_order(X, rows) is rows
+    np.testing.assert_array_equal(sort_if_blockwise(BlockReader(source), rows), [1, 2, 3])
+    assert sort_if_blockwise(X, rows) is rows
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_rows_ascend_for_blocks_only(rows_of_three):
 )
 def test_blocks_come_in_a_dtype_that_can_be_read(dtype, read):
     X = (np.arange(12).reshape(6, 2) % 2).astype(dtype)
-    found = Blocks(Sliceable(X))
+    found = BlockReader(Sliceable(X))
     assert found.dtype == X.dtype
     assert found.read_dtype == found.read(0).dtype == np.dtype(read)
     np.testing.assert_array_equal(found.whole(), X)
@@ -213,7 +213,7 @@ def test_floats_may_come_wider_or_narrower():
     X = np.linspace(0, 1, 12).reshape(6, 2)
     for dtype, given_dtype in [("f8", "f4"), ("f4", "f8"), ("f8", "i4")]:
         source = Answering(X.astype(dtype), lambda rows, to=given_dtype: rows.astype(to))
-        assert Blocks(source).whole().dtype == dtype
+        assert BlockReader(source).whole().dtype == dtype
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_floats_may_come_wider_or_narrower():
 def test_a_block_is_what_was_promised(answer, message):
     source = Answering(np.arange(12, dtype=np.int32).reshape(6, 2), answer)
     with pytest.raises(ValueError, match=message):
-        Blocks(source).check()
+        BlockReader(source).check()
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_numbers_are_finite_and_small_enough(monkeypatch, value, dtype, message)
     X = np.zeros((10, 2), dtype)
     X[6, 1] = value
     with pytest.raises(ValueError, match=rf"{message}[^$]* This is in rows 4 to 7 of X\."):
-        Blocks(Sliceable(X)).check()
+        BlockReader(Sliceable(X)).check()
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_a_negative_shape_is_no_shape(shape):
     source = Sliceable(np.zeros((5, 2)))
     source.shape = shape
     with pytest.raises(ValueError, match="one row and one feature or more, got shape"):
-        Blocks(source)
+        BlockReader(source)
 
 
 def test_an_unknown_number_of_rows_has_its_remedy():
@@ -286,7 +286,7 @@ def test_an_unknown_number_of_rows_has_its_remedy():
     X = X[X[:, 0] > 3]
     with pytest.raises(ValueError, match="compute_chunk_sizes"):
         HardL0MLPClassifier().fit(X, np.arange(8) % 2)
-    assert Blocks(X.compute_chunk_sizes()).shape == (8, 2)
+    assert BlockReader(X.compute_chunk_sizes()).shape == (8, 2)
 
 
 # --- in the estimators ---------------------------------------------------------------

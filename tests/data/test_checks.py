@@ -65,9 +65,9 @@ def peaks(X, y, clf):
 @pytest.mark.parametrize("dtype", ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"])
 def test_readable_dtypes_come_back_as_they_are(dtype):
     X = np.ones((3, 2), dtype)
-    assert checks.readable(X) is X
+    assert checks.as_readable(X) is X
     S = sp.csr_array(X)
-    assert checks.readable(S) is S
+    assert checks.as_readable(S) is S
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_readable_dtypes_come_back_as_they_are(dtype):
 )
 def test_other_dtypes_are_converted(dtype, becomes):
     X = np.arange(6).reshape(3, 2).astype(dtype)
-    found = checks.readable(X)
+    found = checks.as_readable(X)
     assert found.dtype == np.dtype(becomes)
     np.testing.assert_array_equal(found, X)
 
@@ -84,8 +84,8 @@ def test_other_dtypes_are_converted(dtype, becomes):
 def test_values_beyond_float32_are_refused(value):
     for X in (np.array([[value]]), sp.csr_array(np.array([[value]]))):
         with pytest.raises(ValueError, match="X must hold values within the float32 range"):
-            checks.readable(X)
-    checks.readable(np.array([[np.finfo(np.float32).max]], np.float64))
+            checks.as_readable(X)
+    checks.as_readable(np.array([[np.finfo(np.float32).max]], np.float64))
 
 
 def test_csr_with_gaps_or_mixed_indices_is_rebuilt():
@@ -95,7 +95,7 @@ def test_csr_with_gaps_or_mixed_indices_is_rebuilt():
     mixed = sp.csr_array(X)
     mixed.indptr = X.indptr.astype(np.int64)
     for odd in (gaps, mixed):
-        found = checks.readable(odd)
+        found = checks.as_readable(odd)
         assert found.indices.dtype == found.indptr.dtype
         assert found.indices.flags.c_contiguous
         np.testing.assert_array_equal(found.toarray(), X.toarray())
@@ -104,7 +104,7 @@ def test_csr_with_gaps_or_mixed_indices_is_rebuilt():
 @pytest.mark.parametrize("kind", ["M8[s]", "m8[s]"])
 def test_dates_are_no_numbers(kind):
     with pytest.raises(ValueError, match="X must hold numbers, got dtype"):
-        checks.readable(np.zeros((2, 2), kind))
+        checks.as_readable(np.zeros((2, 2), kind))
 
 
 @pytest.mark.parametrize("place", ["indices", "indptr"])
@@ -115,7 +115,7 @@ def test_unsound_csr_matrices_are_refused(place, value):
     if (place, value) == ("indptr", 3):
         X.indptr[2] = 2
     with pytest.raises(ValueError, match="not a sound CSR matrix"):
-        checks.readable(X)
+        checks.as_readable(X)
 
 
 # --- sparse --------------------------------------------------------------------------
@@ -391,7 +391,7 @@ def test_missing_values_among_objects_are_told_by_row(values, message):
     with pytest.raises(
         ValueError, match=rf"^`y` must have no missing values, got {message}{remedy}"
     ):
-        checks.check_present("y", values)
+        checks.check_no_missing("y", values)
 
 
 @pytest.mark.parametrize(
@@ -410,7 +410,7 @@ def test_missing_values_among_objects_are_told_by_row(values, message):
     ],
 )
 def test_values_that_are_all_there_are_let_pass(values):
-    checks.check_present("y", values)
+    checks.check_no_missing("y", values)
 
 
 @pytest.mark.parametrize("kind", [HardL0MLPClassifier, HardL0MLPRegressor])

@@ -50,7 +50,7 @@ def test_labels_that_are_objects_become_strings_of_numpy(given):
     assert found.classes.dtype == "<U8"
     assert found.classes.tolist() == ["no", "yes", "yes, but"]
     assert found.codes.tolist() == [[0], [1], [0], [2]]
-    assert found.alike(given[::-1], "y").codes.tolist() == [[2], [0], [1], [0]]
+    assert found.encode_like(given[::-1], "y").codes.tolist() == [[2], [0], [1], [0]]
     first = encode_first_classes(given[:1], given)
     assert first.classes.dtype == "<U8"
     first.check_classes([*WORDS[:3].tolist(), "yes, but"])
@@ -110,12 +110,12 @@ def test_many_labels_are_encoded_as_few_are():
 
 def test_few_labels():
     first = encode_classes(np.array([3, 5, 9]))
-    assert first.encode_few(np.array([9, 3])).tolist() == [[2.0, 1.0], [0.0, 1.0]]
+    assert first.encode_trusted(np.array([9, 3])).tolist() == [[2.0, 1.0], [0.0, 1.0]]
     for y in ([9], np.array([4]), np.array([10]), np.array([9.0]), np.array([[9]])):
-        assert first.encode_few(y) is None
+        assert first.encode_trusted(y) is None
     words = encode_classes(np.array(["no", "yes"]))
-    assert words.encode_few(np.array(["yes", "no"])).tolist() == [[1.0, 1.0], [0.0, 1.0]]
-    assert words.encode_few(np.array(["no"])) is None  # of another width
+    assert words.encode_trusted(np.array(["yes", "no"])).tolist() == [[1.0, 1.0], [0.0, 1.0]]
+    assert words.encode_trusted(np.array(["no"])) is None  # of another width
 
 
 def test_weights_by_code():
@@ -133,4 +133,4 @@ def test_weights_by_code():
 def test_later_labels_come_in_one_column(y):
     targets = encode_classes(np.arange(4))
     with pytest.raises(ValueError, match=r"`y_val` must hold one label a row.*shape \(4,"):
-        targets.alike(y, "y_val")
+        targets.encode_like(y, "y_val")

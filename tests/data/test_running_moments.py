@@ -18,13 +18,13 @@ def follow(following, y, *, loss=0.0, pace=0.1):
     changes, pulls = [], []
     for value in y:
         following.note(np.array([[value]]), None)
-        if not following.is_settled():
+        if not following.is_up_to_date():
             change = following.change()
             if change is not None:
                 changes.append(change)
                 following.adopt(change)
             pulls.append(following.pull(pace))
-        following.note_loss(following.loss + loss, 1, 1, None, float)
+        following.update_loss(following.loss + loss, 1, 1, None, float)
     return changes, pulls
 
 
@@ -63,7 +63,7 @@ def test_moments_are_those_of_the_rows_whatever_the_mini_batches(n_rows, weighte
     y = np.column_stack([normal(200, 5.0, 3.0), normal(200, -1e6, 10.0, seed=1)])
     weights = np.random.default_rng(2).integers(0, 4, 200).astype(float) if weighted else None
     following = Following(np.array([5.0, -1e6]), np.array([3.0, 10.0]), logarithmic=False)
-    following.begin_with_a_block(1e-12)
+    following.start_from_known_scale(1e-12)
     for start in range(0, 200, n_rows):
         rows = slice(start, start + n_rows)
         following.note(y[rows], None if weights is None else weights[rows])
@@ -157,7 +157,7 @@ def test_stray_rows_of_a_large_mini_batch_change_nothing_and_many_do():
         following.note(normal(300, seed=1)[:, None], None)
         y[:n_stray] = 1e4
         following.note(y[:, None], None)
-        assert following.is_settled() is not changes
+        assert following.is_up_to_date() is not changes
 
 
 def test_columns_follow_by_themselves():
@@ -165,7 +165,7 @@ def test_columns_follow_by_themselves():
     y = np.column_stack([normal(300), normal(300, 50.0, 10.0, seed=1)])
     for row in y:
         following.note(row[None, :], None)
-        if not following.is_settled():
+        if not following.is_up_to_date():
             change = following.change()
             if change is not None:
                 following.adopt(change)
@@ -176,7 +176,7 @@ def test_columns_follow_by_themselves():
 @pytest.mark.parametrize("weight", [1.0, 1e-9])
 def test_what_is_in_use_counts_as_a_block_of_rows(weight):
     following = begun(3.0, 2.0)
-    following.begin_with_a_block(weight)
+    following.start_from_known_scale(weight)
     following.note(np.full((256, 1), 9.0), np.full(256, weight))
     (column,) = following._columns
     assert column.moments() == pytest.approx((9.0, 2.0))  # the block before is over
@@ -251,7 +251,7 @@ def test_after_a_change_of_the_center_as_much_is_paid_back_at_the_pace():
     center = in_use(replay)[0]
     for value in y:
         replay.note(np.array([[value]]), None)
-        if not replay.is_settled():
+        if not replay.is_up_to_date():
             change = replay.change()
             if change is not None:
                 scale = float(change.scale[0])
@@ -259,7 +259,7 @@ def test_after_a_change_of_the_center_as_much_is_paid_back_at_the_pace():
             pull = replay.pull(0.05)
             moved += scale * float(pull.step[0]) if pull is not None else 0.0
             number += 1
-        replay.note_loss(replay.loss, 1, 1, None, float)
+        replay.update_loss(replay.loss, 1, 1, None, float)
     assert number == len(pulls)
     assert len(changes) > 1
     assert moved == pytest.approx(in_use(replay)[0] - center, rel=1e-9)
@@ -267,11 +267,11 @@ def test_after_a_change_of_the_center_as_much_is_paid_back_at_the_pace():
 
 def test_errors_are_measured_by_the_loss_of_sixteen_mini_batches():
     following = Following(np.zeros(2), np.ones(2), logarithmic=False)
-    assert following.n_to_measure == 16
-    following.note_loss(3.0, 10, 20, None, float)
-    assert (following.loss, following.n_to_measure) == (3.0, 6)
+    assert following.n_until_measured == 16
+    following.update_loss(3.0, 10, 20, None, float)
+    assert (following.loss, following.n_until_measured) == (3.0, 6)
     told = []
-    following.note_loss(8.0, 6, 12, np.full(12, 2.5), lambda loss: told.append(loss) or 0.5)
+    following.update_loss(8.0, 6, 12, np.full(12, 2.5), lambda loss: told.append(loss) or 0.5)
     assert told == [8.0 / (20 + 30) / 2]
-    assert (following.loss, following.n_to_measure) == (0.0, 16)
+    assert (following.loss, following.n_until_measured) == (0.0, 16)
     assert following._error == 0.5

@@ -7,8 +7,8 @@ from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor
 from fastl0.data import regression_targets
 from fastl0.estimators import attribute_names, attributes
 from fastl0.model.network import Network
-from fastl0.training.early_stopping import Patience
-from fastl0.training.history import Record
+from fastl0.training.early_stopping import EarlyStopping
+from fastl0.training.history import History
 
 
 def entries(number, score=None):
@@ -26,7 +26,7 @@ def entries(number, score=None):
 
 
 def test_a_record_without_validation_rows():
-    record = Record([entries(0), entries(1), entries(2)], n_in_fit=2)
+    record = History([entries(0), entries(1), entries(2)], n_epochs_in_fit=2)
     found = attributes.of_record(record, early_stopping=False)
     assert found["n_iter_"] == 2  # the first one was that of an earlier fit
     assert found["t_"] == 120
@@ -39,7 +39,7 @@ def test_a_record_without_validation_rows():
 
 
 def test_epochs_of_a_stream_may_have_been_judged_or_not():
-    record = Record([entries(0), entries(1, 0.7), entries(2, 0.6), entries(3)])
+    record = History([entries(0), entries(1, 0.7), entries(2, 0.6), entries(3)])
     found = attributes.of_record(record, early_stopping=False)
     assert found["validation_scores_"] == [None, 0.7, 0.6, None]
     assert found["validation_loss_curve_"] == [None, -0.7, -0.6, None]
@@ -47,10 +47,10 @@ def test_epochs_of_a_stream_may_have_been_judged_or_not():
 
 
 def test_with_early_stopping_the_best_score_is_that_of_the_network_kept():
-    record = Record([entries(0, 0.9), entries(1, 0.7)])
+    record = History([entries(0, 0.9), entries(1, 0.7)])
     assert attributes.of_record(record, early_stopping=True)["best_validation_score_"] == 0.9
     record.best = object()
-    record.patience = Patience(tol=0.0, n_epochs=1, best_score=0.7)
+    record.patience = EarlyStopping(tol=0.0, n_epochs=1, best_score=0.7)
     found = attributes.of_record(record, early_stopping=True)
     assert found["best_validation_score_"] == 0.7  # the larger score was of too large a network
     assert found["best_loss_"] is None
@@ -64,7 +64,7 @@ def test_a_network_tells_its_size():
         "relu",
         "identity",
     )
-    encoded = regression_targets.encode_numbers(np.array([1.0, 3.0]), "huber", 1.0, normalize=True)
+    encoded = regression_targets.encode_targets(np.array([1.0, 3.0]), "huber", 1.0, normalize=True)
     found = attributes.of_network(network, encoded)
     assert (found["n_units_"], found["n_parameters_"], found["n_layers_"]) == ((2, 3, 1), 13, 3)
     assert (found["center_"], found["scale_"], found["n_outputs_"]) == (2.0, 1.0, 1)
@@ -85,9 +85,9 @@ def test_every_attribute_is_named(kind, by):
         model.partial_fit(X, y, **({"classes": [0, 1]} if kind is HardL0MLPClassifier else {}))
         assert all(hasattr(model, name) for name in ("coefs_", "n_iter_"))
     added = set(vars(model)) - before - {"_stream"}
-    assert added - {"n_features_in_"} <= attribute_names.FITTED
+    assert added - {"n_features_in_"} <= attribute_names.FITTED_ATTRIBUTES
     own = {HardL0MLPClassifier: {"center_", "scale_", "_one_column"}}.get(
         kind, {"classes_", "_multilabel", "_sparse_labels"}
     )
-    assert attribute_names.FITTED - added == own
-    assert added >= attribute_names.OF_TRAINING
+    assert attribute_names.FITTED_ATTRIBUTES - added == own
+    assert added >= attribute_names.TRAINING_ATTRIBUTES

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, l0_path
 from fastl0.estimators.fit import _epochs_for
 from fastl0.model.network import count_parameters
-from fastl0.training.schedule import Course
+from fastl0.training.schedule import PhaseSchedule
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Training stopped at max_iter", "ignore:Stochastic Optimizer"
@@ -261,10 +261,10 @@ def test_letting_go_leaves_the_outputs_as_they_were(digits):
     model = HardL0MLPClassifier((30, 20), random_state=0, batch_size=1)
     model.partial_fit(X[:50], y[:50], classes=range(10))
     trainer, plan = model._stream.trainer, model._stream.plan
-    assert trainer.shrinker.held_open
+    assert trainer.pruner.gates_held_open
     before = trainer.freeze(plan).outputs(X)
-    trainer.price_at(plan, 0.5)
-    assert not trainer.shrinker.held_open
+    trainer.update_l0_at(plan, 0.5)
+    assert not trainer.pruner.gates_held_open
     assert trainer.buffers.arrays()["log_odds"].max() < 1.5
     np.testing.assert_allclose(trainer.freeze(plan).outputs(X), before, rtol=1e-4, atol=1e-6)
 
@@ -294,8 +294,8 @@ def test_the_warning_is_worked_out_at_once_however_far_the_way(settings):
 @pytest.mark.parametrize("needed", [300, 1200, 1201, 120_000])
 def test_the_fewest_epochs_are_found(needed, n_batches, share):
     n_epochs = _epochs_for(needed, n_batches, share)
-    assert Course(n_epochs, share).begin * n_batches >= needed
-    assert n_epochs == 1 or Course(n_epochs - 1, share).begin * n_batches < needed
+    assert PhaseSchedule(n_epochs, share).finetune_start * n_batches >= needed
+    assert n_epochs == 1 or PhaseSchedule(n_epochs - 1, share).finetune_start * n_batches < needed
 
 
 def test_a_single_epoch_of_a_trained_network_cuts_by_evidence(digits):
@@ -330,7 +330,7 @@ def test_with_a_price_a_stream_warms_up_for_a_thousand_mini_batches(max_iter, di
     held = []
     for _ in range(12):
         model.partial_fit(X, y, classes=range(10))
-        held.append(model._stream.trainer.shrinker.held_open)
+        held.append(model._stream.trainer.pruner.gates_held_open)
     assert held == [True] * 10 + [False] * 2
 
 
@@ -347,9 +347,9 @@ def test_gates_that_are_let_go_are_not_held_by_a_short_fit(digits, recwarn):
     with pytest.warns(UserWarning, match="interrupted"):
         model._fit(X, y, interrupt, keep_interrupted=True)
     trainer = model._warm_state.trainer
-    assert not trainer.shrinker.held_open
+    assert not trainer.pruner.gates_held_open
     model.set_params(max_iter=4).fit(X, y)
-    assert not model._warm_state.trainer.shrinker.one_shot
+    assert not model._warm_state.trainer.pruner.prunes_once
 
 
 def test_a_stop_before_the_cut_is_told_as_well(digits):

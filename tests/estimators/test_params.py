@@ -28,28 +28,28 @@ def test_bad_hidden_widths_are_refused(sizes):
 
 
 def test_droprates():
-    assert params.droprates(0.3) == (0.3, 0.3)
-    assert params.droprates([0.1, 0.6]) == (0.1, 0.6)
-    found = params.droprates((Fraction(1, 4), np.float16(0.5)))
+    assert params.check_droprates(0.3) == (0.3, 0.3)
+    assert params.check_droprates([0.1, 0.6]) == (0.1, 0.6)
+    found = params.check_droprates((Fraction(1, 4), np.float16(0.5)))
     assert found == (0.25, 0.5)
     assert {type(rate) for rate in found} == {float}
     for bad in (0, 1, (0.5,), (0.5, 2), "ab", None, np.nan, Decimal("0.5"), Fraction(10**400)):
         with pytest.raises(ValueError, match="`droprate_init` must be a number in"):
-            params.droprates(bad)
+            params.check_droprates(bad)
 
 
 def test_batch_sizes():
-    assert params.batch_size("auto", 50, False) == 50
-    assert params.batch_size("auto", 5000, False) == 200
-    assert params.batch_size("dynamic", 50, False) == 50
-    assert params.batch_size("dynamic", 5000, False) == 200
-    assert params.batch_size(np.int64(7), 7, True) == 7
+    assert params.resolve_batch_size("auto", 50, False) == 50
+    assert params.resolve_batch_size("auto", 5000, False) == 200
+    assert params.resolve_batch_size("dynamic", 50, False) == 50
+    assert params.resolve_batch_size("dynamic", 5000, False) == 200
+    assert params.resolve_batch_size(np.int64(7), 7, True) == 7
     for kind in ("auto", "dynamic"):
         # With gates an epoch shall have 50 mini-batches, and a mini-batch 8 rows at least.
-        found = [params.batch_size(kind, n, True) for n in (3, 50, 400, 600, 5000, 10**6)]
+        found = [params.resolve_batch_size(kind, n, True) for n in (3, 50, 400, 600, 5000, 10**6)]
         assert found == [3, 8, 8, 12, 100, 200]
-    assert params.batch_size(8, 7, True) == 7
-    assert params.batch_size(10**30, 7, False) == 7
+    assert params.resolve_batch_size(8, 7, True) == 7
+    assert params.resolve_batch_size(10**30, 7, False) == 7
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_shares_of_rows():
     ],
 )
 def test_numbers_of_bytes(value, expected):
-    found = params.n_bytes("memory_budget", value)
+    found = params.parse_bytes("memory_budget", value)
     assert found == expected
     assert type(found) is int
 
@@ -155,7 +155,7 @@ def test_bad_numbers_of_bytes_are_refused(name, value):
         rf'got {re.escape(repr(value))}\. Write for instance "64KiB"'
     )
     with pytest.raises(ValueError, match=message):
-        params.n_bytes(name, value)
+        params.parse_bytes(name, value)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_bad_numbers_of_bytes_are_refused(name, value):
     ],
 )
 def test_either_a_price_or_a_size_is_set(lam, target_size, pruning, expected):
-    found = params.price_or_target(lam, target_size, pruning, 0.3)
+    found = params.resolve_strength(lam, target_size, pruning, 0.3)
     assert found == expected
     assert type(found[0]) is float
 
@@ -186,7 +186,7 @@ def test_a_price_and_a_size_are_not_both_taken(pruning):
         "Leave one of them at None"
     )
     with pytest.raises(ValueError, match=message):
-        params.price_or_target(0.1, "9kB", pruning, 0.3)
+        params.resolve_strength(0.1, "9kB", pruning, 0.3)
 
 
 @pytest.mark.parametrize("pruning", ["soft", "none"])
@@ -196,7 +196,7 @@ def test_a_size_needs_deletions(pruning):
         'Set pruning="hard"'
     )
     with pytest.raises(ValueError, match=message):
-        params.price_or_target(None, 0.5, pruning, 0.3)
+        params.resolve_strength(None, 0.5, pruning, 0.3)
 
 
 FULL, SMALLEST = 1000, 57
@@ -223,7 +223,7 @@ def overhead(target_size):
     ],
 )
 def test_sizes_to_reach(target_size, expected):
-    found = params.n_parameters(target_size, FULL, SMALLEST, overhead)
+    found = params.resolve_target_size(target_size, FULL, SMALLEST, overhead)
     assert found == expected
     assert type(found) is int
 
@@ -246,7 +246,7 @@ def test_sizes_out_of_reach_are_refused(target_size, message):
     if not isinstance(target_size, float):
         message += " In a search over several widths give shares, as 0.1."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        params.n_parameters(target_size, FULL, SMALLEST, overhead)
+        params.resolve_target_size(target_size, FULL, SMALLEST, overhead)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_shares_out_of_bounds_are_refused(target_size):
         rf"{re.escape(repr(target_size))}\. Give an int"
     )
     with pytest.raises(ValueError, match=message):
-        params.n_parameters(target_size, FULL, SMALLEST, overhead)
+        params.resolve_target_size(target_size, FULL, SMALLEST, overhead)
 
 
 @pytest.mark.parametrize("target_size", [True, None, (100,), 1j, Decimal("0.5")])
@@ -268,12 +268,12 @@ def test_sizes_of_other_kinds_are_refused(target_size):
         rf"str \(bytes.*, got {re.escape(repr(target_size))}\."
     )
     with pytest.raises(ValueError, match=message):
-        params.n_parameters(target_size, FULL, SMALLEST, overhead)
+        params.resolve_target_size(target_size, FULL, SMALLEST, overhead)
 
 
 def test_bytes_that_are_none_name_the_parameter():
     with pytest.raises(ValueError, match="`target_size` must be a positive number of bytes"):
-        params.n_parameters("ten", FULL, SMALLEST, overhead)
+        params.resolve_target_size("ten", FULL, SMALLEST, overhead)
 
 
 @given(st.integers(1, 10**7), st.integers(1, 10**7), st.integers(0, 5000))
@@ -284,17 +284,17 @@ def test_the_bounds_that_an_error_names_are_taken(smallest, more, least):
     full = smallest + more
 
     def overhead(target_size):
-        n_frames = params.n_bytes("target_size", target_size) > 2**16
+        n_frames = params.parse_bytes("target_size", target_size) > 2**16
         return least + len(target_size) + 63 * n_frames
 
     def bounds_of(target_size):
         with pytest.raises(ValueError, match="`target_size` must") as error:
-            params.n_parameters(target_size, full, smallest, overhead)
+            params.resolve_target_size(target_size, full, smallest, overhead)
         return re.search(r"Give (\S+) to ([\d.]+)", str(error.value)).groups()
 
     for wrong, kind in ((0, int), (1e-12, float), ("1 B", str), ("900 GB", str), (full + 1, int)):
         for bound in bounds_of(wrong):
-            found = params.n_parameters(kind(bound), full, smallest, overhead)
+            found = params.resolve_target_size(kind(bound), full, smallest, overhead)
             assert smallest <= found <= full
 
 
@@ -314,12 +314,12 @@ def test_arguments_that_belong_together():
 
 
 def test_mini_batches_of_a_stream():
-    assert params.stream_batch_size(7, 1, True) == 7
+    assert params.resolve_stream_batch_size(7, 1, True) == 7
     for kind in ("auto", "dynamic"):
-        assert params.stream_batch_size(kind, 1, True) == 8
-        assert params.stream_batch_size(kind, 5000, True) == 100
-        assert params.stream_batch_size(kind, 10**6, True) == 200
-        assert params.stream_batch_size(kind, 1, False) == 200
+        assert params.resolve_stream_batch_size(kind, 1, True) == 8
+        assert params.resolve_stream_batch_size(kind, 5000, True) == 100
+        assert params.resolve_stream_batch_size(kind, 10**6, True) == 200
+        assert params.resolve_stream_batch_size(kind, 1, False) == 200
 
 
 # --- validation rows and scores ----------------------------------------------------------
@@ -327,20 +327,20 @@ def test_mini_batches_of_a_stream():
 
 def test_validation_rows_are_given_whole_or_not_at_all():
     rows, labels, weights = np.zeros((2, 3)), np.zeros(2), np.ones(2)
-    params.check_held_out(None, None, None)
-    params.check_held_out(rows, labels, None)
-    params.check_held_out(rows, labels, weights)
+    params.check_validation_arguments(None, None, None)
+    params.check_validation_arguments(rows, labels, None)
+    params.check_validation_arguments(rows, labels, weights)
     with pytest.raises(ValueError, match="`X_val` and `y_val` must be given together"):
-        params.check_held_out(rows, None, weights)
+        params.check_validation_arguments(rows, None, weights)
     with pytest.raises(ValueError, match="`X_val` and `y_val` must be given together"):
-        params.check_held_out(None, labels, None)
+        params.check_validation_arguments(None, labels, None)
     with pytest.raises(ValueError, match=r"`sample_weight_val` must .* got no `X_val`"):
-        params.check_held_out(None, None, weights)
+        params.check_validation_arguments(None, None, weights)
 
 
 @pytest.mark.parametrize("value", [1, 0.5, -np.inf, np.float32(2.0), np.int8(3), True])
 def test_scores_are_numbers(value):
-    found = params.score(value, "accuracy")
+    found = params.check_score(value, "accuracy")
     assert type(found) is float
     assert found == value
 
@@ -349,4 +349,4 @@ def test_scores_are_numbers(value):
 def test_what_is_no_number_is_no_score(value):
     message = f"`scoring` must give one number.*{re.escape(repr(value))} from 'mine'"
     with pytest.raises(ValueError, match=message):
-        params.score(value, "mine")
+        params.check_score(value, "mine")

@@ -435,7 +435,7 @@ def test_other_losses_may_follow_but_not_those_with_another_link():
 def test_another_batch_size_counts_from_the_next_call_on():
     model = stream("regression", lam=0.1).set_params(batch_size=40)
     model.partial_fit(X, NUMBER)
-    assert model._stream.trainer.shrinker.n_draws == 50 + 10
+    assert model._stream.trainer.pruner.n_draws == 50 + 10
     assert model.history_["batch_size"] == [40]
     n_bytes = model.history_["buffer_nbytes"][-1]
     model.set_params(batch_size="auto").partial_fit(X, NUMBER)
@@ -572,7 +572,7 @@ def test_mini_batches_of_a_stream_may_be_larger_than_a_call():
     model = HardL0MLPRegressor(**SMALL | {"batch_size": 50})
     model.partial_fit(X[:5], NUMBER[:5]).partial_fit(X[5:105], NUMBER[5:105])  # no warning
     assert model._stream.trainer.buffers.batch_size == 50
-    assert model._stream.trainer.shrinker.n_draws == 1 + 2
+    assert model._stream.trainer.pruner.n_draws == 1 + 2
 
 
 def test_a_call_is_one_iteration_as_in_mlpclassifier():
@@ -708,7 +708,7 @@ def test_ctrl_c_leaves_a_stream_that_goes_on(monkeypatch, n_rows):
         patch.setattr(place, "train_batches", interrupting(place.train_batches, n_rows // 300))
         with pytest.raises(KeyboardInterrupt):
             model.partial_fit(X[:n_rows], NUMBER[:n_rows])
-    assert model._stream.trainer.shrinker.n_draws == 0
+    assert model._stream.trainer.pruner.n_draws == 0
     assert model.score(X, NUMBER) < 0.9
     for _ in range(20):
         model.partial_fit(X, NUMBER)
@@ -1236,9 +1236,9 @@ def one_by_one(model, rows, y):
     return predicted
 
 
-@pytest.mark.parametrize("course", COURSES)
-def test_numbers_of_any_course_are_learned_one_by_one(course):
-    y, start = COURSES[course]
+@pytest.mark.parametrize("phases", COURSES)
+def test_numbers_of_any_course_are_learned_one_by_one(phases):
+    y, start = COURSES[phases]
     model = HardL0MLPRegressor(**FAST, random_state=0)
     predicted = one_by_one(model, LONG_X, y)
     assert r2_score(y[start:], predicted[start:]) > 0.9
@@ -1298,10 +1298,10 @@ def test_predictions_do_not_jump_where_the_scale_changes(settings, columns):
 
 
 @pytest.mark.parametrize("batch_size", [1, 8, 40])
-@pytest.mark.parametrize("course", ["constant at first", "first one off", "falling", "rising"])
-def test_the_scale_follows_alike_however_the_rows_are_split(course, batch_size):
+@pytest.mark.parametrize("phases", ["constant at first", "first one off", "falling", "rising"])
+def test_the_scale_follows_alike_however_the_rows_are_split(phases, batch_size):
     settings = ON_THE_WAY | {"shuffle": False, "max_iter": 30, "batch_size": batch_size}
-    y = np.column_stack([COURSES[course][0], LONG])[:1601]
+    y = np.column_stack([COURSES[phases][0], LONG])[:1601]
     weights = np.random.default_rng(0).uniform(0.1, 3.0, 1601)
     models = []
     for n_rows in (batch_size, 400, 1600):
@@ -1468,7 +1468,7 @@ def test_predictions_beside_a_change_of_scale_are_of_one_moment():
 
 def test_the_history_of_a_stream_has_room_for_its_last_epochs(monkeypatch):
     whole = stream("regression", 9, n_rows=80)
-    monkeypatch.setattr(partial_fit, "MOST_EPOCHS", 2)
+    monkeypatch.setattr(partial_fit, "MAX_EPOCHS", 2)
     model = stream("regression", 9, n_rows=80)
     assert len(whole.history_["loss"]) == 5
     for name in ("loss", "n_units", "n_parameters"):
@@ -1567,5 +1567,5 @@ def test_an_interruption_right_after_a_deletion_leaves_no_old_addresses(monkeypa
     lent = []
     monkeypatch.setattr(partial_fit, "train_batches", lambda *args: lent.append(args[:3]) or True)
     model.partial_fit(X[:1], NUMBER[:1])
-    assert buffers.usable()
-    assert lent == [buffers.lend()]
+    assert buffers.is_usable()
+    assert lent == [buffers.pointers()]

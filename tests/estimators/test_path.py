@@ -328,9 +328,9 @@ def test_rows_set_aside_may_all_weigh_nothing():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 4)), np.arange(60) % 2
     clf = HardL0MLPClassifier((4,), max_iter=2, random_state=0)
-    from fastl0.data.rows import set_aside
+    from fastl0.data.rows import validation_split
 
-    _, judge = set_aside(60, 0.1, 0, y, "")
+    _, judge = validation_split(60, 0.1, 0, y, "")
     weights = np.ones(60)
     weights[judge] = 0.0
     path = l0_path(X, y, target_sizes=[0.8], estimator=clf, sample_weight=weights)

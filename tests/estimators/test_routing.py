@@ -40,8 +40,8 @@ def routing():
 def rows(data):
     """Rows to train on, and keywords of fit."""
     X, y = 100.0 * data[0] + 50.0, data[1]
-    held_out = {"X_val": X[160:], "y_val": y[160:], "sample_weight_val": WEIGHTS[:40]}
-    return X[:160], y[:160], {"sample_weight": WEIGHTS, **held_out}
+    validation = {"X_val": X[160:], "y_val": y[160:], "sample_weight_val": WEIGHTS[:40]}
+    return X[:160], y[:160], {"sample_weight": WEIGHTS, **validation}
 
 
 def scaled():

@@ -44,7 +44,7 @@ def test_judged_by_accuracy_and_cross_entropy(container, weighted):
     weights = np.random.default_rng(3).random(len(X)) if weighted else None
     net = network(3, "softmax")
     proba = net.outputs(X)
-    judge = scoring.rows_judge(
+    judge = scoring.default_evaluator(
         RowSource(container(X)),
         np.arange(len(X), dtype=np.int32),
         class_targets.encode_classes(y),
@@ -62,10 +62,10 @@ def test_judged_by_r2_in_units_of_y(n_outputs):
     X = rows(500)
     net = network(n_outputs, "identity")
     y = 1e6 * (net.outputs(X) + rows(500)[:, :n_outputs])
-    encoded = regression_targets.encode_numbers(
+    encoded = regression_targets.encode_targets(
         y if n_outputs > 1 else y[:, 0], "squared_error", 0.0, normalize=True
     )
-    judge = scoring.rows_judge(RowSource(X), np.arange(500, dtype=np.int32), encoded, None)
+    judge = scoring.default_evaluator(RowSource(X), np.arange(500, dtype=np.int32), encoded, None)
     score, loss = judge(net.in_units_of(0.0 * encoded.center, np.full(n_outputs, 1e6)))
     residuals = 1e6 * net.outputs(X) - y
     shares = (residuals**2).mean(axis=0) / y.var(axis=0)
@@ -80,7 +80,7 @@ def test_only_the_rows_that_are_named_judge():
     encoded = class_targets.encode_classes(y)
     for some, expected in ((np.arange(10), 1.0), (np.arange(10, 50), 0.0), ([3, 40], 0.5)):
         some = np.array(some, np.int32)
-        judge = scoring.rows_judge(RowSource(X), some, encoded.take(some), None)
+        judge = scoring.default_evaluator(RowSource(X), some, encoded.take(some), None)
         assert judge(network(1, "logistic")).score == expected
 
 
@@ -90,7 +90,9 @@ def test_labels_are_not_smoothed_when_they_judge():
     losses = []
     for smoothing in (0.0, 0.5):
         encoded = class_targets.encode_classes(y, smoothing)
-        judge = scoring.rows_judge(RowSource(X), np.arange(100, dtype=np.int32), encoded, None)
+        judge = scoring.default_evaluator(
+            RowSource(X), np.arange(100, dtype=np.int32), encoded, None
+        )
         losses.append(judge(network(1, "logistic")).loss)
     assert losses[0] == losses[1]
 

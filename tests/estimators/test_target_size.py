@@ -17,7 +17,7 @@ from fastl0 import HardL0MLPClassifier
 from fastl0.estimators import build_config, target_size
 from fastl0.model.network import count_parameters
 from fastl0.training.buffers import Buffers
-from fastl0.training.pruner import Shrinker
+from fastl0.training.pruner import Pruner
 from fastl0.training.trainer import Trainer
 
 FULL = 64 * 40 + 40 + 40 * 30 + 30 + 30 * 10 + 10
@@ -252,18 +252,18 @@ def test_a_rare_class_is_not_pushed_out(seed):
 
 def test_nothing_is_deleted_after_an_epoch_that_has_collapsed(digits, monkeypatch):
     seen, quick = [], {"gate_learning_rate_init": 0.05}
-    decide = Shrinker._decide
+    decide = Pruner._select_units
 
-    def count(shrinker, plan):
-        seen.append(shrinker.has_collapsed)
-        return decide(shrinker, plan)
+    def count(pruner, plan):
+        seen.append(pruner.has_collapsed)
+        return decide(pruner, plan)
 
-    monkeypatch.setattr(Shrinker, "_decide", count)
+    monkeypatch.setattr(Pruner, "_select_units", count)
     monkeypatch.setattr("fastl0.data.class_targets.ClassTargets.null_loss", lambda *_: 1e-9)
     fitted(digits, target_size=0.3, max_iter=12, finetune_fraction=0.0, **quick)
     assert seen == []
     monkeypatch.undo()
-    monkeypatch.setattr(Shrinker, "_decide", count)
+    monkeypatch.setattr(Pruner, "_select_units", count)
     fitted(digits, target_size=0.3, max_iter=12, finetune_fraction=0.0)
     assert seen
     assert not any(seen)
@@ -426,7 +426,7 @@ def test_the_smallest_memory_budget_that_is_named_works(digits):
 
 # --- memory --------------------------------------------------------------------------
 
-#: Bytes that Python's own objects take in the course of a training: threads, history, code.
+#: Bytes that Python's own objects take in the phases of a training: threads, history, code.
 OBJECTS = 160 * 1024
 
 
@@ -436,7 +436,7 @@ OBJECTS = 160 * 1024
 @pytest.mark.parametrize("budget", ["150KiB", "200KiB", "400KiB"])
 def test_training_stays_within_its_memory_budget(digits, monkeypatch, budget, changes):
     most, peaks = [], []
-    adopt, init, settle = Buffers._adopt, Trainer.__init__, Trainer.settle
+    adopt, init, settle = Buffers._adopt, Trainer.__init__, Trainer.enforce_size
 
     def adopt_and_measure(buffers, layout):
         adopt(buffers, layout)
@@ -456,7 +456,7 @@ def test_training_stays_within_its_memory_budget(digits, monkeypatch, budget, ch
 
     monkeypatch.setattr(Buffers, "_adopt", adopt_and_measure)
     monkeypatch.setattr(Trainer, "__init__", begin)
-    monkeypatch.setattr(Trainer, "settle", end)
+    monkeypatch.setattr(Trainer, "enforce_size", end)
     n_bytes = int(budget[:3]) * 1024
     try:
         clf = fitted(digits, memory_budget=budget, n_rows=1797, **changes)

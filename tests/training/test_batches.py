@@ -9,9 +9,9 @@ from sliceable import Sliceable
 from fastl0._kernels import RowSource
 from fastl0._numba.permutation import Order, draw_keys, list_rows_
 from fastl0.data import blocks
-from fastl0.data.blocks import Blocks
+from fastl0.data.blocks import BlockReader
 from fastl0.training import batches
-from fastl0.training.batches import ArrayVisit, BlockVisit
+from fastl0.training.batches import ArrayBatches, BlockBatches
 
 NO_ROWS, NO_KEYS = np.zeros(0, np.int32), np.zeros(0, np.uint64)
 N_COLUMNS = 3
@@ -34,8 +34,8 @@ def batches_of(visit, n_rows, batch_size, at_once=4):
     """Numbers of the rows of every mini-batch of an epoch, as training would visit them."""
     found, left = [], -(-n_rows // batch_size)
     while left:
-        if visit.is_used_up:
-            visit.read_on()
+        if visit.needs_reading:
+            visit.read_next_blocks()
         stretch = visit.next(min(at_once, left))
         assert 1 <= stretch.n_batches <= at_once
         assert stretch.x is visit.x
@@ -56,7 +56,7 @@ def sizes(monkeypatch):
 
     def set_sizes(block, window):
         monkeypatch.setattr(blocks, "AT_ONCE", block * ROW_NBYTES)
-        monkeypatch.setattr(batches, "WINDOW", window * ROW_NBYTES)
+        monkeypatch.setattr(batches, "WINDOW_NBYTES", window * ROW_NBYTES)
 
     return set_sizes
 
@@ -65,13 +65,13 @@ def visit_of(n_rows, batch_size, rows=(), seed=0):
     X, y = rows_from(n_rows)
     rng = None if seed is None else np.random.default_rng(seed)
     rows = np.array(rows, np.int32)
-    return BlockVisit(Blocks(Sliceable(X)), RowSource(y), rows, batch_size, rng)
+    return BlockBatches(BlockReader(Sliceable(X)), RowSource(y), rows, batch_size, rng)
 
 
 def test_an_array_is_visited_in_one_stretch():
     X, y = rows_from(50)
     order = Order(50, NO_ROWS, draw_keys(np.random.default_rng(0)))
-    visit = ArrayVisit(RowSource(X), RowSource(y), order)
+    visit = ArrayBatches(RowSource(X), RowSource(y), order)
     found = batches_of(visit, 50, 8, at_once=3)
     rows = np.empty(50, np.int32)
     list_rows_(order, 0, rows)
@@ -91,7 +91,7 @@ def test_every_row_comes_once_in_full_mini_batches(n_rows, batch_size, block, wi
     rows = np.flatnonzero(rng.random(n_rows) < share) if share < 1 else []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "AT_ONCE", block * ROW_NBYTES)
-        patch.setattr(batches, "WINDOW", window * ROW_NBYTES)
+        patch.setattr(batches, "WINDOW_NBYTES", window * ROW_NBYTES)
         visit = visit_of(n_rows, batch_size, rows, seed)
         wanted = np.arange(n_rows) if len(rows) == 0 else rows
         found = batches_of(visit, len(wanted), batch_size)
@@ -144,8 +144,8 @@ def test_with_blocks_of_one_window_each_pair_of_blocks_may_meet(sizes):
 def test_the_window_is_no_wider_than_float32(dtype, held):
     X, y = rows_from(20)
     X = X.astype(dtype)
-    visit = BlockVisit(Blocks(Sliceable(X)), RowSource(y), NO_ROWS, 5, None)
-    visit.read_on()
+    visit = BlockBatches(BlockReader(Sliceable(X)), RowSource(y), NO_ROWS, 5, None)
+    visit.read_next_blocks()
     assert visit._x_rows.dtype == np.dtype(held)
     np.testing.assert_array_equal(gather(visit.x, np.arange(20, dtype=np.int32)), X)
 
@@ -154,6 +154,6 @@ def test_values_are_rounded_as_those_of_an_array():
     values = np.concatenate([np.linspace(-1e30, 1e30, 99), [2**53 + 1, 1 / 3, 1e-42]])[:, None]
     for X in (values, (values[:99] / 1e12).astype(np.int64)):
         y, every = np.zeros((len(X), 1), np.uint8), np.arange(len(X), dtype=np.int32)
-        visit = BlockVisit(Blocks(Sliceable(X)), RowSource(y), NO_ROWS, 5, None)
-        visit.read_on()
+        visit = BlockBatches(BlockReader(Sliceable(X)), RowSource(y), NO_ROWS, 5, None)
+        visit.read_next_blocks()
         np.testing.assert_array_equal(gather(visit.x, every), gather(RowSource(X), every))

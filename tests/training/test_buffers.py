@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from fastl0 import HardL0MLPClassifier
 from fastl0._kernels import RowSource
 from fastl0._numba.matmul import MOST_ROWS, OVERHANG, padded
-from fastl0.checkpoint.state_reader import Fields, StateError
+from fastl0.checkpoint.state_reader import StateError, StateReader
 from fastl0.estimators import build_config
-from fastl0.estimators.params import n_bytes
+from fastl0.estimators.params import parse_bytes
 from fastl0.model.network import count_parameters
 from fastl0.training import trainer
-from fastl0.training.buffers import DRAWS_AHEAD, Buffers, Layout, fit_into
+from fastl0.training.buffers import DRAWS_AHEAD, BufferLayout, Buffers, fit_into
 
 WIDTHS = [(1, 1), (7, 1), (5, 3), (13, 11, 7), (17, 1, 13, 5)]
 GATED = [(True, True), (False, True), (False, False)]
@@ -37,7 +37,7 @@ SHAPE = ("columns", "lit", "step", "lit_pause", "target_columns", "widths", "gat
 def laid_out(widths, gates=(True, True), batch_size=4, n_moments=2, **changes):
     """A layout with gates on inputs and on hidden units as told."""
     gated = tuple(gates[min(layer, 1)] for layer in range(len(widths) - 1))
-    return Layout(tuple(widths), batch_size, 2, n_moments, gated, **changes)
+    return BufferLayout(tuple(widths), batch_size, 2, n_moments, gated, **changes)
 
 
 def buffers_with_numbers(*arguments, **keywords):
@@ -77,7 +77,7 @@ def test_stored_buffers_can_be_written_to_and_resized(way, tmp_path):
     keep = random_keep((13, 11, 7))
     for each in (buffers, twin):
         each.shrink(keep)
-        each.make_room(9, 2)
+        each.resize_batch(9, 2)
     for name, array in twin.arrays().items():
         assert array.flags.owndata
         np.testing.assert_array_equal(array, buffers.arrays()[name])
@@ -94,7 +94,7 @@ def test_buffers_of_a_version_that_laid_them_out_smaller_get_the_room_that_kerne
     ):
         arrays[name] = arrays[name].reshape(-1)[: np.prod(shape)].reshape(shape).copy()
     twin = pickle.loads(pickle.dumps(buffers))
-    assert twin.whole
+    assert twin.is_consistent
     assert {name: array.shape for name, array in twin.arrays().items()} == shapes
     assert twin.nbytes == twin.layout.nbytes
     n = 14 * 11 + 12 * 7
@@ -104,8 +104,8 @@ def test_buffers_of_a_version_that_laid_them_out_smaller_get_the_room_that_kerne
 
 def test_buffers_that_an_interruption_left_broken_stay_so_in_a_pickle():
     buffers = buffers_with_numbers((13, 11, 7))
-    buffers.whole = False
-    assert not pickle.loads(pickle.dumps(buffers)).whole
+    buffers.is_consistent = False
+    assert not pickle.loads(pickle.dumps(buffers)).is_consistent
 
 
 # --- sizes ---------------------------------------------------------------------------
@@ -123,7 +123,7 @@ def test_arrays_have_the_sizes_that_training_needs(widths, gates, n_moments):
     assert arrays["theta"].size == n
     assert arrays["first"].size == (n if n_moments > 0 else 0)
     assert arrays["second"].size == (n if n_moments > 1 else 0)
-    assert arrays["average"].size == arrays["fallback"].size == 0
+    assert arrays["average"].size == arrays["snapshot"].size == 0
     assert arrays["log_odds"].size == arrays["on_count"].size == n_gates
     assert arrays["values"].size == 5 * sum(padded(w) for w in widths)
     assert arrays["deltas"].size == 5 * sum(padded(w) for w in widths[1:-1])
@@ -142,7 +142,7 @@ def changed(buffers, rng):
     if way == 0:
         buffers.shrink(random_keep(layout.widths, seed=int(rng.integers(2**31))))
     elif way == 1:
-        buffers.make_room(int(rng.integers(1, 9)), int(rng.integers(1, 4)))
+        buffers.resize_batch(int(rng.integers(1, 9)), int(rng.integers(1, 4)))
     elif way == 2:
         pairs = zip(layout.widths, layout.gated, strict=False)
         buffers.fold_gates([np.ones(w, np.float32) if g else None for w, g in pairs])
@@ -151,7 +151,7 @@ def changed(buffers, rng):
     elif way == 4:
         buffers.average_weights(0.5)
     elif way == 5:
-        buffers.have_fallback(bool(rng.integers(2)))
+        buffers.allow_snapshot(bool(rng.integers(2)))
     else:
         buffers.forget_average()
 
@@ -168,12 +168,12 @@ def test_a_layout_tells_the_bytes_of_buffers_after_any_changes(seed):
             n_moments=int(rng.integers(3)),
             n_threads=int(rng.integers(1, 4)),
             averaged=bool(rng.integers(2)),
-            fallback=bool(rng.integers(2)),
+            snapshot=bool(rng.integers(2)),
         )
     )
     for _ in range(12):
         arrays = buffers.arrays()
-        assert buffers.whole
+        assert buffers.is_consistent
         assert buffers.layout.nbytes == buffers.nbytes == sum(a.nbytes for a in arrays.values())
         fresh = Buffers(buffers.layout).arrays()
         assert {n: (a.shape, a.dtype) for n, a in arrays.items()} == {
@@ -222,7 +222,7 @@ def assert_bytes_and_budgets_are_those_of_any_machine():
         assert layout.nbytes == nbytes, (widths, layout.nbytes)
     for (widths, budget), expected in BUDGETS.items():
         wish = laid_out(widths, batch_size=500, n_threads=4)
-        found = fit_into(wish, n_bytes("memory_budget", budget), fewest_rows=8)
+        found = fit_into(wish, parse_bytes("memory_budget", budget), fewest_rows=8)
         found = found and (found.batch_size, found.n_moments, found.n_threads)
         assert found == expected, (widths, budget, found)
 
@@ -260,7 +260,9 @@ def test_addresses_of_all_arrays_are_lent_with_the_shape_they_have(gates, n_thre
         if keep:
             buffers.shrink(keep)
         arrays, widths = buffers.arrays(), buffers.widths
-        lent = {name: value for part in buffers.lend() for name, value in part._asdict().items()}
+        lent = {
+            name: value for part in buffers.pointers() for name, value in part._asdict().items()
+        }
         shape = {name: lent.pop(name) for name in set(lent) - set(arrays)}
         assert shape == {
             "n_layers": 2,
@@ -269,7 +271,7 @@ def test_addresses_of_all_arrays_are_lent_with_the_shape_they_have(gates, n_thre
             "n_scratch": arrays["scratch"].shape[1],
         }
         assert lent == {name: arrays[name].ctypes.data for name in lent}
-        assert set(arrays) - set(lent) == {"draws", "average", "fallback"}
+        assert set(arrays) - set(lent) == {"draws", "average", "snapshot"}
         np.testing.assert_array_equal(arrays["widths"], widths)
         starts = {(True, True): [0, widths[0]], (False, True): [-1, 0], (False, False): [-1, -1]}
         np.testing.assert_array_equal(arrays["gate_start"], starts[gates])
@@ -280,8 +282,8 @@ def test_an_epoch_begins_where_x_lies_with_its_prices_and_without_tallies():
     before = {name: a.copy() for name, a in buffers.arrays().items()}
     source = RowSource(np.zeros((7, 3), np.float32))
     buffers.begin_epoch(source)
-    buffers.set_prices(np.array([2, 2, 2, 4, 4], np.float32))
-    buffers.forget_tallies()
+    buffers.set_l0_gradient(np.array([2, 2, 2, 4, 4], np.float32))
+    buffers.reset_gate_counts()
     after = buffers.arrays()
     marks = np.zeros(3, np.int32)
     n_marks = source.landmarks(np.arange(3, dtype=np.int32), marks)
@@ -303,7 +305,7 @@ def test_layers_and_sets_are_views_in_the_documented_layout():
         for found, expected in zip(buffers.layer(layer), (weights, bias), strict=True):
             np.testing.assert_array_equal(found, expected)
             assert np.shares_memory(found, theta)
-    inputs, hidden = buffers.by_set("log_odds")
+    inputs, hidden = buffers.per_layer("log_odds")
     np.testing.assert_array_equal(np.concatenate([inputs, hidden]), buffers.arrays()["log_odds"])
     assert (len(inputs), len(hidden)) == (3, 2)
 
@@ -330,7 +332,7 @@ def test_shrinking_keeps_the_right_numbers_and_cuts_every_array(widths, gates, n
     after = buffers.arrays()
     kept = (*(int(k.sum()) for k in keep), widths[-1])
     assert buffers.widths == kept
-    assert buffers.whole
+    assert buffers.is_consistent
     every = [*keep, np.ones(widths[-1], dtype=bool)]
     optional = {"second": n_moments == 2, "average": averaged}
     for name in ("theta", "first", *(name for name, there in optional.items() if there)):
@@ -379,7 +381,7 @@ SCRATCH = (
 )
 HOLDERS = {
     "theta": lambda b: b.layer(0)[0],
-    "gates": lambda b: b.by_set("log_odds")[0],
+    "gates": lambda b: b.per_layer("log_odds")[0],
     "draws": lambda b: b.draws(3),
     "columns": lambda b: b.columns,
     "arrays": lambda b: b.arrays(),
@@ -395,7 +397,7 @@ def test_a_view_that_somebody_holds_keeps_its_memory_and_nothing_else(holder):
     addresses = {name: a.__array_interface__["data"][0] for name, a in buffers.arrays().items()}
     buffers.shrink(keep)
     free.shrink(keep)
-    assert buffers.whole
+    assert buffers.is_consistent
     moved = 0
     for name, array in buffers.arrays().items():
         assert array.base is None
@@ -411,14 +413,14 @@ def test_a_view_that_somebody_holds_keeps_its_memory_and_nothing_else(holder):
 def test_another_batch_size_changes_the_mini_batch_only(batch_size):
     buffers = buffers_with_numbers((13, 11, 7))
     before = {name: a.copy() for name, a in buffers.arrays().items()}
-    buffers.make_room(batch_size, 1)
+    buffers.resize_batch(batch_size, 1)
     fresh = Buffers(laid_out((13, 11, 7), batch_size=batch_size)).arrays()
     for name, array in buffers.arrays().items():
         assert array.shape == fresh[name].shape
         if name not in ("values", "deltas", "targets", "losses", "rows"):
             np.testing.assert_array_equal(array, before[name])
     assert buffers.batch_size == batch_size
-    assert buffers.whole
+    assert buffers.is_consistent
 
 
 # --- a budget ------------------------------------------------------------------------
@@ -482,7 +484,7 @@ def deterministic(buffers):
     """Gates of the deterministic network, in float32; None where there are none."""
     return [
         None if a is None else np.clip(1.2 * naive.sigmoid(a) - 0.1, 0, 1).astype(np.float32)
-        for a in buffers.by_set("log_odds")
+        for a in buffers.per_layer("log_odds")
     ]
 
 
@@ -515,7 +517,7 @@ def test_folding_leaves_the_deterministic_network_as_it_was(gated, n_moments):
     del moments, array
     buffers.fold_gates(gates)
     assert buffers.layout.gated == (False,) * 3
-    assert buffers.by_set("log_odds") == [None] * 3
+    assert buffers.per_layer("log_odds") == [None] * 3
     assert buffers.layout.n_gates == buffers.arrays()["draws"].size == 0
     np.testing.assert_allclose(
         logits(buffers, [None] * 3, problem.X), expected, rtol=1e-4, atol=1e-5
@@ -697,16 +699,16 @@ def test_weights_are_averaged_from_the_first_time_on(widths):
 @pytest.mark.parametrize("n_moments", [1, 2])
 @pytest.mark.parametrize("gates", GATED)
 def test_going_back_brings_back_weights_and_gates_and_forgets_the_rest(gates, n_moments):
-    buffers = buffers_with_numbers((13, 11, 7), gates, n_moments=n_moments, fallback=True)
+    buffers = buffers_with_numbers((13, 11, 7), gates, n_moments=n_moments, snapshot=True)
     buffers.shrink(random_keep((13, 11, 7)))
-    buffers.remember()
+    buffers.save_snapshot()
     before = {name: array.copy() for name, array in buffers.arrays().items()}
     lasting = {"theta", "log_odds"}
     forgotten = {"first", "second", "gate_first", "gate_second", "on_count", "on_sum", "step"}
     for name in lasting | forgotten:
         array = buffers.arrays()[name]
         array[: len(array) - OVERHANG if name == "theta" else None] = 77
-    buffers.go_back()
+    buffers.restore_snapshot()
     for name, array in buffers.arrays().items():
         expected = np.zeros_like(array) if name in forgotten else before[name]
         np.testing.assert_array_equal(array, expected, err_msg=name)
@@ -715,14 +717,14 @@ def test_going_back_brings_back_weights_and_gates_and_forgets_the_rest(gates, n_
 def test_a_copy_to_go_back_to_is_counted_and_of_the_size_of_the_network():
     buffers = buffers_with_numbers((13, 11, 7))
     nbytes = buffers.nbytes
-    buffers.remember()  # there is no room
+    buffers.save_snapshot()  # there is no room
     assert buffers.nbytes == nbytes
-    buffers.have_fallback(True)
+    buffers.allow_snapshot(True)
     assert buffers.nbytes == nbytes + 4 * (14 * 11 + 12 * 7 + 13 + 11)
     buffers.shrink([np.arange(13) < 5, np.arange(11) < 3])
-    assert buffers.arrays()["fallback"].size == 6 * 3 + 4 * 7 + 5 + 3
-    buffers.have_fallback(False)
-    assert buffers.arrays()["fallback"].size == 0
+    assert buffers.arrays()["snapshot"].size == 6 * 3 + 4 * 7 + 5 + 3
+    buffers.allow_snapshot(False)
+    assert buffers.arrays()["snapshot"].size == 0
 
 
 # --- to a checkpoint and back --------------------------------------------------------
@@ -743,7 +745,7 @@ def sound_buffers(gates=(True, True), **changes):
 
 def restored(state, layout):
     buffers = Buffers(layout)
-    buffers.restore(Fields(state), layout, most_rows=40)
+    buffers.restore(StateReader(state), layout, max_batch_size=40)
     return buffers
 
 
@@ -751,18 +753,18 @@ def restored(state, layout):
 @pytest.mark.parametrize("n_moments", [0, 1, 2])
 @pytest.mark.parametrize("gates", GATED)
 def test_restored_buffers_are_as_those_whose_state_it_is(gates, n_moments, folded):
-    changes = {"n_moments": n_moments, "fallback": True}
+    changes = {"n_moments": n_moments, "snapshot": True}
     buffers = sound_buffers(gates, **changes)
     if folded:
-        gated = zip(buffers.by_set("log_odds"), buffers.widths, strict=False)
+        gated = zip(buffers.per_layer("log_odds"), buffers.widths, strict=False)
         buffers.fold_gates([None if a is None else np.ones(w, np.float32) for a, w in gated])
         buffers.average_weights(1.0)
-    buffers.make_room(8, 3)
+    buffers.resize_batch(8, 3)
     found = restored(buffers.state(), laid_out((13, 11, 7), gates, **changes))
-    assert found.whole
+    assert found.is_consistent
     assert found.layout == replace(buffers.layout, n_threads=1)  # which is the machine's business
     of_a_mini_batch = ("price", "gate_value", "gate_slope", "on_probability", "gate_gradient")
-    for name in set(found.arrays()) - {*SCRATCH, *of_a_mini_batch, "targets", "fallback"}:
+    for name in set(found.arrays()) - {*SCRATCH, *of_a_mini_batch, "targets", "snapshot"}:
         np.testing.assert_array_equal(found.arrays()[name], buffers.arrays()[name], err_msg=name)
 
 
@@ -832,8 +834,8 @@ def test_an_unsound_state_is_refused_and_changes_nothing(name):
     buffers = buffers_with_numbers((13, 11, 7))
     before = {name: array.copy() for name, array in buffers.arrays().items()}
     with pytest.raises(StateError):
-        buffers.restore(Fields(state), buffers.layout, most_rows=40)
-    assert buffers.whole
+        buffers.restore(StateReader(state), buffers.layout, max_batch_size=40)
+    assert buffers.is_consistent
     for name, array in buffers.arrays().items():
         np.testing.assert_array_equal(array, before[name])
 
@@ -964,7 +966,7 @@ def test_traced_memory_falls_as_the_reported_bytes_fall(X_y, solver, monkeypatch
     falls = -np.diff(reported)
     assert np.count_nonzero(falls) >= 3
     assert reported[-1] < reported[0] / 3
-    # History, row order and the targets' codes are beside the buffers, kilobytes each.
+    # Record, row order and the targets' codes are beside the buffers, kilobytes each.
     np.testing.assert_allclose(-np.diff(traced), falls, rtol=0, atol=5_000)
     assert 0 <= traced[0] - start - reported[0] < 100_000
 

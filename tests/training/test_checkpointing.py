@@ -144,7 +144,7 @@ def test_a_killed_fit_of_a_regressor_with_weights_and_validation_rows(loss, digi
     X, y = digits
     data = {
         "sample_weight": np.linspace(0.0, 2.0, 500),
-        "held_out": (X[500:], y[500:], np.ones(100)),
+        "validation": (X[500:], y[500:], np.ones(100)),
     }
     settings = {"hidden_layer_sizes": (20,), "max_iter": 10, "loss": loss, "random_state": 0}
     settings |= {"early_stopping": True, "scoring": "neg_mean_absolute_error"}
@@ -173,7 +173,7 @@ class Lazy:
 @pytest.mark.parametrize("form", [lambda X, folder: sp.csr_matrix(X), memory_mapped, Lazy])
 def test_a_killed_fit_to_rows_of_any_form(form, digits, tmp_path, monkeypatch):
     monkeypatch.setattr(blocks, "AT_ONCE", 2**14)
-    monkeypatch.setattr(batches, "WINDOW", 2**16)
+    monkeypatch.setattr(batches, "WINDOW_NBYTES", 2**16)
     X, y = form(digits[0], tmp_path), digits[1]
     whole = model(max_iter=5)._fit(X, y)
     resumed, n_fits = fit_killed(model(max_iter=5, checkpoint_dir=tmp_path), X, y, 1, 3)
@@ -435,7 +435,7 @@ def test_names_of_columns_may_be_no_text(digits, tmp_path):
     """As those that were read by ``errors="surrogateescape"`` are; no UTF-8 can hold them."""
     names = pd.Index([f"\udc80 {k}" for k in range(64)], dtype=object)
     X, y = pd.DataFrame(digits[0], columns=names), digits[1]
-    data = {"held_out": (X[:50], pd.Series(y[:50], name="\udc80"), None)}
+    data = {"validation": (X[:50], pd.Series(y[:50], name="\udc80"), None)}
     whole = model(max_iter=6)._fit(X, y, **data)
     estimator = model(max_iter=6, checkpoint_dir=tmp_path)
     resumed, n_fits = fit_killed(estimator, X, y, 3, **data)
@@ -555,10 +555,10 @@ UNSOUND = {
     "too late": (("trainer", "number"), another(12)),
     "more epochs than there were": (("trainer", "number"), another(11)),
     "a rate above the first": (("trainer", "rate"), another(1.0)),
-    "no steering": (("trainer", "steering"), another(None)),
+    "no size_controller": (("trainer", "size_controller"), another(None)),
     "huge draws": (("trainer", "n_draws"), another(2**70)),
     "an even increment": (("trainer", "random", "inc"), another(2)),
-    "a long course": (("trainer", "course", "end"), another(13)),
+    "a long phases": (("trainer", "phases", "end"), another(13)),
     "columns out of range": (("trainer", "buffers", "columns"), lambda columns: columns + 1),
     "gates": (("trainer", "buffers", "gated"), lambda gated: ~gated),
     "a large batch": (("trainer", "buffers", "batch_size"), another(2**40)),

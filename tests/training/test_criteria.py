@@ -13,14 +13,14 @@ from fastl0.estimators import build_config
 from fastl0.model.network import count_parameters
 from fastl0.training import criteria, epoch_runner, pruner
 from fastl0.training.criteria import (
-    FEWEST_DRAWS,
-    MOST_AT_ONCE,
+    MAX_SHARE_AT_ONCE,
+    MIN_DRAWS,
     TOLERANCE,
-    cut_in_proportion,
-    cut_to_size,
-    decide,
     expected_penalty,
-    prices,
+    l0_gradient,
+    select_by_sensitivity,
+    select_by_size,
+    select_units,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training stopped at max_iter")
@@ -41,20 +41,20 @@ KINDS = [("fan_out", 1.0), ("fan_out", 3.0), ("size", 1.0), ("size", 3.0), ("siz
 
 
 def test_by_fan_out_a_unit_costs_the_weights_that_leave_it():
-    found = prices("fan_out", [1.5, 1, 2, 4], [3, 2, 5, 4], [True, True, True], 3.0)
+    found = l0_gradient("fan_out", [1.5, 1, 2, 4], [3, 2, 5, 4], [True, True, True], 3.0)
     np.testing.assert_array_equal(found, [2, 2, 2, 5, 5, 4, 4, 4, 4, 4])
     assert found.dtype == np.float32
 
 
 def test_by_size_a_unit_costs_what_joins_it_to_open_units_and_its_bias():
-    found = prices("size", [1.5, 1, 2.5, 4], [3, 2, 5, 4], [True, True, True], 1.0)
+    found = l0_gradient("size", [1.5, 1, 2.5, 4], [3, 2, 5, 4], [True, True, True], 1.0)
     np.testing.assert_array_equal(found, [1, 1, 1, 5, 5, 6, 6, 6, 6, 6])
     assert found.dtype == np.float32
 
 
 def test_the_surcharge_is_on_the_price_of_inputs():
     plain, dear = (
-        prices("size", [1.5, 1, 2.5, 4], [3, 2, 5, 4], [True, True, True], surcharge)
+        l0_gradient("size", [1.5, 1, 2.5, 4], [3, 2, 5, 4], [True, True, True], surcharge)
         for surcharge in (1.0, 2.5)
     )
     np.testing.assert_allclose(dear[:3], 2.5 * plain[:3])
@@ -73,7 +73,7 @@ def test_the_surcharge_is_on_the_price_of_inputs():
     ],
 )
 def test_only_gated_units_have_a_price(kind, gated, expected):
-    found = prices(kind, [3, 2, 4], [3, 2, 4], gated, 3.0)
+    found = l0_gradient(kind, [3, 2, 4], [3, 2, 4], gated, 3.0)
     np.testing.assert_array_equal(found, expected)
     assert found.dtype == np.float32
 
@@ -88,9 +88,11 @@ def terms(problem, kind, surcharge):
 @pytest.mark.parametrize(("kind", "surcharge"), KINDS)
 def test_prices_and_the_penalty_are_those_of_the_formulas(kind, surcharge, gated):
     problem = small.problem((7, 5, 3, 2), gated=gated)
-    by_set = naive.prices(problem.network, kind, surcharge)
-    expected = [np.full(w, p) for w, p, g in zip(problem.widths, by_set, gated, strict=False) if g]
-    found = prices(*terms(problem, kind, surcharge))
+    per_layer = naive.prices(problem.network, kind, surcharge)
+    expected = [
+        np.full(w, p) for w, p, g in zip(problem.widths, per_layer, gated, strict=False) if g
+    ]
+    found = l0_gradient(*terms(problem, kind, surcharge))
     np.testing.assert_allclose(found, np.concatenate([[], *expected]), rtol=1e-6)
     np.testing.assert_allclose(
         expected_penalty(*terms(problem, kind, surcharge)),
@@ -113,7 +115,7 @@ def test_prices_are_derivatives_of_the_expected_size(kind):
                 sides.append(naive.penalty(network.like(arrays), kind))
             pi = naive.sigmoid(a[j] + naive.C)
             found.append((sides[1] - sides[0]) / (2 * step) / (pi * (1 - pi)))
-    np.testing.assert_allclose(prices(*terms(problem, kind, 1.0)), found, rtol=1e-6)
+    np.testing.assert_allclose(l0_gradient(*terms(problem, kind, 1.0)), found, rtol=1e-6)
 
 
 # --- decisions -----------------------------------------------------------------------
@@ -121,39 +123,41 @@ def test_prices_are_derivatives_of_the_expected_size(kind):
 
 def test_a_unit_goes_that_was_on_too_seldom_by_count_and_by_expectation():
     on_count, on_sum = counts(4, 4, 6, 6), sums(4.0, 6.0, 4.0, 6.0)
-    np.testing.assert_array_equal(decide(on_count, on_sum, 10, 0.5), [False, True, True, True])
+    np.testing.assert_array_equal(
+        select_units(on_count, on_sum, 10, 0.5), [False, True, True, True]
+    )
 
 
 def test_a_unit_that_is_on_just_as_often_as_the_threshold_stays():
-    keep = decide(counts(5, 4), sums(5.0, math.nextafter(5, 0)), 10, 0.5)
+    keep = select_units(counts(5, 4), sums(5.0, math.nextafter(5, 0)), 10, 0.5)
     np.testing.assert_array_equal(keep, [True, False])
 
 
 @pytest.mark.parametrize("on_sum", [(0.1, 0.3), (0.0, 0.0)])
 def test_a_layer_keeps_its_best_unit(on_sum):
-    keep = decide(counts(1, 0), sums(*on_sum), 10, 0.5)
+    keep = select_units(counts(1, 0), sums(*on_sum), 10, 0.5)
     assert keep.sum() == 1
     assert keep[np.argmax(on_sum)]
-    np.testing.assert_array_equal(decide(counts(0), sums(0.0), 10, 0.5), [True])
+    np.testing.assert_array_equal(select_units(counts(0), sums(0.0), 10, 0.5), [True])
 
 
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=60), st.floats(0, 1))
 def test_no_more_than_a_share_of_a_layer_goes_at_once_the_most_seldom_on_first(on_sum, threshold):
     on_sum = np.array(on_sum)
-    keep = decide(np.zeros(len(on_sum), np.int64), on_sum, 10, threshold)
+    keep = select_units(np.zeros(len(on_sum), np.int64), on_sum, 10, threshold)
     n_gone = np.count_nonzero(~keep)
-    assert n_gone <= MOST_AT_ONCE * len(keep)
+    assert n_gone <= MAX_SHARE_AT_ONCE * len(keep)
     assert np.all(on_sum[~keep] < threshold * 10)
     assert on_sum[~keep].max(initial=-1) <= on_sum[keep].min()
     below = np.count_nonzero(on_sum < threshold * 10)
-    assert n_gone == min(below, int(MOST_AT_ONCE * len(keep)))
+    assert n_gone == min(below, int(MAX_SHARE_AT_ONCE * len(keep)))
 
 
 def test_in_the_long_run_all_units_but_one_go():
     n_units, n_decisions = 1000, 0
     while n_units > 1:
         zeros = np.zeros(n_units)
-        n_units = int(decide(zeros.astype(np.int64), zeros, 10, 0.5).sum())
+        n_units = int(select_units(zeros.astype(np.int64), zeros, 10, 0.5).sum())
         n_decisions += 1
         assert n_decisions <= 11
     assert n_units == 1
@@ -162,18 +166,19 @@ def test_in_the_long_run_all_units_but_one_go():
 @pytest.mark.parametrize("n_units", [1, 2, 31])
 def test_threshold_zero_keeps_all_units(n_units):
     zeros = np.zeros(n_units)
-    assert decide(zeros.astype(np.int64), zeros, 10, 0.0).all()
+    assert select_units(zeros.astype(np.int64), zeros, 10, 0.0).all()
 
 
 def test_threshold_one_keeps_the_units_that_were_always_on():
     np.testing.assert_array_equal(
-        decide(counts(10, 9, 0, 10), sums(9.9, 9.9, 9.9, 9.9), 10, 1.0), [True, False, False, True]
+        select_units(counts(10, 9, 0, 10), sums(9.9, 9.9, 9.9, 9.9), 10, 1.0),
+        [True, False, False, True],
     )
 
 
 def test_decisions_leave_the_tallies_alone():
     on_count, on_sum = counts(1, 9), sums(1.0, 9.0)
-    decide(on_count, on_sum, 10, 0.5)
+    select_units(on_count, on_sum, 10, 0.5)
     np.testing.assert_array_equal(on_count, [1, 9])
     np.testing.assert_array_equal(on_sum, [1.0, 9.0])
 
@@ -222,7 +227,7 @@ def largest_within(log_odds, widths, size):
 def test_a_cut_network_is_no_larger_than_it_shall_be_and_keeps_the_likeliest_units(cut):
     log_odds, widths, size = cut
     before = [None if a is None else a.copy() for a in log_odds]
-    keep = cut_to_size(log_odds, widths, size)
+    keep = select_by_size(log_odds, widths, size)
     assert [flags.shape for flags in keep] == [(width,) for width in widths[:-1]]
     assert all(flags.dtype == bool for flags in keep)
     assert size_of(keep, widths) <= size
@@ -238,7 +243,7 @@ def test_a_cut_network_is_no_larger_than_it_shall_be_and_keeps_the_likeliest_uni
 @given(cuts())
 def test_no_unit_that_went_would_have_had_room(cut):
     log_odds, widths, size = cut
-    keep = cut_to_size(log_odds, widths, size)
+    keep = select_by_size(log_odds, widths, size)
     found = size_of(keep, widths)
     if found >= (1 - TOLERANCE) * size:
         return
@@ -256,7 +261,7 @@ def test_a_cut_network_is_as_near_to_every_size_as_any_counts_of_units_are(width
     log_odds = [rng.normal(rng.normal(0, spread), 1.0, width) for width in widths[:-1]]
     smallest, largest = bounds(log_odds, widths)
     for size in range(smallest, largest + 1):
-        found = size_of(cut_to_size(log_odds, widths, size), widths)
+        found = size_of(select_by_size(log_odds, widths, size), widths)
         most = largest_within(log_odds, widths, size)
         assert found >= min(most, (1 - TOLERANCE) * size)
 
@@ -267,13 +272,13 @@ def test_a_large_network_comes_within_the_tolerance(widths, share):
     rng = np.random.default_rng(0)
     log_odds = [rng.normal(rng.normal(0, 2), 1.0, width) for width in widths[:-1]]
     size = int(share * count_parameters(widths))
-    found = size_of(cut_to_size(log_odds, widths, size), widths)
+    found = size_of(select_by_size(log_odds, widths, size), widths)
     assert (1 - TOLERANCE) * size <= found <= size
 
 
 def test_a_network_within_the_size_stays_as_it_is():
     log_odds = [np.array([-4.0, 4.0]), np.array([4.0, -4.0, 0.0])]
-    keep = cut_to_size(log_odds, (2, 3, 2), count_parameters((2, 3, 2)))
+    keep = select_by_size(log_odds, (2, 3, 2), count_parameters((2, 3, 2)))
     assert all(flags.all() for flags in keep)
 
 
@@ -282,7 +287,7 @@ def test_a_network_within_the_size_stays_as_it_is():
 )
 def test_units_go_in_the_order_of_their_log_odds_whatever_their_layer(size, gone):
     log_odds = [np.array([3.0, 1.0, 2.0, -1.0, 0.0]), np.array([2.5, -2.0, 1.5])]
-    keep = np.concatenate(cut_to_size(log_odds, (5, 3, 1), size))
+    keep = np.concatenate(select_by_size(log_odds, (5, 3, 1), size))
     assert np.flatnonzero(~keep).tolist() == gone
 
 
@@ -302,7 +307,7 @@ def test_a_deep_network_is_cut_in_a_bounded_number_of_looks(monkeypatch, n_layer
     # The least likely unit is the dearest: without it the network is much smaller than need be.
     log_odds = [None, np.array([1.0, 2.0, 3.0]), *[np.full(2, 4.0)] * n_layers]
     size = count_parameters(widths) - 1
-    found = size_of(cut_to_size(log_odds, widths, size), widths)
+    found = size_of(select_by_size(log_odds, widths, size), widths)
     assert found <= size
 
 
@@ -359,14 +364,14 @@ def test_without_input_gates_every_input_stays(X_y):
 def test_a_deletion_acts_from_the_next_epoch_on(X_y):
     """What is decided on epoch k's tallies is what epoch k + 1 is trained with."""
     seen = []
-    original = pruner.Shrinker._shrink
+    original = pruner.Pruner._shrink
 
     def note(self, keep):
         seen.append([int(k.sum()) for k in keep])
         return original(self, keep)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pruner.Shrinker, "_shrink", note)
+        patch.setattr(pruner.Pruner, "_shrink", note)
         history = classifier()._fit(*X_y).history_
     trained = [list(widths[:-1]) for widths in history["n_units"]]
     assert trained[0] == [20, 30, 20]
@@ -397,13 +402,13 @@ def test_an_interrupted_epoch_leaves_no_tallies_to_prune_by(X_y, monkeypatch):
 def test_short_epochs_are_pooled_until_there_are_draws_enough(X_y):
     """20 mini-batches an epoch: decisions come before the 6th epoch and the 11th."""
     widths = classifier(lam=100.0)._fit(*X_y).history_["n_units"]
-    n_epochs = FEWEST_DRAWS // 20
+    n_epochs = MIN_DRAWS // 20
     changes = [k for k in range(1, len(widths)) if widths[k] != widths[k - 1]]
     assert changes == [n_epochs, 2 * n_epochs]
 
 
 def test_decisions_use_the_draws_of_all_pooled_epochs(X_y, monkeypatch):
-    seen, original = [], criteria.decide
+    seen, original = [], criteria.select_units
 
     def note(on_count, on_sum, n_draws, threshold):
         assert np.all(on_count <= n_draws)
@@ -411,11 +416,11 @@ def test_decisions_use_the_draws_of_all_pooled_epochs(X_y, monkeypatch):
         seen.append((n_draws, int(on_count.max())))
         return original(on_count, on_sum, n_draws, threshold)
 
-    monkeypatch.setattr(criteria, "decide", note)
+    monkeypatch.setattr(criteria, "select_units", note)
     classifier(lam=0.0)._fit(*X_y)
-    assert [n_draws for n_draws, _ in seen] == [FEWEST_DRAWS] * len(seen)
+    assert [n_draws for n_draws, _ in seen] == [MIN_DRAWS] * len(seen)
     assert len(seen) == 3 * 2
-    assert all(most > FEWEST_DRAWS / 2 for _, most in seen)
+    assert all(most > MIN_DRAWS / 2 for _, most in seen)
 
 
 # --- without knowing which units matter --------------------------------------------------
@@ -425,7 +430,7 @@ def kept(widths, size, evidence=None):
     """Units that stay of every layer; all gated, with evidence that rises by the number."""
     if evidence is None:
         evidence = [np.arange(1.0, width + 1) for width in widths[:-1]]
-    return cut_in_proportion(evidence, widths, size)
+    return select_by_sensitivity(evidence, widths, size)
 
 
 def test_hidden_layers_keep_the_same_share_and_inputs_stay():
@@ -487,6 +492,6 @@ def test_a_cut_in_proportion_never_exceeds_its_size(hidden, n_outputs, share, se
     evidence = [rng.random(width) * (rng.random(width) < 0.7) for width in hidden]
     smallest = count_parameters([1] * len(hidden) + [n_outputs])
     size = smallest + int(share * (count_parameters(widths) - smallest))
-    counts = [int(k.sum()) for k in cut_in_proportion(evidence, widths, size)]
+    counts = [int(k.sum()) for k in select_by_sensitivity(evidence, widths, size)]
     assert min(counts) >= 1
     assert count_parameters([*counts, n_outputs]) <= size

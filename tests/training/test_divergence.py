@@ -4,16 +4,16 @@ import math
 
 import pytest
 
-from fastl0.checkpoint.state_reader import Fields, StateError
-from fastl0.training.divergence import MOST_RETURNS, STEP_DOWN, Safeguard
+from fastl0.checkpoint.state_reader import StateError, StateReader
+from fastl0.training.divergence import MOST_RETURNS, STEP_DOWN, DivergenceGuard
 
 
 def begun_with(loss):
-    safeguard = Safeguard()
-    assert not safeguard.knows_start
-    safeguard.note_start(loss)
-    assert safeguard.knows_start
-    return safeguard
+    divergence = DivergenceGuard()
+    assert not divergence.has_reference
+    divergence.set_reference(loss)
+    assert divergence.has_reference
+    return divergence
 
 
 @pytest.mark.parametrize(
@@ -33,66 +33,66 @@ def begun_with(loss):
     ],
 )
 def test_an_explosion_is_far_above_the_start_and_no_skill(loss, null_loss, start, exploded):
-    safeguard = begun_with(start)
-    assert safeguard.has_exploded(loss, null_loss) == exploded
+    divergence = begun_with(start)
+    assert divergence.has_exploded(loss, null_loss) == exploded
 
 
 def test_training_goes_back_a_few_times_in_a_row_by_ever_smaller_steps():
-    safeguard = begun_with(2.0)
+    divergence = begun_with(2.0)
     for k in range(1, MOST_RETURNS + 1):
-        assert safeguard.go_back()
-        assert safeguard.factor == pytest.approx(STEP_DOWN**k)
-    assert not safeguard.go_back()
-    assert safeguard.factor == pytest.approx(STEP_DOWN**MOST_RETURNS)
-    safeguard.note_success()
-    assert safeguard.go_back()
-    assert safeguard.factor == pytest.approx(STEP_DOWN ** (MOST_RETURNS + 1))
+        assert divergence.retry()
+        assert divergence.factor == pytest.approx(STEP_DOWN**k)
+    assert not divergence.retry()
+    assert divergence.factor == pytest.approx(STEP_DOWN**MOST_RETURNS)
+    divergence.reset()
+    assert divergence.retry()
+    assert divergence.factor == pytest.approx(STEP_DOWN ** (MOST_RETURNS + 1))
 
 
 def test_what_smaller_steps_make_no_better_is_none_of_their_fault():
-    safeguard = begun_with(2.0)
-    safeguard.go_back()
-    safeguard.note_success()
-    assert safeguard.has_exploded(9000.0, 2.3)
-    assert safeguard.go_back()
-    assert safeguard.factor == pytest.approx(STEP_DOWN**2)
-    assert not safeguard.has_exploded(8000.0, 2.3)
-    assert safeguard.factor == pytest.approx(STEP_DOWN)
-    safeguard.note_success()
+    divergence = begun_with(2.0)
+    divergence.retry()
+    divergence.reset()
+    assert divergence.has_exploded(9000.0, 2.3)
+    assert divergence.retry()
+    assert divergence.factor == pytest.approx(STEP_DOWN**2)
+    assert not divergence.has_exploded(8000.0, 2.3)
+    assert divergence.factor == pytest.approx(STEP_DOWN)
+    divergence.reset()
     # From now on it is no news.
-    assert not safeguard.has_exploded(9000.0, 2.3)
-    assert safeguard.has_exploded(1e6, 2.3)
+    assert not divergence.has_exploded(9000.0, 2.3)
+    assert divergence.has_exploded(1e6, 2.3)
 
 
 def test_what_smaller_steps_make_better_goes_on_with_them():
-    safeguard = begun_with(2.0)
+    divergence = begun_with(2.0)
     for loss in (1e30, 1e12, 1e5):
-        assert safeguard.has_exploded(loss, 2.3)
-        assert safeguard.go_back()
-    assert not safeguard.has_exploded(3.0, 2.3)
-    assert safeguard.factor == pytest.approx(STEP_DOWN**3)
+        assert divergence.has_exploded(loss, 2.3)
+        assert divergence.retry()
+    assert not divergence.has_exploded(3.0, 2.3)
+    assert divergence.factor == pytest.approx(STEP_DOWN**3)
 
 
 def test_steps_that_are_still_too_large_after_some_times_are_the_end():
-    safeguard = begun_with(2.0)
+    divergence = begun_with(2.0)
     for loss in (1e30, 1e20, 1e10):
-        assert safeguard.has_exploded(loss, 2.3)
-        assert safeguard.go_back()
-    assert safeguard.has_exploded(1e5, 2.3)
-    assert not safeguard.go_back()
+        assert divergence.has_exploded(loss, 2.3)
+        assert divergence.retry()
+    assert divergence.has_exploded(1e5, 2.3)
+    assert not divergence.retry()
 
 
 def test_after_an_attempt_that_was_not_finite_any_loss_is_a_relief():
-    safeguard = begun_with(2.0)
-    assert safeguard.go_back()
-    assert safeguard.has_exploded(1e30, 2.3)
+    divergence = begun_with(2.0)
+    assert divergence.retry()
+    assert divergence.has_exploded(1e30, 2.3)
 
 
 def test_a_restored_safeguard_is_as_the_one_before():
-    safeguard = begun_with(2.0)
-    safeguard.go_back()
-    safeguard.note_success()
-    assert Safeguard.restored(Fields(safeguard.state())) == safeguard
+    divergence = begun_with(2.0)
+    divergence.retry()
+    divergence.reset()
+    assert DivergenceGuard.restored(StateReader(divergence.state())) == divergence
 
 
 @pytest.mark.parametrize(
@@ -100,4 +100,4 @@ def test_a_restored_safeguard_is_as_the_one_before():
 )
 def test_an_unsound_state_is_refused(change):
     with pytest.raises(StateError):
-        Safeguard.restored(Fields(begun_with(2.0).state() | change))
+        DivergenceGuard.restored(StateReader(begun_with(2.0).state() | change))

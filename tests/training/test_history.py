@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from fastl0.checkpoint.state_reader import Fields, StateError
+from fastl0.checkpoint.state_reader import StateError, StateReader
 from fastl0.model.network import Network
-from fastl0.training.early_stopping import Patience
-from fastl0.training.history import Record
+from fastl0.training.early_stopping import EarlyStopping
+from fastl0.training.history import History
 
 WIDTHS = (5, 4, 3)
 
@@ -39,11 +39,11 @@ def network(n_inputs=2, n_hidden=3):
 def a_record(**changes):
     same = (4, 4, 3)
     epochs = [entries(0, WIDTHS), entries(1, same), entries(2, same), entries(3, (4, 2, 3))]
-    return Record([epoch | changes for epoch in epochs], Patience(0.0, 0, best_loss=0.5))
+    return History([epoch | changes for epoch in epochs], EarlyStopping(0.0, 0, best_loss=0.5))
 
 
 def restored(state):
-    return Record.restored(Fields(state), WIDTHS, "relu", "softmax")
+    return History.restored(StateReader(state), WIDTHS, "relu", "softmax")
 
 
 @pytest.mark.parametrize("score", [None, 0.5])
@@ -67,7 +67,7 @@ def test_scores_may_be_there_from_some_epoch_on():
 
 def test_patience_and_the_best_network_come_back():
     record = a_record()
-    record.patience, record.best = Patience(0.0, 0, best_score=0.5, waited=3), network()
+    record.patience, record.best = EarlyStopping(0.0, 0, best_score=0.5, waited=3), network()
     found = restored(record.state())
     assert found.patience == record.patience
     assert found.best.n_units == (2, 3, 3)
@@ -92,7 +92,7 @@ def best_with(**changes):
 
 
 UNSOUND = {
-    "no epochs": lambda state: state.update(epochs=Record().state()["epochs"]),
+    "no epochs": lambda state: state.update(epochs=History().state()["epochs"]),
     "too wide": epochs_with("n_units", np.full((4, 3), 5)),
     "no units": epochs_with("n_units", np.zeros((4, 3), int)),
     "another layer": epochs_with("n_units", np.ones((4, 4), int)),

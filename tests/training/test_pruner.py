@@ -7,7 +7,7 @@ import pytest
 import small
 
 from fastl0 import HardL0MLPRegressor
-from fastl0.training.pruner import Shrinker
+from fastl0.training.pruner import Pruner
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -41,10 +41,10 @@ def test_a_price_that_float32_can_square_is_what_it_is_set_to():
     plan = SimpleNamespace(
         penalty="size", input_price=3.0, lam=7.0, target=0, droprate_init=(0.2, 0.5)
     )
-    shrinker = Shrinker(plan, buffers)
-    shrinker.price_at(plan, 0.0)
-    assert shrinker.strength(100.0) == 0.07
-    shrinker.price = 1e20
-    dearest = max(values.max() for values in buffers.by_set("price"))
+    pruner = Pruner(plan, buffers)
+    pruner.update_l0_at(plan, 0.0)
+    assert pruner.strength_of_mean_loss(100.0) == 0.07
+    pruner.l0_strength = 1e20
+    dearest = max(values.max() for values in buffers.per_layer("price"))
     assert dearest > 3.0
-    assert shrinker.strength(1.0) * dearest == pytest.approx(1e15)
+    assert pruner.strength_of_mean_loss(1.0) * dearest == pytest.approx(1e15)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastl0.checkpoint.state_reader import Fields, StateError
+from fastl0.checkpoint.state_reader import StateError, StateReader
 from fastl0.training import rng_state
 
 
@@ -11,7 +11,7 @@ from fastl0.training import rng_state
 def test_a_generator_that_is_taken_up_goes_on_as_before(n_before):
     one, other = np.random.default_rng(3), np.random.default_rng(4)
     one.random(n_before, np.float32)  # an odd number leaves half a draw
-    other.bit_generator.state = rng_state.checked(Fields(rng_state.state_of(one)))
+    other.bit_generator.state = rng_state.read_state(StateReader(rng_state.state_of(one)))
     for draw in (
         lambda g: g.random(5, np.float32),
         lambda g: g.integers(0, 2**32, 5, np.uint64),
@@ -34,4 +34,4 @@ def test_a_generator_that_is_taken_up_goes_on_as_before(n_before):
 )
 def test_an_unsound_state_is_refused(change):
     with pytest.raises(StateError):
-        rng_state.checked(Fields(rng_state.state_of(np.random.default_rng(3)) | change))
+        rng_state.read_state(StateReader(rng_state.state_of(np.random.default_rng(3)) | change))

@@ -126,7 +126,7 @@ def test_the_way_down_to_a_size_is_that_of_a_training_that_never_left_it(digits,
     attempt = Trainer._attempt
 
     def note(trainer, *arguments):
-        steerings.append(copy.copy(trainer.shrinker.steering))
+        steerings.append(copy.copy(trainer.pruner.size_controller))
         return attempt(trainer, *arguments)
 
     monkeypatch.setattr(Trainer, "_attempt", note)
@@ -212,8 +212,10 @@ def room(digits, n_bytes, **settings):
     clf = model(memory_budget=n_bytes, max_iter=2, **settings)._fit(*digits)
     estimator = copy.copy(clf)
     n_codes, batch_size = 1, clf.history_["batch_size"][0]
-    layout = build_config.first_layout(estimator, 10, n_codes, batch_size=batch_size, fallback=True)
-    return layout.fallback, clf.history_["buffer_nbytes"][0]
+    layout = build_config.initial_layout(
+        estimator, 10, n_codes, batch_size=batch_size, snapshot=True
+    )
+    return layout.snapshot, clf.history_["buffer_nbytes"][0]
 
 
 @pytest.mark.filterwarnings("ignore:.*the second moments of Adam")
@@ -242,12 +244,12 @@ def test_without_room_for_a_copy_it_is_an_error_at_once(digits, monkeypatch):
 @pytest.mark.parametrize("settings", [{}, {"batch_size": "dynamic"}, {"target_size": 0.05}])
 def test_a_copy_changes_no_bit_of_a_network(settings, digits, monkeypatch):
     with_copy = model(**settings)._fit(*digits)
-    original = build_config.first_layout
+    original = build_config.initial_layout
 
     def without(*arguments, **keywords):
-        return original(*arguments, **keywords | {"fallback": False})
+        return original(*arguments, **keywords | {"snapshot": False})
 
-    monkeypatch.setattr("fastl0.estimators.fit.first_layout", without)
+    monkeypatch.setattr("fastl0.estimators.fit.initial_layout", without)
     plain = model(**settings)._fit(*digits)
     assert plain.loss_curve_ == with_copy.loss_curve_
     assert plain.history_["batch_size"] == with_copy.history_["batch_size"]
@@ -267,5 +269,5 @@ def test_a_dynamic_mini_batch_takes_the_room_of_the_copy(digits):
 @going_back
 def test_no_copy_is_kept_once_training_is_over(digits):
     clf = model(warm_start=True)._fit(*digits)
-    assert clf._warm_state.trainer.buffers.layout.fallback is False
-    assert clf._fit(*digits)._warm_state.trainer.buffers.arrays()["fallback"].size == 0
+    assert clf._warm_state.trainer.buffers.layout.snapshot is False
+    assert clf._fit(*digits)._warm_state.trainer.buffers.arrays()["snapshot"].size == 0

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastl0.checkpoint.state_reader import Fields, StateError
-from fastl0.training.size_controller import Steering, size_at
+from fastl0.checkpoint.state_reader import StateError, StateReader
+from fastl0.training.size_controller import SizeController, size_at
 
 FULL, TARGET = 100_000, 10_000
 
@@ -37,19 +37,21 @@ def test_the_size_wanted_falls_by_equal_factors_in_equal_times():
 
 
 def test_a_network_that_goes_on_has_longer_to_settle():
-    first, again = Steering(FULL, TARGET), Steering(FULL, TARGET, again=True)
-    prices = [steering.price(0.0, FULL) for steering in (first, again)]
+    first, again = SizeController(FULL, TARGET), SizeController(FULL, TARGET, again=True)
+    prices = [size_controller.update(0.0, FULL) for size_controller in (first, again)]
     assert prices[0] == prices[1]
-    assert again.price(0.5, 0.3 * FULL) > first.price(0.5, 0.3 * FULL)
+    assert again.update(0.5, 0.3 * FULL) > first.update(0.5, 0.3 * FULL)
 
 
 # --- the price -----------------------------------------------------------------------
 
 
-def prices_at(factor, steering=None, progress=range(50)):
+def prices_at(factor, size_controller=None, progress=range(50)):
     """Prices in hundredths of the phase, if the size is always `factor` times that wanted."""
-    steering = steering or Steering(FULL, TARGET)
-    return [steering.price(k / 100, factor * size_at(k / 100, FULL, TARGET)) for k in progress]
+    size_controller = size_controller or SizeController(FULL, TARGET)
+    return [
+        size_controller.update(k / 100, factor * size_at(k / 100, FULL, TARGET)) for k in progress
+    ]
 
 
 def test_what_is_too_large_gets_dearer_and_what_is_too_small_cheaper():
@@ -62,23 +64,23 @@ def test_what_is_too_large_gets_dearer_and_what_is_too_small_cheaper():
 
 @given(st.floats(0, 1), st.floats(1e-9, 0.5))
 def test_a_network_far_below_its_size_pays_nothing(progress, share):
-    steering = Steering(FULL, TARGET)
-    assert steering.price(progress, share * size_at(progress, FULL, TARGET)) == 0.0
+    size_controller = SizeController(FULL, TARGET)
+    assert size_controller.update(progress, share * size_at(progress, FULL, TARGET)) == 0.0
 
 
 @given(st.floats(0, 1), st.floats(3, 1e12))
 def test_a_single_measurement_does_no_more_than_one_of_three_times_the_size(progress, factor):
     wanted = size_at(progress, FULL, TARGET)
-    found = Steering(FULL, TARGET).price(progress, factor * wanted)
-    assert found == pytest.approx(Steering(FULL, TARGET).price(progress, 3 * wanted))
+    found = SizeController(FULL, TARGET).update(progress, factor * wanted)
+    assert found == pytest.approx(SizeController(FULL, TARGET).update(progress, 3 * wanted))
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=100))
 def test_whatever_is_measured_the_price_is_finite_and_changes_in_steps(factors):
-    steering, before = Steering(FULL, TARGET), None
+    size_controller, before = SizeController(FULL, TARGET), None
     for k, factor in enumerate(factors):
         progress = k / len(factors)
-        found = steering.price(progress, factor * size_at(progress, FULL, TARGET))
+        found = size_controller.update(progress, factor * size_at(progress, FULL, TARGET))
         assert 0 <= found < math.inf
         if before is not None and factor == factors[k - 1] and 0 < before < found:
             # What builds up within one hundredth of the phase; what acts at once is the same.
@@ -88,9 +90,9 @@ def test_whatever_is_measured_the_price_is_finite_and_changes_in_steps(factors):
 
 def test_after_a_long_time_above_the_price_comes_down_again_in_time():
     """The part that builds up is bounded: it winds up no more than the price may rise."""
-    steering = Steering(FULL, TARGET)
-    prices_at(100, steering, range(50))
-    prices = prices_at(0.8, steering, range(50, 100))
+    size_controller = SizeController(FULL, TARGET)
+    prices_at(100, size_controller, range(50))
+    prices = prices_at(0.8, size_controller, range(50, 100))
     assert min(prices) < 0.01 * prices[0]
 
 
@@ -121,11 +123,11 @@ class Gates:
 
 
 def run(plant, target, n_steps, rate):
-    steering = Steering(plant.size(), target)
+    size_controller = SizeController(plant.size(), target)
     sizes = []
     for k in range(n_steps):
         if k % 32 == 0:
-            price = steering.price(k / n_steps, plant.size())
+            price = size_controller.update(k / n_steps, plant.size())
         plant.step(price, rate)
         sizes.append(plant.size())
     return np.array(sizes)
@@ -145,19 +147,19 @@ def test_gates_come_to_the_size_wanted(n_steps, spread, worth, share):
 
 
 def test_a_collapsed_network_pays_nothing_and_its_price_stays():
-    steering, other = Steering(FULL, TARGET), Steering(FULL, TARGET)
-    assert steering.pardon(0.5) == 0.0
+    size_controller, other = SizeController(FULL, TARGET), SizeController(FULL, TARGET)
+    assert size_controller.hold(0.5) == 0.0
     wanted = size_at(0.5, FULL, TARGET)
-    assert steering.price(0.5, 2 * wanted) == other.price(0.0, 2 * FULL)
+    assert size_controller.update(0.5, 2 * wanted) == other.update(0.0, 2 * FULL)
 
 
 def test_a_restored_steering_goes_on_as_the_one_before():
-    steering = Steering(FULL, TARGET, again=True)
+    size_controller = SizeController(FULL, TARGET, again=True)
     for k in range(5):
-        steering.price(k / 20, 0.9**k * FULL)
-    restored = Steering.restored(Fields(steering.state()), FULL)
-    assert restored == steering
-    assert restored.price(0.5, FULL) == steering.price(0.5, FULL)
+        size_controller.update(k / 20, 0.9**k * FULL)
+    restored = SizeController.restored(StateReader(size_controller.state()), FULL)
+    assert restored == size_controller
+    assert restored.update(0.5, FULL) == size_controller.update(0.5, FULL)
 
 
 @pytest.mark.parametrize(
@@ -174,4 +176,4 @@ def test_a_restored_steering_goes_on_as_the_one_before():
 )
 def test_an_unsound_steering_is_refused(change):
     with pytest.raises(StateError):
-        Steering.restored(Fields(Steering(FULL, TARGET).state() | change), FULL)
+        SizeController.restored(StateReader(SizeController(FULL, TARGET).state() | change), FULL)

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from fastl0._kernels import Team, addresses
 from fastl0.training import threads
-from fastl0.training.threads import Crew, Pace, usable_threads
+from fastl0.training.threads import ThreadTeam, ThreadTuner, usable_threads
 
 
 def entry_point(name, n_arguments):
@@ -51,7 +51,7 @@ def until_dismissed(crew, notes):
 
 
 def test_helpers_start_when_they_are_first_wanted():
-    with Crew(4) as crew:
+    with ThreadTeam(4) as crew:
         assert len(helpers_alive()) == 0
         for n_wanted, n_helpers in ((1, 0), (2, 1), (2, 1), (4, 3), (1, 3), (99, 3)):
             crew.recruit(n_wanted, until_dismissed(crew, []))
@@ -62,7 +62,7 @@ def test_helpers_start_when_they_are_first_wanted():
 
 def test_dismissed_helpers_are_home_and_come_again():
     notes, helpers = [], []
-    with Crew(3) as crew:
+    with ThreadTeam(3) as crew:
         for round_ in range(1, 4):
             crew.recruit(3, until_dismissed(crew, notes))
             wait_for(lambda n=4 * round_ - 2: len(notes) >= n)
@@ -74,7 +74,7 @@ def test_dismissed_helpers_are_home_and_come_again():
 
 def test_a_helper_at_work_gets_no_second_job():
     notes = []
-    with Crew(2) as crew:
+    with ThreadTeam(2) as crew:
         for _ in range(5):
             crew.recruit(2, until_dismissed(crew, notes))
             wait_for(lambda: notes)
@@ -84,7 +84,7 @@ def test_a_helper_at_work_gets_no_second_job():
 
 def test_a_job_that_has_not_begun_when_the_crew_is_dismissed_never_does():
     notes, may_go = [], threading.Event()
-    with Crew(2) as crew:
+    with ThreadTeam(2) as crew:
         crew.recruit(2, lambda seat: may_go.wait(PATIENCE))
         helper = crew._helpers[0]
         wait_for(helper._last.running)
@@ -96,7 +96,7 @@ def test_a_job_that_has_not_begun_when_the_crew_is_dismissed_never_does():
 
 
 def test_dismissing_nobody_is_fine():
-    with Crew(3) as crew:
+    with ThreadTeam(3) as crew:
         crew.dismiss()
         crew.dismiss()
 
@@ -106,7 +106,7 @@ def test_an_error_in_the_leader_sends_all_helpers_home(error):
     notes = []
 
     def lead():
-        with Crew(3) as crew:
+        with ThreadTeam(3) as crew:
             crew.recruit(3, until_dismissed(crew, notes))
             wait_for(lambda: len(notes) == 2)
             raise error
@@ -125,7 +125,7 @@ def test_a_helper_that_fails_is_not_waited_for():
         failed.append(seat)
         raise MemoryError
 
-    with Crew(3) as crew:
+    with ThreadTeam(3) as crew:
         crew.recruit(3, fail)
         wait_for(lambda: len(failed) == 2)
         crew.dismiss()
@@ -147,7 +147,7 @@ def test_threads_that_cannot_be_started_leave_a_smaller_team(monkeypatch):
 
     monkeypatch.setattr(threading.Thread, "start", start_one)
     notes = []
-    with Crew(5) as crew:
+    with ThreadTeam(5) as crew:
         for _ in range(3):
             crew.recruit(5, until_dismissed(crew, notes))
             wait_for(lambda: notes)
@@ -159,7 +159,7 @@ def test_threads_that_cannot_be_started_leave_a_smaller_team(monkeypatch):
 
 def test_crews_have_nothing_to_do_with_each_other():
     notes = [], []
-    with Crew(2) as one, Crew(2) as other:
+    with ThreadTeam(2) as one, ThreadTeam(2) as other:
         assert one.address != other.address
         for crew, noted in zip((one, other), notes, strict=True):
             crew.recruit(2, until_dismissed(crew, noted))
@@ -188,7 +188,7 @@ class InterruptedQueue:
 
 def test_ctrl_c_while_a_helper_gets_its_job_leaves_nobody_to_wait_for(monkeypatch):
     monkeypatch.setattr(threads.queue, "SimpleQueue", InterruptedQueue)
-    with Crew(2) as crew:
+    with ThreadTeam(2) as crew:
         with pytest.raises(KeyboardInterrupt):
             crew.recruit(2, print)
         waiting = threading.Thread(target=crew.dismiss, daemon=True)
@@ -207,7 +207,7 @@ def test_ctrl_c_while_a_helper_starts_leaves_no_thread(monkeypatch):
         raise KeyboardInterrupt
 
     def lead():
-        with Crew(2) as crew:
+        with ThreadTeam(2) as crew:
             crew.recruit(2, print)
 
     with monkeypatch.context() as patched:
@@ -232,7 +232,7 @@ def ready(crew, n_threads, job):
 
 def test_the_struct_is_as_these_tests_see_it():
     team = Team()
-    crew = type("Crew", (), {"address": team.address})
+    crew = type("ThreadTeam", (), {"address": team.address})
     assert state_of(crew).wanted == 1
     team.wanted, team.late, team.closed = 3, True, True
     state = state_of(crew)
@@ -242,7 +242,7 @@ def test_the_struct_is_as_these_tests_see_it():
 
 
 def test_a_team_is_the_leader_alone_at_first():
-    with Crew(4) as crew:
+    with ThreadTeam(4) as crew:
         assert call(crew.address) == 1
         meet(crew.address, 0, 1)
         assert state_of(crew).generation == 0
@@ -259,7 +259,7 @@ def test_all_members_meet(n_threads):
                 seen.append((round_, number))
                 meet(crew.address, number, size)
 
-    with Crew(n_threads) as crew:
+    with ThreadTeam(n_threads) as crew:
         ready(crew, n_threads, job)
         size = call(crew.address)
         assert size == n_threads
@@ -282,7 +282,7 @@ def test_no_more_members_are_called_than_wanted():
             called.append((seat, number))
             meet(crew.address, number, 2)
 
-    with Crew(4) as crew:
+    with ThreadTeam(4) as crew:
         ready(crew, 4, job)
         crew.recruit(2, job)
         assert call(crew.address) == 2
@@ -297,7 +297,7 @@ def test_a_helper_that_is_away_is_left_out():
         while number := enlist(crew.address, seat) if seat == 2 else 0:
             meet(crew.address, number, state_of(crew).size)
 
-    with Crew(3) as crew:
+    with ThreadTeam(3) as crew:
         state_of(crew).calling = 1
         crew.recruit(3, job)
         wait_for(lambda: state_of(crew).seats[1].state == READY)
@@ -313,7 +313,7 @@ def test_a_leader_who_has_waited_long_goes_on_alone_until_the_next_recruiting():
             time.sleep(0.05)
             meet(crew.address, number, 2)
 
-    with Crew(2) as crew:
+    with ThreadTeam(2) as crew:
         ready(crew, 2, job)
         assert not crew.was_late
         assert call(crew.address) == 2
@@ -329,7 +329,7 @@ def test_a_leader_who_has_waited_long_goes_on_alone_until_the_next_recruiting():
 
 def test_a_helper_goes_home_when_nobody_calls():
     homes = []
-    with Crew(2) as crew:
+    with ThreadTeam(2) as crew:
         crew.recruit(2, lambda seat: homes.append(enlist(crew.address, seat)))
         rest(crew.address)
         wait_for(lambda: homes)
@@ -340,7 +340,7 @@ def test_a_helper_goes_home_when_nobody_calls():
 
 def test_a_helper_stays_while_the_leader_is_at_work():
     homes = []
-    with Crew(2) as crew:
+    with ThreadTeam(2) as crew:
         ready(crew, 2, lambda seat: homes.append(enlist(crew.address, seat)))
         time.sleep(0.05)
         assert homes == []
@@ -357,7 +357,7 @@ class Training:
     def __init__(self, n_threads, seconds):
         self.now = 0.0
         self.seconds = seconds
-        self.pace = Pace(n_threads, lambda: self.now)
+        self.pace = ThreadTuner(n_threads, lambda: self.now)
         self.calls = []  # of every call: threads, mini-batches
 
     def run(self, n_batches, at_a_time=32, *, was_late=lambda n: False, also=0.0):
@@ -390,7 +390,7 @@ def ideal(*numbers):
 
 
 def test_one_thread_needs_no_trials():
-    pace = Pace(1)
+    pace = ThreadTuner(1)
     for n in (1, 32, 7):
         assert pace.next(n) == (1, n)
         pace.note(1, n, 1.0, False)
@@ -473,12 +473,12 @@ def test_a_slow_first_call_is_soon_forgotten(seconds, best):
 
 
 def test_nothing_done_is_nothing_to_note():
-    pace = Pace(2)
+    pace = ThreadTuner(2)
     pace.note(1, 0, 1.0, False)
     assert pace.next(32)[0] == 1
 
 
-# --- usable threads ----------------------------------------------------------------------
+# --- usable threads -------------------------------------------------------------------------
 
 
 def usable_elsewhere(before="", **env):
@@ -520,7 +520,7 @@ def test_ctrl_c_while_helpers_are_sent_home_leaves_none_behind(monkeypatch):
         raise KeyboardInterrupt
 
     def lead():
-        with Crew(4) as crew:
+        with ThreadTeam(4) as crew:
             crew.recruit(4, until_dismissed(crew, []))
             monkeypatch.setattr(threading.Thread, "join", interrupted)
 
@@ -530,7 +530,7 @@ def test_ctrl_c_while_helpers_are_sent_home_leaves_none_behind(monkeypatch):
 
 
 def test_few_mini_batches_are_not_judged_by():
-    pace = Pace(2)
+    pace = ThreadTuner(2)
     for n_batches, seconds in ((8, 1.0), (8, 0.8), (32, 3.2), (1, 1e-6), (32, 3.2)):
         n_threads, _ = pace.next(32)
         assert n_threads == 1
