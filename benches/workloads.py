@@ -32,7 +32,8 @@ from fastl0._numba.train_loop import (
 )
 from fastl0._numba.update import update_, update_gates_
 from fastl0.datasets import load_mnist
-from fastl0.training.buffers import BufferLayout, Buffers
+from fastl0.training.buffer_layout import BufferLayout
+from fastl0.training.buffers import Buffers
 from fastl0.training.config import TrainingConfig, TrainingData
 from fastl0.training.threads import ThreadTeam, ThreadTuner
 from fastl0.training.trainer import Trainer

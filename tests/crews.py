@@ -82,7 +82,7 @@ def shared_by(patch, n_threads, n_at_a_time=(1, 2, 5)):
         Mini-batches that one call of the kernel does, in turn.
     """
     seen, lengths = Shared(), itertools.cycle(n_at_a_time)
-    recruit, leave, lock = ThreadTeam.recruit, ThreadTeam.__exit__, threading.Lock()
+    start_helpers, leave, lock = ThreadTeam.start_helpers, ThreadTeam.__exit__, threading.Lock()
 
     def recruit_and_wait(crew, n_threads, job):
         team = state_of(crew)
@@ -91,7 +91,7 @@ def shared_by(patch, n_threads, n_at_a_time=(1, 2, 5)):
 
         def all_ready():
             # Again and again: whoever is on the way home does not hear it.
-            recruit(crew, n_threads, job)
+            start_helpers(crew, n_threads, job)
             return all(seat.state == READY for seat in team.seats[: team.wanted - 1])
 
         wait_for(all_ready)
@@ -113,6 +113,6 @@ def shared_by(patch, n_threads, n_at_a_time=(1, 2, 5)):
         patched.setattr(ThreadTuner, "next", lambda self, n: (n_threads, min(n, next(lengths))))
         patched.setattr(ThreadTuner, "note", lambda *_: None)
         if n_threads > 1:
-            patched.setattr(ThreadTeam, "recruit", recruit_and_wait)
+            patched.setattr(ThreadTeam, "start_helpers", recruit_and_wait)
             patched.setattr(ThreadTeam, "__exit__", leave_and_count)
         yield seen

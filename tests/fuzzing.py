@@ -22,8 +22,7 @@ import scipy.sparse as sp
 from hypothesis import strategies as st
 
 from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor
-from fastl0.estimators import partial_fit
-from fastl0.training import criteria
+from fastl0.training import criteria, online
 
 MOST_ROWS, MOST_COLUMNS = 40, 9
 
@@ -443,8 +442,8 @@ def check(holds, *what):
 @contextlib.contextmanager
 def surroundings(fewest_draws):
     """Deletions after few mini-batches; warnings of NumPy are errors, others are not shown."""
-    before = criteria.MIN_DRAWS, partial_fit.EPOCH
-    criteria.MIN_DRAWS = partial_fit.EPOCH = fewest_draws
+    before = criteria.MIN_DRAWS, online.EPOCH
+    criteria.MIN_DRAWS = online.EPOCH = fewest_draws
     try:
         with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
@@ -452,7 +451,7 @@ def surroundings(fewest_draws):
             warnings.filterwarnings("error", category=DeprecationWarning)
             yield
     finally:
-        criteria.MIN_DRAWS, partial_fit.EPOCH = before
+        criteria.MIN_DRAWS, online.EPOCH = before
 
 
 def network_of(model):

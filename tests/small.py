@@ -11,7 +11,8 @@ from fastl0._numba.kernels import ACTIVATIONS, LOSSES, SOLVERS
 from fastl0._numba.permutation import Order
 from fastl0._numba.structs import Rule
 from fastl0._numba.train_loop import train_batches
-from fastl0.training.buffers import BufferLayout, Buffers
+from fastl0.training.buffer_layout import BufferLayout
+from fastl0.training.buffers import Buffers
 from fastl0.training.criteria import l0_gradient
 
 

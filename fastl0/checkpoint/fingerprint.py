@@ -1,7 +1,6 @@
 """What tells one training from another: settings, data and where it starts.
 
-Two fits with the same fingerprint do the same, but for how long it takes. May import `blocks`,
-and the version of fastl0.
+Two fits with the same fingerprint do the same, but for how long it takes.
 """
 
 import hashlib
@@ -17,29 +16,30 @@ from fastl0 import __version__
 from fastl0.data.blocks import BlockReader, is_blockwise
 
 #: Parameters on which no result depends.
-_OF_NO_ACCOUNT = ("verbose", "checkpoint_dir", "checkpoint_interval")
+_WITHOUT_EFFECT = ("verbose", "checkpoint_dir", "checkpoint_interval")
 
 #: Rows of X that are looked at, at most, and bytes unless two rows have more: X may be a file
 #: that is larger than memory.
 _MOST_ROWS, _MOST_BYTES = 256, 2**22
 
 
-def settings_of(estimator: Any) -> dict[str, Any]:
+def describe_settings(kind: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """Version, kind and parameters of an estimator as plain values.
 
     Parameters
     ----------
-    estimator : estimator
+    kind : str
+        Name of its class.
+    params : mapping of str to object
 
     Returns
     -------
     dict of str to None, bool, int, float, str or list
     """
-    params = estimator.get_params(deep=False)
     return {
         "fastl0": __version__,
-        "estimator": type(estimator).__name__,
-        **{name: _plain(params[name]) for name in params if name not in _OF_NO_ACCOUNT},
+        "estimator": kind,
+        **{name: _plain(params[name]) for name in params if name not in _WITHOUT_EFFECT},
     }
 
 
@@ -129,10 +129,10 @@ def describe_validation(*given: Any) -> str | None:
 def describe_start(state: dict[str, Any]) -> str:
     """Digest of the state that a warm start begins from (see `Trainer.persistent_state`)."""
     # How long it took, on how many threads, makes no difference.
-    record = state["record"]
+    history = state["history"]
     epochs = {
         name: column
-        for name, column in record["epochs"].items()
+        for name, column in history["epochs"].items()
         if name not in ("epoch_time", "buffer_nbytes")
     }
-    return digest_of(state | {"record": record | {"epochs": epochs}})
+    return digest_of(state | {"history": history | {"epochs": epochs}})

@@ -53,7 +53,7 @@ class StateReader:
     def _refuse(self, name: str, rule: str) -> StateError:
         return StateError(f"`{self._where(name)}` must be {rule}, got {_shown(self._state[name])}")
 
-    def fields(self, name: str) -> "StateReader":
+    def nested(self, name: str) -> "StateReader":
         """Return the entries of a dict in this one."""
         return StateReader(self._read(name), self._where(name))
 

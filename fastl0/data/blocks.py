@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
-from sklearn.utils.validation import validate_data
 
 from fastl0.data import checks
 
@@ -42,28 +41,6 @@ def is_blockwise(X: Any) -> bool:
 def load_if_blockwise(y: Any) -> Any:
     """Return y as an array if it is read by blocks, or else as it is."""
     return np.asarray(y[:]) if is_blockwise(y) else y
-
-
-def open_blocks(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool) -> "BlockReader":
-    """Make blocks of X; note the number of features in the estimator, or compare it.
-
-    Parameters
-    ----------
-    estimator : estimator
-    X : object that is read by blocks
-        Nothing is read yet.
-    y : array-like
-        Looked at no further than whether it has to be there.
-    reset : bool
-
-    Raises
-    ------
-    ValueError
-        If it has not the form or the number of features that it should have.
-    """
-    blocks = X if isinstance(X, BlockReader) else BlockReader(X)
-    validate_data(estimator, blocks, y, reset=reset, skip_check_array=True)
-    return blocks
 
 
 def sort_if_blockwise(X: Any, rows: NDArray[Any]) -> NDArray[Any]:

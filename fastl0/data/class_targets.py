@@ -1,7 +1,4 @@
-"""y of a classifier: labels, checked, encoded as small integers, and weighed.
-
-May import `network` and `targets`.
-"""
+"""y of a classifier: labels, checked, encoded as small integers, and weighed."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -58,16 +55,6 @@ class ClassTargets:
     def strata(self) -> NDArray[Any] | None:
         """Class codes of the rows; None for multilabel targets."""
         return None if self.multilabel else self.codes[:, 0]
-
-    @property
-    def attributes(self) -> dict[str, Any]:
-        """Fitted attributes of the estimator that tell of the targets."""
-        return {
-            "classes_": self.classes,
-            "n_outputs_": self.n_outputs,
-            "_multilabel": self.multilabel,
-            "_sparse_labels": self.sparse,
-        }
 
     def null_loss(self, weights: NDArray[np.floating] | None) -> float:
         """Mean loss of the shares of the classes as prediction for every row.
@@ -159,70 +146,6 @@ class ClassTargets:
         places[places == len(self.classes)] = 0
         return codes if (self.classes[places] == y).all() else None
 
-    def class_weights(self, class_weight: Any) -> NDArray[np.float64] | None:
-        """Return what codes weigh before classes are balanced; None for all the same.
-
-        Parameters
-        ----------
-        class_weight : dict, list of dict, "balanced" or None
-
-        Returns
-        -------
-        ndarray of shape (n_codes, n_values) or None
-            By the column of `codes` and the code in it.
-
-        Raises
-        ------
-        ValueError
-            If the weights are negative, too large or of other labels.
-        """
-        if class_weight is None:
-            return None
-        if class_weight == "balanced":
-            return np.ones((self.codes.shape[1], len(self._values)))
-        values = self._values
-        parts = class_weight if self.multilabel else [class_weight]
-        remedy = "Give a dict from label to weight."
-        if self.multilabel:
-            remedy = "Give a list of dicts from 0 and 1 to weights."
-        if not isinstance(parts, list) or len(parts) != self.codes.shape[1]:
-            raise ValueError(
-                f"`class_weight` must hold a dict for each of {self.codes.shape[1]} labels, got "
-                f"{class_weight!r}. {remedy}"
-            )
-        if any(part != "balanced" and isinstance(part, str) for part in parts):
-            raise _bad_class_weight(class_weight)
-        try:
-            found = np.array(
-                [compute_class_weight(part, classes=values, y=values) for part in parts], float
-            )
-        except (IndexError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"`class_weight`={class_weight!r} does not fit the classes {values!r} ({error}). "
-                f"{remedy}"
-            ) from error
-        if not (np.isfinite(found).all() and found.min() >= 0.0 and found.any()):
-            raise _bad_class_weight(class_weight)
-        with np.errstate(over="ignore"):
-            largest = float(found.max(axis=1).prod())
-        if largest > MAX_WEIGHT:
-            raise ValueError(
-                f"`class_weight` must not give a row of a stream more than {MAX_WEIGHT:.0e}, "
-                f"got {class_weight!r}. Divide the weights by a constant."
-            )
-        return found
-
-    def balanced(self, class_weight: Any) -> NDArray[np.bool_]:
-        """Tell which columns of the codes have classes to be balanced."""
-        n_columns = self.codes.shape[1]
-        parts = class_weight if isinstance(class_weight, list) else [class_weight] * n_columns
-        return np.array([isinstance(part, str) for part in parts])
-
-    @property
-    def _values(self) -> NDArray[Any]:
-        """What each column of the codes stands for."""
-        return np.array([0, 1]) if self.multilabel else self.classes
-
     def check_classes(self, classes: Any) -> None:
         """Check that the classes named in a later call are the same.
 
@@ -236,6 +159,103 @@ class ClassTargets:
                 f"`classes` must be those of the first call, {self.classes!r}, got {classes!r}. "
                 "Leave it out, or start afresh."
             )
+
+
+class ClassWeigher:
+    """What the rows of a stream weigh by their classes.
+
+    Parameters
+    ----------
+    targets : ClassTargets
+        Of no rows.
+    class_weight : dict, list of dict or "balanced"
+    before : ClassWeigher, default=None
+        Whose counts of the classes are to be gone on with.
+    """
+
+    def __init__(
+        self, targets: ClassTargets, class_weight: Any, before: "ClassWeigher | None" = None
+    ) -> None:
+        self._weights = _weights_of_classes(targets, class_weight)
+        parts = class_weight if isinstance(class_weight, list) else [class_weight]
+        parts = parts * (len(self._weights) // len(parts))
+        self._is_balanced = [isinstance(part, str) for part in parts]
+        self._counts = [np.zeros(len(of_code)) for of_code in self._weights]
+        if before is not None:
+            self._counts = before._counts
+
+    def weigh(self, codes: NDArray[Any]) -> NDArray[np.float64]:
+        """Return what rows weigh; those whose classes are to be balanced are counted first."""
+        weights = np.ones(len(codes))
+        for column, of_code in enumerate(self._weights):
+            values = codes[:, column].astype(np.intp)
+            if self._is_balanced[column]:
+                of_code = self._balance(self._counts[column], values)
+            weights *= of_code[values]
+        return weights
+
+    def _balance(
+        self, counts: NDArray[np.float64], values: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
+        """Weights that balance the classes in all rows so far, these included.
+
+        As scikit-learn's "balanced": their number over that of the classes there have been, and
+        over that of the class.
+        """
+        counts += np.bincount(values, minlength=len(counts))
+        mean = counts.sum() / np.count_nonzero(counts)
+        return mean / np.maximum(counts, 1.0)
+
+
+@dataclass(frozen=True)
+class ClassEncoder:
+    """Encodes labels with the parameters of a classifier; see `targets.TargetEncoder`.
+
+    Attributes
+    ----------
+    class_weight : dict, list of dict, "balanced" or None
+    label_smoothing : float in [0, 1)
+    """
+
+    class_weight: Any
+    label_smoothing: float
+
+    def encode(self, y: Any, weights: NDArray[np.float64] | None) -> ClassTargets:
+        """Encode the labels of a new fit."""
+        return encode_classes(y, self.label_smoothing)
+
+    def encode_again(
+        self, y: Any, weights: NDArray[np.float64] | None, before: ClassTargets
+    ) -> ClassTargets:
+        """Encode labels that have to be of the same classes."""
+        targets = self.encode(y, weights)
+        check_same_classes(targets, before.classes, before.multilabel)
+        return targets
+
+    def encode_first(
+        self, y: Any, weights: NDArray[np.float64] | None, classes: Any
+    ) -> ClassTargets:
+        """Encode the first labels of a stream."""
+        return encode_first_classes(y, classes, self.label_smoothing)
+
+    def update(self, before: ClassTargets) -> ClassTargets:
+        """Return targets of no rows and of the same classes."""
+        codes = np.zeros((0, before.n_outputs if before.multilabel else 1), np.uint8)
+        return replace(before, codes=codes, parameter=self.label_smoothing)
+
+    def row_weights(
+        self, y: Any, sample_weight: NDArray[np.float64] | None
+    ) -> NDArray[np.float64] | None:
+        """Multiply the weights of rows by those of their classes."""
+        return with_class_weights(y, self.class_weight, sample_weight)
+
+    def weigher(
+        self, targets: ClassTargets, before: ClassWeigher | None = None
+    ) -> ClassWeigher | None:
+        """Return what weighs the rows of a stream; None where classes have no weights."""
+        if self.class_weight is None:
+            return None
+        return ClassWeigher(targets, self.class_weight, before)
 
 
 def encode_classes(y: Any, smoothing: float = 0.0) -> ClassTargets:
@@ -426,6 +446,59 @@ def check_same_classes(targets: ClassTargets, classes: NDArray[Any], multilabel:
             f"With warm_start=True y must hold the classes {classes!r} of the first fit, got "
             f"{what}. Set warm_start=False to start afresh."
         )
+
+
+def _weights_of_classes(targets: ClassTargets, class_weight: Any) -> NDArray[np.float64]:
+    """Return what codes weigh before classes are balanced.
+
+    Parameters
+    ----------
+    targets : ClassTargets
+    class_weight : dict, list of dict or "balanced"
+
+    Returns
+    -------
+    float64 array of shape (n_codes, n_values)
+        By the column of `codes` and the code in it.
+
+    Raises
+    ------
+    ValueError
+        If the weights are negative, too large or of other labels.
+    """
+    values = np.array([0, 1]) if targets.multilabel else targets.classes
+    if class_weight == "balanced":
+        return np.ones((targets.codes.shape[1], len(values)))
+    parts = class_weight if targets.multilabel else [class_weight]
+    remedy = "Give a dict from label to weight."
+    if targets.multilabel:
+        remedy = "Give a list of dicts from 0 and 1 to weights."
+    if not isinstance(parts, list) or len(parts) != targets.codes.shape[1]:
+        raise ValueError(
+            f"`class_weight` must hold a dict for each of {targets.codes.shape[1]} labels, got "
+            f"{class_weight!r}. {remedy}"
+        )
+    if any(part != "balanced" and isinstance(part, str) for part in parts):
+        raise _bad_class_weight(class_weight)
+    try:
+        found = np.array(
+            [compute_class_weight(part, classes=values, y=values) for part in parts], float
+        )
+    except (IndexError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"`class_weight`={class_weight!r} does not fit the classes {values!r} ({error}). "
+            f"{remedy}"
+        ) from error
+    if not (np.isfinite(found).all() and found.min() >= 0.0 and found.any()):
+        raise _bad_class_weight(class_weight)
+    with np.errstate(over="ignore"):
+        largest = float(found.max(axis=1).prod())
+    if largest > MAX_WEIGHT:
+        raise ValueError(
+            f"`class_weight` must not give a row of a stream more than {MAX_WEIGHT:.0e}, "
+            f"got {class_weight!r}. Divide the weights by a constant."
+        )
+    return found
 
 
 def with_class_weights(

@@ -1,7 +1,4 @@
-"""y of a regressor: numbers, checked and brought to a common scale.
-
-May import `targets`.
-"""
+"""y of a regressor: numbers, checked and brought to a common scale."""
 
 import math
 from dataclasses import dataclass, replace
@@ -57,16 +54,6 @@ class RegressionTargets:
     def strata(self) -> None:
         """Nothing: rows are split at random."""
         return None
-
-    @property
-    def attributes(self) -> dict[str, Any]:
-        """Fitted attributes of the estimator that tell of the targets."""
-        return {
-            "n_outputs_": self.n_outputs,
-            "_one_column": self.one_column,
-            "center_": self.center,
-            "scale_": self.scale,
-        }
 
     def null_loss(self, weights: NDArray[np.floating] | None) -> float:
         """Mean loss of about the best constant prediction."""
@@ -212,6 +199,80 @@ class RegressionTargets:
         else:
             losses = np.exp(raw) - y * raw
         return losses.sum(axis=1)
+
+
+@dataclass(frozen=True)
+class RegressionEncoder:
+    """Encodes numbers with the parameters of a regressor; see `targets.TargetEncoder`.
+
+    Attributes
+    ----------
+    loss : {"squared_error", "absolute_error", "huber", "quantile", "poisson"}
+    parameter : float
+        Threshold of "huber" or level of "quantile".
+    normalize : bool
+    """
+
+    loss: str
+    parameter: float
+    normalize: bool
+
+    def encode(self, y: Any, weights: NDArray[np.float64] | None) -> RegressionTargets:
+        """Encode the numbers of a new fit."""
+        return encode_targets(
+            y, self.loss, self.parameter, normalize=self.normalize, weights=weights
+        )
+
+    def encode_again(
+        self, y: Any, weights: NDArray[np.float64] | None, before: RegressionTargets
+    ) -> RegressionTargets:
+        """Encode numbers with the centre and scale of an earlier fit."""
+        check_same_activation(self.loss, before.out_activation)
+        return encode_targets(
+            y,
+            self.loss,
+            self.parameter,
+            normalize=self.normalize,
+            weights=weights,
+            before=(before.center, before.scale, before.one_column),
+        )
+
+    def encode_first(
+        self, y: Any, weights: NDArray[np.float64] | None, classes: Any
+    ) -> RegressionTargets:
+        """Encode the first numbers of a stream."""
+        return encode_targets(
+            y,
+            self.loss,
+            self.parameter,
+            normalize=self.normalize,
+            weights=weights,
+            few=True,
+            follows=self.normalize,
+        )
+
+    def update(self, before: RegressionTargets) -> RegressionTargets:
+        """Return targets of no rows and of the same centre and scale."""
+        check_same_activation(self.loss, before.out_activation)
+        return RegressionTargets(
+            np.zeros((0, before.n_outputs), np.float32),
+            self.loss,
+            self.parameter,
+            before.center,
+            before.scale,
+            before.one_column,
+            follows=self.normalize,
+        )
+
+    def row_weights(
+        self, y: Any, sample_weight: NDArray[np.float64] | None
+    ) -> NDArray[np.float64] | None:
+        """Return the weights of rows as they are given."""
+        return sample_weight
+
+    def weigher(self, targets: RegressionTargets, before: Any = None) -> None:
+        """Return nothing: numbers have no classes."""
+        return
 
 
 def _inverse_link(loss: str) -> str:

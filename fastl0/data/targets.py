@@ -1,7 +1,7 @@
 """What training takes of y: encoded targets, and what they mean for a network's outputs.
 
-`Targets` is all that training a classifier and training a regressor differ in; `classes` and
-`reals` encode y as such. Imports nothing of fastl0.
+`Targets` is all that training a classifier and training a regressor differ in, and a
+`TargetEncoder` makes them from y: see `class_targets` and `regression_targets`.
 """
 
 from typing import Any, Protocol, Self
@@ -46,10 +46,6 @@ class Targets(Protocol):
     def strata(self) -> NDArray[Any] | None:
         """What a split of the rows shall keep the shares of."""
 
-    @property
-    def attributes(self) -> dict[str, Any]:
-        """Fitted attributes of the estimator that tell of the targets."""
-
     def null_loss(self, weights: NDArray[np.floating] | None) -> float:
         """Mean loss of the best prediction that is the same for every row."""
 
@@ -73,3 +69,34 @@ class Targets(Protocol):
 
     def check_classes(self, classes: Any) -> None:
         """Check that the classes named in a later call are the same."""
+
+
+class RowWeigher(Protocol):
+    """What the rows of a stream weigh by their encoded targets."""
+
+    def weigh(self, codes: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the weights of some rows, which are counted."""
+
+
+class TargetEncoder(Protocol):
+    """Checks and encodes y, as an estimator with its parameters does."""
+
+    def encode(self, y: Any, weights: NDArray[np.float64] | None) -> Targets:
+        """Encode y for a new fit; `weights` are those of the rows."""
+
+    def encode_again(self, y: Any, weights: NDArray[np.float64] | None, before: Targets) -> Targets:
+        """Encode y for a fit that goes on from one that ended with the targets `before`."""
+
+    def encode_first(self, y: Any, weights: NDArray[np.float64] | None, classes: Any) -> Targets:
+        """Encode the first rows of a stream; `classes` are the labels there will be, or None."""
+
+    def update(self, before: Targets) -> Targets:
+        """Return targets of no rows that mean the same as `before`, with the present parameters."""
+
+    def row_weights(
+        self, y: Any, sample_weight: NDArray[np.float64] | None
+    ) -> NDArray[np.float64] | None:
+        """Return what the rows weigh in all; None for all the same."""
+
+    def weigher(self, targets: Targets, before: Any = None) -> RowWeigher | None:
+        """Return what weighs the rows of a stream, one that goes on from `before`; or None."""

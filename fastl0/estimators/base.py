@@ -1,16 +1,13 @@
 """What the classifier and the regressor share: parameters, fitting, the forward pass.
 
-Checks, hands over to the training loop, and keeps what is left. Imports the training code
-inside `fit` only: a process that predicts never loads Numba or the C core. May import
-`blocks`, `callbacks`, `forks`, `inputs`, `names`, `network`, `selecting` and `validation`, and,
-once it fits, `fitting` or `streaming`, once it is shown, `diagram`, and when they are asked for,
-`importances` and `exporting`.
+The training engine is loaded when a fit begins (`engine`): a process that predicts loads neither
+Numba nor the C core.
 """
 
 import os
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import nullcontext
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -18,26 +15,35 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from fastl0 import _fork_safety
 from fastl0.data import checks
-from fastl0.data.blocks import is_blockwise, open_blocks
-from fastl0.estimators.attribute_names import FITTED_ATTRIBUTES
+from fastl0.data.blocks import BlockReader
+from fastl0.data.targets import Targets
+from fastl0.estimators import engine
+from fastl0.estimators.attributes import NetworkAttributes, TrainingAttributes, UnavailableError
 from fastl0.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from fastl0.estimators.params import RealInterval
 from fastl0.estimators.selector import InputSelectorMixin
+from fastl0.estimators.validate import ValidationData, check_X
+from fastl0.model.importances import input_importances
 from fastl0.model.network import Network
 
 if TYPE_CHECKING:
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-    from fastl0.data.targets import Targets
-    from fastl0.estimators.partial_fit import Stream
-    from fastl0.training.config import EpochHook
+    from fastl0.training.history import History
+    from fastl0.training.listeners import EpochHook
 
 
-class BaseHardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, metaclass=ABCMeta):
+class BaseHardL0MLP(
+    NetworkAttributes,
+    TrainingAttributes,
+    CallbackSupportMixin,
+    InputSelectorMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
+):
     """Multilayer perceptron that shrinks while it trains; see the classifier and the regressor."""
 
     _own_names: ClassVar[tuple[str, ...]]
@@ -173,52 +179,16 @@ class BaseHardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, met
     # --- what the two differ in ------------------------------------------------------
 
     @abstractmethod
-    def _encode(
-        self,
-        y: Any,
-        weights: NDArray[np.float64] | None,
-        *,
-        again: bool = False,
-        classes: Any = None,
-        stream: bool = False,
-    ) -> "Targets":
-        """Check and encode y.
-
-        Parameters
-        ----------
-        y : ndarray or sparse matrix
-        weights : ndarray of shape (n_rows,) or None
-        again : bool, default=False
-            Whether it has to be as in the last fit.
-        classes : array-like, default=None
-            The labels there will be.
-        stream : bool, default=False
-            Whether y are the first of many.
-        """
+    def _target_encoder(self) -> Any:
+        """Return what checks and encodes y: a `targets.TargetEncoder`."""
 
     @abstractmethod
-    def _encoding(self) -> "Targets":
+    def _fitted_targets(self) -> Any:
         """Return how y was encoded in the last fit, as targets of no rows."""
 
-    def _row_weights(
-        self, y: Any, sample_weight: NDArray[np.float64] | None
-    ) -> NDArray[np.float64] | None:
-        """Return what the rows weigh in all."""
-        return sample_weight
-
-    def _class_weights(self, targets: "Targets") -> NDArray[np.float64] | None:
-        """Return what the rows of a stream weigh by their codes; None for all the same.
-
-        Parameters
-        ----------
-        targets : Targets
-            Of no rows.
-        """
-        return None
-
-    def _balanced(self, targets: "Targets") -> NDArray[np.bool_]:
-        """Tell which codes have classes that a stream has to balance."""
-        return np.zeros(targets.codes.shape[1], bool)
+    @abstractmethod
+    def _set_targets(self, targets: Any) -> None:
+        """Set the fitted attributes that tell of the targets."""
 
     def _sk_visual_block_(self) -> Any:
         """Describe the estimator in scikit-learn's diagrams."""
@@ -239,23 +209,37 @@ class BaseHardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, met
         validation: tuple[Any, Any, Any] = (None, None, None),
         keep_interrupted: bool = False,
     ) -> Self:
-        """Fit, and call `on_epoch` after every epoch (see `plan.EpochHook`).
+        """Fit, and call `on_epoch` after every epoch (see `listeners.EpochHook`).
 
         With `keep_interrupted`, Ctrl-C keeps what the finished epochs have trained.
         """
-        with _fork_safety.importing:
-            from fastl0.estimators.fit import Validation, fit_estimator
-
-        fit_estimator(
+        fit, _ = engine.load()
+        result = fit.fit(
             self,
             X,
             y,
             sample_weight,
-            Validation(*validation),
+            ValidationData(*validation),
             on_epoch,
             keep_interrupted=keep_interrupted,
         )
+        fitted = vars(self._fitted(result.network, result.targets, result.history))
+        # One step, so that Ctrl-C cannot leave half of the attributes behind.
+        self.__dict__.update(fitted | {"_warm_state": result.warm_state})
+        if result.warm_state is None:
+            del self.__dict__["_warm_state"]
+        self.__dict__.pop("_stream", None)
+        result.callbacks.end_fit(lambda: fitted)
         return self
+
+    def _fitted(self, network: Network, targets: Targets, history: "History | None") -> Self:
+        """Return an estimator with nothing but the fitted attributes."""
+        fitted = object.__new__(type(self))
+        fitted._set_network(network)
+        fitted._set_targets(targets)
+        if history is not None:
+            fitted._set_training(history, early_stopping=self.early_stopping)
+        return fitted
 
     def _partial_fit(
         self,
@@ -268,13 +252,10 @@ class BaseHardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, met
         stream = vars(self).get("_stream")
         is_plain = classes is None and sample_weight is None
         is_plain = is_plain and all(part is None for part in validation)
-        if stream is not None and is_plain and stream.take_few(self, X, y):
+        if stream is not None and is_plain and stream.learn_few(self, X, y):
             return self
-        with _fork_safety.importing:
-            from fastl0.estimators.fit import Validation
-            from fastl0.estimators.partial_fit import partial_fit
-
-        partial_fit(self, X, y, classes, sample_weight, Validation(*validation))
+        _, partial_fit = engine.load()
+        partial_fit.partial_fit(self, X, y, classes, sample_weight, ValidationData(*validation))
         return self
 
     @classmethod
@@ -284,85 +265,59 @@ class BaseHardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, met
             cls._own_names = tuple(cls._get_param_names())
         return cls._own_names
 
-    def __getattr__(self, name: str) -> Any:
-        # What partial_fit has trained is described when it is asked for.
-        if name in FITTED_ATTRIBUTES:
-            with self._held() as stream:
-                own = vars(self).copy()
-                if stream is not None and name not in own:
-                    own = stream.describe(name)
-                    self.__dict__.update(own)
-            if name in own:
-                return own[name]
-        # No property: that would be there, and fail, before a fit and where a stream has diverged.
-        if name == "feature_importances_":
-            from fastl0.model.importances import input_importances
-
-            return input_importances(self._network(), self._output_scale())
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
     def __sklearn_is_fitted__(self) -> bool:
         return "coefs_" in vars(self) or "_stream" in vars(self)
 
-    @contextmanager
-    def _held(self) -> Iterator["Stream | None"]:
-        """Hold off other threads that train the stream, or end it; None where there is none."""
-        while True:
-            stream = vars(self).get("_stream")
-            with nullcontext() if stream is None else stream.lock:
-                if vars(self).get("_stream") is stream:  # nobody has ended it meanwhile
-                    yield stream
-                    return
-
     def __getstate__(self) -> Any:
-        with self._held() as stream:
-            self._describe()  # pickled models tell of themselves, too
+        stream = vars(self).get("_stream")
+        if stream is None:
+            return super().__getstate__()
+        with stream.lock:
             # A copy, in one step: what is stored after the return shall not change meanwhile.
-            state = dict(super().__getstate__())
-            if stream is not None:
-                state["_stream"] = stream.snapshot()
-        return state
-
-    def __dir__(self) -> list[str]:
-        self._describe()
-        computed = ["feature_importances_"] if "coefs_" in vars(self) else []
-        return [*super().__dir__(), *computed]
-
-    def _describe(self) -> None:
-        """Have all attributes that tell of a stream, unless it has diverged."""
-        if "_stream" in vars(self):
-            with suppress(ValueError):
-                hasattr(self, "coefs_")
-                hasattr(self, "n_iter_")
+            return dict(super().__getstate__()) | {"_stream": stream.snapshot()}
 
     # --- predicting ------------------------------------------------------------------
 
     def _outputs(self, X: ArrayLike) -> NDArray[np.floating]:
         network = self._network()
-        if checks.is_trusted_small(X, self):
+        has_names = "feature_names_in_" in vars(self)
+        if not has_names and checks.is_trusted_small(X, self.n_features_in_):
             return network.outputs(X)
-        if is_blockwise(X):
-            return self._outputs_by_blocks(network, X)
-        checks.check_no_mask("X", X)
-        checks.check_numeric_columns(X)
-        X = validate_data(self, X, accept_sparse="csr", reset=False)
-        return network.outputs(checks.as_readable(X))
+        checked = check_X(self, X)
+        if isinstance(checked, BlockReader):
+            return self._outputs_by_blocks(network, checked)
+        return network.outputs(checked)
+
+    def _outputs_by_blocks(self, network: Network, blocks: BlockReader) -> NDArray[np.floating]:
+        dtype = np.float64 if blocks.read_dtype == np.float64 else np.float32
+        outputs = np.empty((blocks.shape[0], network.n_units[-1]), dtype)
+        for places, values in blocks:
+            outputs[places] = network.outputs(values)
+        return outputs
 
     def _network(self) -> Network:
         """Return the network that predicts, its parts as they belong together."""
-        own: dict[str, Any] = {}
-        while "coefs_" not in own:  # another thread may just forget them
-            with self._held():
-                if not hasattr(self, "coefs_"):
-                    check_is_fitted(self, "coefs_")
-                own = vars(self).copy()  # in one step
-        return Network(
-            own["coefs_"],
-            own["intercepts_"],
-            own["support_"],
-            own["activation"],
-            own["out_activation_"],
-        )
+        own = vars(self).copy()  # in one step: another thread may fit meanwhile
+        if "coefs_" in own:
+            return Network(
+                own["coefs_"],
+                own["intercepts_"],
+                own["support_"],
+                own["activation"],
+                own["out_activation_"],
+            )
+        check_is_fitted(self)
+        return own["_stream"].network()
+
+    @property
+    def feature_importances_(self) -> NDArray[np.float64]:
+        """Share of each input in how strongly the outputs depend on the inputs."""
+        check_is_fitted(self)
+        try:
+            network = self._network()
+        except ValueError as error:
+            raise UnavailableError(str(error)) from error
+        return input_importances(network, self._output_scale())
 
     def _output_scale(self) -> NDArray[np.float64] | None:
         """Return what an output of 1 was in training; None for 1."""
@@ -401,15 +356,8 @@ class BaseHardL0MLP(CallbackSupportMixin, InputSelectorMixin, BaseEstimator, met
             If ``loss="poisson"`` needs a newer scikit-learn (1.7).
         """
         check_is_fitted(self)
-        from fastl0.estimators import to_sklearn
+        from fastl0.estimators.to_sklearn import to_sklearn
 
-        with self._held():  # all of one moment of a stream
-            return to_sklearn.to_sklearn(self)
-
-    def _outputs_by_blocks(self, network: Network, X: Any) -> NDArray[np.floating]:
-        blocks = open_blocks(self, X, reset=False)
-        dtype = np.float64 if blocks.read_dtype == np.float64 else np.float32
-        outputs = np.empty((blocks.shape[0], network.n_units[-1]), dtype)
-        for places, values in blocks:
-            outputs[places] = network.outputs(values)
-        return outputs
+        stream = vars(self).get("_stream")
+        with nullcontext() if stream is None else stream.lock:  # all of one moment of a stream
+            return to_sklearn(self)

@@ -1,8 +1,4 @@
-"""Turns an estimator's parameters into a plan and a layout of the buffers to begin with.
-
-May import `footprint`, `gates`, `memory` (the layout), `plan`, `targets`, `threads` (how many
-there may be), `training` and `validation`.
-"""
+"""Turns the parameters of an estimator into a training configuration and a buffer layout."""
 
 import math
 import sys
@@ -12,9 +8,9 @@ from typing import Any
 
 from fastl0.data.targets import Targets
 from fastl0.estimators import params
-from fastl0.estimators.target_size import wanted
+from fastl0.estimators.target_size import parameters_of
 from fastl0.model import hard_concrete
-from fastl0.training.buffers import BufferLayout, fit_into
+from fastl0.training.buffer_layout import BufferLayout, fit_into
 from fastl0.training.config import TrainingConfig
 from fastl0.training.threads import usable_threads
 from fastl0.training.trainer import Trainer
@@ -116,8 +112,6 @@ def build_config(
     targets: Targets,
     layout: BufferLayout,
     *,
-    before: Sequence[dict[str, Any]] = (),
-    judged: bool = False,
     target: int | None = None,
 ) -> TrainingConfig:
     """Turn the parameters of an estimator into a checked plan.
@@ -129,10 +123,6 @@ def build_config(
     targets : Targets
     layout : BufferLayout
         To begin with.
-    before : sequence of dict
-        Entries of the epochs of earlier fits.
-    judged : bool
-        Whether there are validation rows.
     target : int, default=None
         Parameters to end with, where this is settled.
 
@@ -161,7 +151,10 @@ def build_config(
         params.check_threshold(estimator.prune_threshold, *map(float, limits))
     if target is None:
         hidden = params.hidden_widths(estimator.hidden_layer_sizes)
-        target = wanted(estimator, targets, layout, target_size, hidden, before, judged=judged)
+        # Of the whole network, whatever an earlier fit has deleted of it.
+        widths = (estimator.n_features_in_, *hidden, targets.n_outputs)
+        is_default = estimator.target_size is None
+        target = parameters_of(target_size, widths, layout.gated, is_default=is_default)
     budget = estimator.memory_budget
     settings |= {
         "batch_size": layout.batch_size,

@@ -1,74 +1,8 @@
-"""scikit-learn's callback protocol around the epochs of a fit.
-
-May import `callback_shim`, which stands in for `sklearn.callback` below scikit-learn 1.9.
-"""
-
-from collections.abc import Callable
-from typing import Any
+"""scikit-learn's callback protocol; below scikit-learn 1.9 a stand-in of it."""
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:
     from fastl0.estimators.callbacks_compat import CallbackSupportMixin, with_callbacks
 
-__all__ = ["CallbackSupportMixin", "EpochCallbacks", "with_callbacks"]
-
-
-class EpochCallbacks:
-    """Tells the callbacks of an estimator of the beginning and end of fit and epochs.
-
-    Every task that is begun is ended, also where training stops early or is interrupted.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Being fitted.
-    X, y : array-like
-        The training data as given to fit: with the names that the fitted estimator looks for.
-    sample_weight : array-like or None
-        The weights of the rows as given to fit.
-    max_iter : int
-        Most epochs there can be.
-    """
-
-    def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any, max_iter: int) -> None:
-        self._estimator = estimator
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        self._data = {"X": X, "y": y, "metadata": metadata}
-        self._epoch: Any = None
-        self._fit: Any = None
-        if getattr(estimator, "_skl_callbacks", None):
-            self._fit = estimator._init_callback_context(max_subtasks=max_iter)
-            self._fit.call_on_fit_task_begin(estimator=estimator, **self._data)
-
-    def begin_epoch(self) -> None:
-        """Tell of an epoch's beginning."""
-        if self._fit is not None:
-            self._epoch = self._fit.subcontext(task_name="epoch")
-            self._epoch.call_on_fit_task_begin(estimator=self._estimator, **self._data)
-
-    def end_epoch(self, attributes: Callable[[], dict[str, Any]] | None) -> bool:
-        """Tell of an epoch's end; say whether a callback asks to stop.
-
-        Parameters
-        ----------
-        attributes : callable or None
-            Returns the fitted attributes the estimator would have if it stopped here;
-            None for an epoch that was interrupted.
-        """
-        if self._epoch is None:
-            return False
-        epoch, self._epoch = self._epoch, None
-        return bool(
-            epoch.call_on_fit_task_end(
-                estimator=self._estimator, **self._data, reconstruction_attributes=attributes
-            )
-        )
-
-    def end_fit(self, attributes: Callable[[], dict[str, Any]]) -> None:
-        """Tell of the end of fit, and of an epoch that was interrupted."""
-        self.end_epoch(None)
-        if self._fit is not None:
-            self._fit.call_on_fit_task_end(
-                estimator=self._estimator, **self._data, reconstruction_attributes=attributes
-            )
+__all__ = ["CallbackSupportMixin", "with_callbacks"]

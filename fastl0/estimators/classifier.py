@@ -1,7 +1,4 @@
-"""`HardL0MLPClassifier`.
-
-May import `docstrings`, `estimator`, `forks`, `network`, `validation` and, to fit, `classes`.
-"""
+"""`HardL0MLPClassifier`."""
 
 from __future__ import annotations
 
@@ -15,7 +12,8 @@ from scipy.sparse import csr_matrix
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 
-from fastl0 import _fork_safety
+from fastl0.data.class_targets import ClassEncoder, ClassTargets
+from fastl0.estimators.attributes import FittedAttribute
 from fastl0.estimators.base import BaseHardL0MLP
 from fastl0.estimators.docstrings import documented_method, documented_network
 from fastl0.estimators.params import RealInterval
@@ -97,6 +95,10 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
     >>> clf.n_parameters_ <= 5000
     True
     """
+
+    classes_: Any = FittedAttribute()
+    _multilabel: Any = FittedAttribute()
+    _sparse_labels: Any = FittedAttribute()
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseHardL0MLP._parameter_constraints,
@@ -270,34 +272,10 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
         """
         return self._partial_fit(X, y, classes, sample_weight, (X_val, y_val, sample_weight_val))
 
-    def _encode(
-        self,
-        y: Any,
-        weights: NDArray[np.float64] | None,
-        *,
-        again: bool = False,
-        classes: Any = None,
-        stream: bool = False,
-    ) -> Any:
-        with _fork_safety.importing:
-            from fastl0.data.class_targets import (
-                check_same_classes,
-                encode_classes,
-                encode_first_classes,
-            )
+    def _target_encoder(self) -> ClassEncoder:
+        return ClassEncoder(self.class_weight, float(self.label_smoothing))
 
-        smoothing = float(self.label_smoothing)
-        if stream:
-            return encode_first_classes(y, classes, smoothing)
-        encoded = encode_classes(y, smoothing)
-        if again:
-            check_same_classes(encoded, self.classes_, self._multilabel)
-        return encoded
-
-    def _encoding(self) -> Any:
-        with _fork_safety.importing:
-            from fastl0.data.class_targets import ClassTargets
-
+    def _fitted_targets(self) -> ClassTargets:
         return ClassTargets(
             np.zeros((0, self.n_outputs_ if self._multilabel else 1), np.uint8),
             self.classes_,
@@ -308,19 +286,10 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
             float(self.label_smoothing),
         )
 
-    def _row_weights(
-        self, y: Any, sample_weight: NDArray[np.float64] | None
-    ) -> NDArray[np.float64] | None:
-        with _fork_safety.importing:
-            from fastl0.data.class_targets import with_class_weights
-
-        return with_class_weights(y, self.class_weight, sample_weight)
-
-    def _class_weights(self, targets: Any) -> NDArray[np.float64] | None:
-        return targets.class_weights(self.class_weight)
-
-    def _balanced(self, targets: Any) -> NDArray[np.bool_]:
-        return targets.balanced(self.class_weight)
+    def _set_targets(self, targets: ClassTargets) -> None:
+        self.classes_ = targets.classes
+        self._multilabel = targets.multilabel
+        self._sparse_labels = targets.sparse
 
     # --- predicting ------------------------------------------------------------------
 

@@ -1,8 +1,4 @@
-"""The size of a network by cross-validation: `HardL0MLPClassifierCV`, `HardL0MLPRegressorCV`.
-
-May import `classifier`, `docstrings`, `estimator`, `regressor`, `validation` and, once it fits,
-`path`.
-"""
+"""The size of a network by cross-validation: `HardL0MLPClassifierCV`, `HardL0MLPRegressorCV`."""
 
 from __future__ import annotations
 
@@ -164,11 +160,11 @@ class BaseSizeCV(metaclass=ABCMeta):
         ValueError
             If a parameter, X or y breaks a rule, or a score is not finite.
         """
-        from fastl0.estimators.path import checked, clone_for_path
+        from fastl0.estimators.path import check_path_input, clone_for_path
 
         model = clone_for_path(self.estimator, (self._kind,))
         scorer = check_scoring(model, scoring=self.scoring)
-        rows, _, sizes = checked(model, X, y, sample_weight, self.target_sizes)
+        rows, _, sizes = check_path_input(model, X, y, sample_weight, self.target_sizes)
         splitter = check_cv(self.cv, rows.y, classifier=is_classifier(self))
         folds = list(splitter.split(rows.X, rows.y))
         if not folds:

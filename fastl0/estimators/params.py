@@ -1,12 +1,12 @@
 """The front door: checks of parameters and arguments before anything is allocated.
 
 Every error names the parameter, the rule, the value given and the remedy. X is checked in
-`inputs`, y in `classes` and `reals`. Imports nothing of fastl0.
+`data.checks`, y in `data.class_targets` and `data.regression_targets`.
 """
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
@@ -15,6 +15,9 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+#: Weights and biases are float32.
+BYTES_PER_PARAMETER = 4
+
 _FLOAT32_TINY = float(np.finfo(np.float32).tiny)
 #: Bounds of an automatic mini-batch, and how many of them make an epoch where there are gates.
 _SMALLEST_BATCH, _LARGEST_BATCH, _ENOUGH_BATCHES = 8, 200, 50
@@ -202,7 +205,6 @@ def resolve_target_size(
     target_size: Any,
     full: int,
     smallest: int,
-    overhead: Callable[[str], int],
     name: str = "target_size",
 ) -> int:
     """Check a target size and return it as a number of parameters.
@@ -210,12 +212,9 @@ def resolve_target_size(
     Parameters
     ----------
     target_size : int, float or str
-        Parameters, share of `full`, or bytes of the saved model.
+        Parameters, share of `full`, or bytes of weights and biases, four a parameter.
     full, smallest : int
         Parameters to begin with, and with one unit in each layer that can shrink.
-    overhead : callable
-        Given a size in bytes, returns the bytes of a model that is saved with this
-        `target_size`, beside its parameters of four bytes each.
     name : str, default="target_size"
         Of the parameter.
 
@@ -226,10 +225,8 @@ def resolve_target_size(
     """
     bounds, is_share = f"{smallest} to {full} parameters", False
     if isinstance(target_size, str):
-        found = (parse_bytes(name, target_size) - overhead(target_size)) // 4
-        if not smallest <= found <= full:
-            least, most = (_bytes_of(n, overhead) for n in (smallest, full))
-            bounds = f"{least} to {most} bytes"
+        found = parse_bytes(name, target_size) // BYTES_PER_PARAMETER
+        bounds = " to ".join(str(BYTES_PER_PARAMETER * n) for n in (smallest, full)) + " bytes"
     elif isinstance(target_size, Integral) and not isinstance(target_size, bool):
         found = int(target_size)
     elif isinstance(target_size, Real) and not isinstance(target_size, bool):
@@ -245,7 +242,7 @@ def resolve_target_size(
     else:
         raise ValueError(
             f"`{name}` must be an int (parameters), a float in (0, 1] (share of them) or a "
-            f'str (bytes of the saved model, as "64KiB"), got {target_size!r}. Write for instance '
+            f'str (bytes of the weights, as "64KiB"), got {target_size!r}. Write for instance '
             "0.1."
         )
     if not smallest <= found <= full:
@@ -255,14 +252,6 @@ def resolve_target_size(
             f"`{name}` must leave the network {what}, got {target_size!r}. Give {bounds}, or "
             f"change hidden_layer_sizes.{shares}"
         )
-    return found
-
-
-def _bytes_of(n_parameters: int, overhead: Callable[[str], int]) -> int:
-    """Fewest bytes that are room for so many parameters, when they are given as the size."""
-    found, before = 4 * n_parameters, 0
-    while found > before:  # more digits, or more frames, may take more bytes
-        before, found = found, max(found, 4 * n_parameters + overhead(f"{found} B"))
     return found
 
 

@@ -1,14 +1,11 @@
 """`l0_path`: the whole frontier of size and score from one run, large to small.
 
-Fits one estimator again and again with `warm_start=True`, each time to a smaller size. May
-import `blocks`, `classifier`, `estimator`, `forks`, `names`, `regressor`, `validation` and, once it
-fits, `fitting`, `footprint`, `planning` and `rows`.
+Fits one estimator again and again with `warm_start=True`, each time to a smaller size.
 """
 
 from __future__ import annotations
 
 import math
-import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -21,13 +18,16 @@ from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
 
-from fastl0 import _fork_safety
 from fastl0.data.blocks import sort_if_blockwise
+from fastl0.data.sample_weight import check_sample_weight
+from fastl0.data.split import validation_split
 from fastl0.estimators import params
-from fastl0.estimators.attribute_names import NOT_IN_MODEL
+from fastl0.estimators.attributes import NOT_IN_MODEL
 from fastl0.estimators.base import BaseHardL0MLP
 from fastl0.estimators.classifier import HardL0MLPClassifier
 from fastl0.estimators.regressor import HardL0MLPRegressor
+from fastl0.estimators.target_size import resolve_sizes
+from fastl0.estimators.validate import ValidationData, check_validation_rows, check_X_y
 
 #: Sizes where none are given: shares of the parameters at the start.
 SHARES = (0.5, 0.32, 0.21, 0.14, 0.09, 0.06, 0.04, 0.025, 0.015, 0.01)
@@ -56,7 +56,7 @@ class L0Path:
     n_parameters : ndarray of shape (n_sizes,), int
         Weights and biases of each network, large to small.
     n_bytes : ndarray of shape (n_sizes,), int
-        Bytes of each pickled estimator.
+        Bytes of the weights and biases of each network, four a parameter.
     scores : ndarray of shape (n_sizes,), float
         Score of each network on the validation rows.
     estimators : list of HardL0MLPClassifier or HardL0MLPRegressor
@@ -113,9 +113,8 @@ def l0_path(
         Class labels, or a multilabel indicator of 0 and 1; numbers for a regressor.
     target_sizes : sequence of int, float or str, default=None
         Sizes as `HardL0MLPClassifier` takes them: numbers of parameters, shares in (0, 1] of
-        those at the start, or bytes of the pickled estimator, as "64KiB"; in any order. Bytes
-        leave room for the history of `max_iter` epochs, which is shorter from the second size
-        on. None is ten shares from 0.5 to 0.01, without those too small for the network.
+        those at the start, or bytes of weights and biases, as "64KiB"; in any order. None is
+        ten shares from 0.5 to 0.01, without those too small for the network.
     estimator : HardL0MLPClassifier or HardL0MLPRegressor, default=None
         Settings of the networks, with ``pruning="hard"`` and ``lam=None``; None is
         ``HardL0MLPClassifier()``. Its `target_size` and `warm_start` are of no account, its
@@ -160,11 +159,7 @@ def l0_path(
     model = clone_for_path(estimator)
     scorer = check_scoring(model, scoring=scoring)
     params.check_validation_arguments(X_val, y_val, sample_weight_val)
-    rows, targets, sizes = checked(model, X, y, sample_weight, target_sizes)
-    with _fork_safety.importing:
-        from fastl0.data.rows import validation_split
-        from fastl0.estimators import fit
-
+    rows, targets, sizes = check_path_input(model, X, y, sample_weight, target_sizes)
     if X_val is None:
         params.check_share("validation_fraction", validation_fraction)
         train, judge = validation_split(
@@ -176,13 +171,13 @@ def l0_path(
         )
         rows, validation = rows.take(train), rows.take(judge)
     else:
-        given = fit.Validation(X_val, y_val, sample_weight_val)
-        validation = LabelledRows(*fit.check_validation_rows(model, given))
+        given = ValidationData(X_val, y_val, sample_weight_val)
+        validation = LabelledRows(*check_validation_rows(model, given))
         targets.encode_like(validation.y, "y_val")
     return fit_path(model, rows, sizes, validation, scorer)
 
 
-def checked(
+def check_path_input(
     model: BaseHardL0MLP, X: Any, y: Any, sample_weight: Any, target_sizes: Any
 ) -> tuple[LabelledRows, Any, list[tuple[Any, int]]]:
     """Check what a path is to learn from, and note it in `model`.
@@ -194,13 +189,9 @@ def checked(
     sizes : list of (size, n_parameters)
         Large to small.
     """
-    with _fork_safety.importing:
-        from fastl0.data.rows import check_sample_weight
-        from fastl0.estimators import fit
-
-    X, y = fit.checked(model, X, y, reset=True)
+    X, y = check_X_y(model, X, y, reset=True)
     weights = check_sample_weight(sample_weight, X)
-    targets = model._encode(y, weights)
+    targets = model._target_encoder().encode(y, weights)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y.toarray().ravel() if issparse(y) else y.ravel()
     sizes = _resolve(model, targets, params.as_list_of_sizes(target_sizes), SHARES)
@@ -208,13 +199,10 @@ def checked(
 
 
 def _resolve(model: Any, targets: Any, *sizes: Any) -> list[tuple[Any, int]]:
-    from fastl0.estimators.build_config import initial_layout
-    from fastl0.estimators.target_size import resolve_sizes
-
-    n_rows, n_codes = targets.codes.shape
-    batch_size = params.resolve_batch_size(model.batch_size, n_rows, gated=True)
-    layout = initial_layout(model, targets.n_outputs, n_codes, batch_size=batch_size)
-    return resolve_sizes(model, targets, layout, *sizes)
+    hidden = params.hidden_widths(model.hidden_layer_sizes)
+    widths = (model.n_features_in_, *hidden, targets.n_outputs)
+    gated = (bool(model.gate_inputs), *(True for _ in hidden))
+    return resolve_sizes(widths, gated, *sizes)
 
 
 def clone_for_path(
@@ -269,7 +257,7 @@ def fit_path(
     rows : LabelledRows
         To learn from.
     sizes : sequence of (size, n_parameters)
-        Large to small, from `footprint.resolve_sizes`.
+        Large to small, from `target_size.resolve_sizes`.
     validation : LabelledRows
         To score on.
     scorer : callable
@@ -282,7 +270,7 @@ def fit_path(
     runner = clone(model).set_params(warm_start=True)
     estimators: list[BaseHardL0MLP] = []
     scores = []
-    ((_, n_before),) = _resolve(model, model._encode(rows.y, rows.weights), [1.0])
+    ((_, n_before),) = _resolve(model, model._target_encoder().encode(rows.y, rows.weights), [1.0])
     for size, wanted in sizes:
         # Pruning may have gone a little further than it had to.
         n_parameters = min(wanted, n_before)
@@ -303,7 +291,7 @@ def fit_path(
         estimators.append(member)
     return L0Path(
         np.array([member.n_parameters_ for member in estimators]),
-        np.array([len(pickle.dumps(member)) for member in estimators]),
+        params.BYTES_PER_PARAMETER * np.array([member.n_parameters_ for member in estimators]),
         np.array(scores),
         estimators,
     )

@@ -1,7 +1,4 @@
-"""`HardL0MLPRegressor`.
-
-May import `docstrings`, `estimator`, `forks`, `validation` and, to fit, `reals`.
-"""
+"""`HardL0MLPRegressor`."""
 
 from __future__ import annotations
 
@@ -14,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 
-from fastl0 import _fork_safety
+from fastl0.data.regression_targets import RegressionEncoder, RegressionTargets
+from fastl0.estimators.attributes import FittedAttribute
 from fastl0.estimators.base import BaseHardL0MLP
 from fastl0.estimators.docstrings import documented_method, documented_network
 from fastl0.estimators.params import RealInterval
@@ -86,6 +84,10 @@ default="squared_error"
     >>> reg.predict(scale(X)).shape
     (442,)
     """
+
+    center_: Any = FittedAttribute()
+    scale_: Any = FittedAttribute()
+    _one_column: Any = FittedAttribute()
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseHardL0MLP._parameter_constraints,
@@ -272,49 +274,28 @@ default="squared_error"
         """
         return self._partial_fit(X, y, None, sample_weight, (X_val, y_val, sample_weight_val))
 
-    def _encode(
-        self,
-        y: Any,
-        weights: NDArray[np.float64] | None,
-        *,
-        again: bool = False,
-        classes: Any = None,
-        stream: bool = False,
-    ) -> Any:
-        with _fork_safety.importing:
-            from fastl0.data import regression_targets
-
-        if again:
-            regression_targets.check_same_activation(self.loss, self.out_activation_)
-        return regression_targets.encode_targets(
-            y,
-            self.loss,
-            self._loss_parameter,
-            normalize=self.normalize_y,
-            weights=weights,
-            before=(self.center_, self.scale_, self._one_column) if again else None,
-            few=stream,
-            follows=stream and bool(self.normalize_y),
-        )
+    def _target_encoder(self) -> RegressionEncoder:
+        return RegressionEncoder(self.loss, self._loss_parameter, bool(self.normalize_y))
 
     @property
     def _loss_parameter(self) -> float:
         return float({"huber": self.delta, "quantile": self.quantile}.get(self.loss, 0.0))
 
-    def _encoding(self) -> Any:
-        with _fork_safety.importing:
-            from fastl0.data import regression_targets
-
-        regression_targets.check_same_activation(self.loss, self.out_activation_)
-        return regression_targets.RegressionTargets(
+    def _fitted_targets(self) -> RegressionTargets:
+        loss = "poisson" if self.out_activation_ == "exp" else "squared_error"  # or like it
+        return RegressionTargets(
             np.zeros((0, self.n_outputs_), np.float32),
-            self.loss,
+            loss,
             self._loss_parameter,
             self.center_,
             self.scale_,
             self._one_column,
-            follows=bool(self.normalize_y),
         )
+
+    def _set_targets(self, targets: RegressionTargets) -> None:
+        self.center_ = targets.center
+        self.scale_ = targets.scale
+        self._one_column = targets.one_column
 
     # --- predicting ------------------------------------------------------------------
 

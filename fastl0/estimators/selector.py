@@ -1,4 +1,4 @@
-"""Feature selection by the inputs that a network has kept. May import `blocks` and `inputs`."""
+"""Feature selection by the inputs that a network has kept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from sklearn.utils.validation import (
 )
 
 from fastl0.data import checks
-from fastl0.data.blocks import is_blockwise, open_blocks
+from fastl0.data.blocks import is_blockwise
+from fastl0.estimators.validate import check_X
 
 
 class InputSelectorMixin(TransformerMixin):
@@ -70,7 +71,7 @@ class InputSelectorMixin(TransformerMixin):
         return checked[:, kept]
 
     def _transform_by_blocks(self, X: Any) -> NDArray[Any]:
-        blocks = open_blocks(self, X, reset=False)
+        blocks = check_X(self, X)
         kept = np.flatnonzero(self.support_)
         out = np.empty((blocks.shape[0], len(kept)), blocks.dtype)
         for places, values in blocks:

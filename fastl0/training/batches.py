@@ -5,7 +5,7 @@ a window, some blocks at a time. Owns that window. May import `_kernels`, `block
 `ordering`.
 """
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,22 @@ from fastl0.data.blocks import BlockReader
 #: Bytes of the window, unless a mini-batch and a block need more.
 WINDOW_NBYTES = 2**23
 
+#: What rows are gathered from.
+Rows = RowSource | BlockReader
+
 _NO_ROWS, _NO_KEYS = np.zeros(0, np.int32), np.zeros(0, np.uint64)
+
+
+def row_source(X: Any, n_threads: int = 1) -> Rows:
+    """Return what rows of X are gathered from, by so many threads at a time.
+
+    Parameters
+    ----------
+    X : ndarray, CSR matrix or BlockReader
+        As `checks.as_readable` returns it.
+    n_threads : int, default=1
+    """
+    return X if isinstance(X, BlockReader) else RowSource(X, n_threads)
 
 
 class BatchRange(NamedTuple):

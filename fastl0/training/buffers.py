@@ -1,17 +1,15 @@
-"""Owner of all memory that training takes: weights, moments, gates, mini-batch.
+"""All memory that training takes: weights, moments, gates, mini-batch.
 
-`Buffers` allocates every array, lends views to the kernels for one call, and after an
-epoch deletes the rows and columns of units that were switched off: what is kept moves to
-the front (`_kernels.pack_weights_`) and the array is cut in place. May import `_kernels`,
-`fields`, `gates` (how far log-odds go), `lent` (the layout it fills), `products` (how far rows
-are padded, and the largest tile) and `sizes`.
+`Buffers` allocates every array, lends views to the kernels for one call, and between epochs
+deletes the rows and columns of units that were switched off: what is kept moves to the front
+(`_kernels.pack_weights_`) and the array is cut in place.
 """
 
 import math
 import operator
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,54 +17,15 @@ from numpy.typing import NDArray
 
 from fastl0 import _kernels
 from fastl0._kernels import RowSource
-from fastl0._numba.matmul import MOST_COLUMNS, MOST_ROWS, OVERHANG, padded
-from fastl0._numba.structs import JOB, PANEL, Batch, Gates, Weights
+from fastl0._numba.matmul import OVERHANG
+from fastl0._numba.structs import Batch, Gates, Weights
 from fastl0.checkpoint.state_reader import MAX_COUNT, StateError, StateReader
 from fastl0.model.hard_concrete import LOG_ODDS_LIMIT
 from fastl0.model.network import count_parameters
-
-#: Mini-batches whose uniform numbers are drawn ahead in one go.
-DRAWS_AHEAD = 32
-
-#: Floats between the scratch of two threads, so that they share no cache line.
-APART = 32
+from fastl0.training.buffer_layout import LASTING, PER_BATCH, PER_GATE, BufferLayout
 
 #: Parameters looked at in one go: a temporary array holds as many.
 _AT_ONCE = 2**12
-
-_FLAT = ("theta", "first", "second", "average")
-_PER_GATE = {
-    "log_odds": np.float32,
-    "gate_first": np.float32,
-    "gate_second": np.float32,
-    "price": np.float32,
-    "gate_value": np.float32,
-    "gate_slope": np.float32,
-    "on_probability": np.float32,
-    "gate_gradient": np.float32,
-    "on_count": np.int64,
-    "on_sum": np.float64,
-}
-#: Those of a gate that outlast an epoch.
-_LASTING = ("log_odds", "gate_first", "gate_second", "on_count", "on_sum")
-_BATCH = {
-    "columns": np.int32,
-    "wanted": np.int32,
-    "landmarks": np.int32,
-    "lit": np.uint8,
-    "active": np.int32,
-    "active_gate": np.float32,
-    "active_bias": np.float32,
-    "values": np.float32,
-    "deltas": np.float32,
-    "targets": np.float32,
-    "losses": np.float64,
-    "rows": np.int32,
-    "scratch": np.float32,
-    "draws": np.float32,
-    "snapshot": np.float32,
-}
-
 
 _LARGEST = float(np.finfo(np.float32).max)
 _WIDEST = float(np.float32(LOG_ODDS_LIMIT))
@@ -82,147 +41,6 @@ _BOUNDS = {
     "on_count": (0, MAX_COUNT),
     "on_sum": (0.0, MAX_COUNT),
 }
-
-
-@dataclass(frozen=True)
-class BufferLayout:
-    """What the buffers of a training have to hold; tells their sizes without allocating any.
-
-    Attributes
-    ----------
-    widths : tuple of int
-        Units of every layer, inputs first, outputs last.
-    batch_size : int
-    n_targets : int
-        Numbers per row of encoded targets.
-    n_moments : {0, 1, 2}
-        Moments of the weights that the solver keeps.
-    gated : tuple of bool of length ``len(widths) - 1``
-        Whether the inputs and each hidden layer carry gates.
-    n_threads : int
-        Threads that may share a mini-batch.
-    averaged : bool
-        Whether an average of the weights is kept.
-    snapshot : bool
-        Whether there is room for a copy of weights and gates to go back to.
-    """
-
-    widths: tuple[int, ...]
-    batch_size: int
-    n_targets: int
-    n_moments: int
-    gated: tuple[bool, ...]
-    n_threads: int = 1
-    averaged: bool = False
-    snapshot: bool = False
-
-    @property
-    def n_gates(self) -> int:
-        """Gates of all sets of units."""
-        return sum(w for w, g in zip(self.widths, self.gated, strict=False) if g)
-
-    @property
-    def flat(self) -> dict[str, int]:
-        """Entries of the arrays that hold one number a parameter; float32."""
-        size = count_parameters(self.widths) + OVERHANG
-        is_there = (True, self.n_moments > 0, self.n_moments > 1, self.averaged)
-        return {name: size if there else 0 for name, there in zip(_FLAT, is_there, strict=True)}
-
-    @property
-    def batch(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the arrays that go with the mini-batch."""
-        widths, batch_size = self.widths, self.batch_size
-        return {
-            "columns": (widths[0],),
-            "wanted": (widths[0],),
-            "landmarks": (widths[0],),
-            "lit": (self.n_threads, widths[0]),
-            "active": (sum(widths),),
-            "active_gate": (sum(widths),),
-            "active_bias": (sum(widths),),
-            "values": (batch_size * sum(map(padded, widths)),),
-            "deltas": (batch_size * sum(map(padded, widths[1:-1])),),
-            "targets": (batch_size, self.n_targets),
-            "losses": (batch_size,),
-            "rows": (2, batch_size),
-            "scratch": (self.n_threads, self.n_scratch),
-            "draws": (DRAWS_AHEAD * self.n_gates,),
-            "snapshot": ((count_parameters(widths) + self.n_gates) * self.snapshot,),
-        }
-
-    @property
-    def small(self) -> dict[str, tuple[int, Any]]:
-        """Entries and dtypes of the arrays that no deletion changes."""
-        n_layers = len(self.widths) - 1
-        return {
-            "target_columns": (self.n_targets, np.int32),
-            "step": (1, np.int64),
-            "lit_pause": (1, np.int64),
-            "n_landmarks": (1, np.int64),
-            "n_active": (n_layers + 1, np.int64),
-            "job": (JOB, np.int64),
-            "widths": (n_layers + 1, np.int64),
-            "gate_start": (n_layers, np.int64),
-        }
-
-    @property
-    def n_scratch(self) -> int:
-        """Floats that one thread needs beside the mini-batch."""
-        widths = self.widths
-        # Rows of a gradient, and one row of full width, which a single row of data needs too ...
-        widest = max(widths[1:])
-        most = max(w * min(v, -(-PANEL // w)) for v, w in zip(widths, widths[1:], strict=False))
-        sizes = [max(MOST_ROWS * widest, most) + widest]
-        # ... columns of weights whose units are scattered, going forward and back.
-        panels = [(v, w) for v, w, g in zip(widths, widths[1:], self.gated[1:], strict=False) if g]
-        panels += zip(widths[2:], widths[1:], strict=False)
-        sizes += [n_rows * min(MOST_COLUMNS, padded(width)) for n_rows, width in panels]
-        return max(sizes) + APART
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that all arrays occupy: weights, moments, gates, mini-batch."""
-        return (
-            4 * sum(self.flat.values())
-            + sum(self.n_gates * np.dtype(dtype).itemsize for dtype in _PER_GATE.values())
-            + sum(math.prod(s) * np.dtype(_BATCH[n]).itemsize for n, s in self.batch.items())
-            + sum(n * np.dtype(dtype).itemsize for n, dtype in self.small.values())
-        )
-
-
-def fit_into(
-    layout: BufferLayout, budget: int, fewest_rows: int, fewest_moments: int = 1
-) -> BufferLayout | None:
-    """Find buffers for a network that fit into a budget.
-
-    Gives up, in this order, threads, rows of the mini-batch down to `fewest_rows`, and the
-    second moments: how many threads there are changes nothing else.
-
-    Parameters
-    ----------
-    layout : BufferLayout
-        What is wished for.
-    budget : int
-        Bytes.
-    fewest_rows : int
-    fewest_moments : int, default=1
-        As many as `layout` has where buffers with those moments are there already.
-
-    Returns
-    -------
-    BufferLayout or None
-        None if nothing fits.
-    """
-    for n_moments in range(layout.n_moments, fewest_moments - 1, -1):
-        found = replace(layout, n_moments=n_moments, batch_size=0, n_threads=1)
-        a_row = replace(found, batch_size=1).nbytes - found.nbytes
-        n_rows = min(layout.batch_size, (budget - found.nbytes) // a_row)
-        if n_rows >= fewest_rows:
-            found = replace(found, batch_size=n_rows)
-            a_thread = replace(found, n_threads=2).nbytes - found.nbytes
-            n_threads = 1 + (budget - found.nbytes) // a_thread
-            return replace(found, n_threads=min(layout.n_threads, n_threads))
-    return None
 
 
 class Buffers:
@@ -244,8 +62,10 @@ class Buffers:
         self.layout = layout
         self.is_consistent = True
         self._flat = {name: np.zeros(size, np.float32) for name, size in layout.flat.items()}
-        self._gates = {name: np.zeros(layout.n_gates, dtype) for name, dtype in _PER_GATE.items()}
-        self._batch = {name: np.zeros(shape, _BATCH[name]) for name, shape in layout.batch.items()}
+        self._gates = {name: np.zeros(layout.n_gates, dtype) for name, dtype in PER_GATE.items()}
+        self._batch = {
+            name: np.zeros(shape, PER_BATCH[name]) for name, shape in layout.batch.items()
+        }
         self._batch["columns"][:] = np.arange(layout.widths[0])
         self._small = {name: np.zeros(n, dtype) for name, (n, dtype) in layout.small.items()}
         self._small["target_columns"][:] = np.arange(layout.n_targets)
@@ -432,7 +252,7 @@ class Buffers:
             "lit_pause": int(self._small["lit_pause"][0]),
             "columns": self.columns,
             **{name: array[:n] for name, array in self._flat.items()},
-            **{name: self._gates[name] for name in _LASTING},
+            **{name: self._gates[name] for name in LASTING},
         }
 
     def restore(self, fields: StateReader, first: BufferLayout, max_batch_size: int) -> None:
@@ -480,8 +300,8 @@ class Buffers:
             for name, size in layout.flat.items()
         }
         of_gates = {
-            name: fields.array(name, _PER_GATE[name], (layout.n_gates,), *_BOUNDS[name])
-            for name in _LASTING
+            name: fields.array(name, PER_GATE[name], (layout.n_gates,), *_BOUNDS[name])
+            for name in LASTING
         }
         fields.end()
         self._adopt(layout)

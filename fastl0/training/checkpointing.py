@@ -1,8 +1,4 @@
-"""Keeps what a fit has reached in checkpoints, and takes up what a fit that was killed has left.
-
-Owns when a checkpoint is written, and what becomes of it. May import `checkpoints`, `fields`,
-`notices`, `plan` and `training`.
-"""
+"""Writes checkpoints of a fit, and resumes one that was killed."""
 
 import logging
 import os
@@ -16,11 +12,11 @@ from sklearn.utils import check_random_state
 from fastl0._warnings import warn
 from fastl0.checkpoint.state_reader import StateError, StateReader
 from fastl0.checkpoint.store import CheckpointStore
-from fastl0.training.config import TrainingConfig
+from fastl0.training.listeners import EpochListener
 from fastl0.training.trainer import Trainer
 
 
-class CheckpointManager:
+class CheckpointManager(EpochListener):
     """Keeps the state of one fit.
 
     Use as a context manager. Without a folder it does nothing.
@@ -81,7 +77,7 @@ class CheckpointManager:
                 raise self._checkpoints.unusable(str(error)) from error
         return np.random.RandomState(self._seed)
 
-    def resume(self, trainer: Trainer, plan: TrainingConfig) -> None:
+    def resume(self, trainer: Trainer) -> None:
         """Bring a new trainer to where the checkpoint was made, if there is one.
 
         Raises
@@ -97,40 +93,32 @@ class CheckpointManager:
                 raise StateError("`seed` must be none where there is a random_state")
             if self._seed is not None:
                 fields.integer("seed", self._seed, self._seed)
-            trainer.resume(plan, fields.fields("trainer"))
+            trainer.resume(fields.nested("trainer"))
             fields.end()
         except StateError as error:
             raise self._checkpoints.unusable(str(error)) from error
         self._found = None
         logging.getLogger("fastl0").warning(
             "fastl0 goes on after epoch %d of a fit that was interrupted, from %s.",
-            trainer.record.n_epochs,
+            trainer.history.n_epochs,
             self._checkpoints.folder,
         )
 
-    def keep(self, epoch: int, state: Callable[[], dict[str, Any]]) -> None:
-        """Write a checkpoint, if it is time for one; warn if that cannot be done.
-
-        Parameters
-        ----------
-        epoch : int
-            Epochs that are over.
-        state : callable
-            Returns the state of the trainer.
-        """
-        if self._checkpoints is None or epoch % self._interval:
+    def between_epochs(self, n_epochs: int, state: Callable[[], dict[str, Any]]) -> None:
+        """Write a checkpoint, if it is time for one; warn if that cannot be done."""
+        if self._checkpoints is None or n_epochs % self._interval:
             return
         try:
-            self._checkpoints.save(epoch, {"seed": self._seed, "trainer": state()})
+            self._checkpoints.save(n_epochs, {"seed": self._seed, "trainer": state()})
         except OSError as error:
             warn(
-                f"The checkpoint of epoch {epoch} could not be written to "
+                f"The checkpoint of epoch {n_epochs} could not be written to "
                 f"{str(self._checkpoints.folder)!r} ({error.strerror}). Training goes on, and the "
                 "last one that was written stays; free some space.",
                 RuntimeWarning,
             )
 
-    def finish(self) -> None:
+    def delete(self) -> None:
         """Delete the checkpoints: the fit is over, and the next one trains anew."""
         if self._checkpoints is not None:
             self._checkpoints.discard()

@@ -1,12 +1,7 @@
-"""The words in which a training run is spoken of: its settings, its rows, and who is told of it.
-
-May import `_kernels`, `blocks`, `kernels`, `lent` and `network`.
-"""
+"""What a training is told: its settings and its rows."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,38 +10,7 @@ from fastl0._kernels import RowSource
 from fastl0._numba.kernels import ACTIVATIONS, LOSSES, SOLVERS
 from fastl0._numba.structs import Rule
 from fastl0.data.blocks import BlockReader
-from fastl0.model.network import Network
-
-#: Called after every epoch with its number (from 0), a function that freezes the network
-#: as it is, and the epoch's history entries; True stops the training.
-EpochHook = Callable[[int, Callable[[], Network], dict[str, Any]], bool | None]
-
-#: Called with the entries of the epochs run and the number of epochs to come; returns a size.
-SizeBudget = Callable[[list[dict[str, Any]], int], int]
-
-
-class Evaluation(NamedTuple):
-    """What validation rows say of a network: a score, larger is better, and the mean loss."""
-
-    score: float
-    loss: float
-
-
-#: Judges a network by validation rows.
-Evaluator = Callable[[Network], Evaluation]
-
-
-class EpochListener(Protocol):
-    """Who is told of every epoch."""
-
-    def begin_epoch(self) -> None:
-        """An epoch begins."""
-
-    def end_epoch(self, epoch: int, freeze: Callable[[], Network], entries: dict[str, Any]) -> bool:
-        """An epoch is over (arguments as in `EpochHook`); say whether to stop."""
-
-    def keep(self, epoch: int, state: Callable[[], dict[str, Any]]) -> None:
-        """`state()` is all that the epochs to come depend on; not called after the last one."""
+from fastl0.training.evaluation import Evaluator
 
 
 @dataclass(frozen=True)
@@ -85,17 +49,17 @@ class TrainingConfig:
     loss: str
     loss_parameter: float
     out_activation: str
-    center: tuple[float, ...] | None = None  # of the targets, see `Network.in_units_of`
+    center: tuple[float, ...] | None = None  # of the targets, see `Network.denormalize_outputs`
     scale: tuple[float, ...] | None = None
 
-    def rule(
+    def step_params(
         self,
         batch_size: int,
         rate: float,
         gate_rate: float,
         lam: float,
         mean_weight: float,
-        gates_held_open: bool,
+        held_open: bool,
     ) -> Rule:
         """Settings of some mini-batches as the kernels take them.
 
@@ -108,7 +72,7 @@ class TrainingConfig:
             Price of a parameter, in units of the mean loss of the rows.
         mean_weight : float
             What a row weighs.
-        gates_held_open : bool
+        held_open : bool
             Whether all gates are held open.
         """
         return Rule(
@@ -126,13 +90,13 @@ class TrainingConfig:
             epsilon=float(self.epsilon),
             alpha=float(self.alpha) / mean_weight,
             lam=float(lam),
-            held_open=gates_held_open,
+            held_open=held_open,
         )
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Rows to learn from and rows to judge by. Borrows the user's X.
+    """Rows to learn from, and how to evaluate what has been learned. Borrows the user's X.
 
     `y` holds encoded targets and, where rows have weights, these divided by their mean.
     `rows` are the numbers of the rows to learn from; empty for all `n_rows` of them. Where X is
@@ -140,7 +104,7 @@ class TrainingData:
     `total_weight` is what all rows weigh, and `mean_weight` what one does, before they were
     divided by it.
     `null_loss` is the mean loss of the best prediction that looks at no input: a network that
-    does worse has collapsed. `judge` scores a network.
+    does worse has collapsed. `evaluator` scores a network by validation rows.
     """
 
     x: RowSource | BlockReader
@@ -150,22 +114,4 @@ class TrainingData:
     total_weight: float
     mean_weight: float = 1.0
     null_loss: float = math.inf
-    judge: Evaluator | None = None
-
-
-class DivergedError(ValueError):
-    """The training loss, or a parameter, has stopped being finite or has exploded.
-
-    Parameters
-    ----------
-    what : str
-        A clause that says what has happened.
-    remedy : str
-    """
-
-    def __init__(self, what: str, remedy: str) -> None:
-        super().__init__(what, remedy)  # both, so that it can be pickled
-        self.what, self.remedy = what, remedy
-
-    def __str__(self) -> str:
-        return f"{self.what}. {self.remedy}"
+    evaluator: Evaluator | None = None

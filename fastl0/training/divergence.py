@@ -1,7 +1,4 @@
-"""When a training has come off its way, whether it may go back, and how it goes on from there.
-
-May import `fields`.
-"""
+"""When a training has diverged, whether it may go back, and how it goes on from there."""
 
 import math
 from dataclasses import dataclass
@@ -107,3 +104,21 @@ class DivergenceGuard:
         factor, reference = fields.number("factor", 0.0, 1.0), fields.number("reference")
         fields.end()
         return cls(factor, _reference=reference)
+
+
+class DivergedError(ValueError):
+    """The training loss, or a parameter, has stopped being finite or has exploded.
+
+    Parameters
+    ----------
+    what : str
+        A clause that says what has happened.
+    remedy : str
+    """
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(what, remedy)  # both, so that it can be pickled
+        self.what, self.remedy = what, remedy
+
+    def __str__(self) -> str:
+        return f"{self.what}. {self.remedy}"

@@ -1,7 +1,4 @@
-"""A pass over rows, some mini-batches at a time: reads on, draws gates, shares the work out.
-
-May import `blocks`, `epoch`, `lent`, `memory`, `ordering`, `plan`, `threads` and `visits`.
-"""
+"""A pass over rows, some mini-batches at a time: reads on, draws gates, shares the work out."""
 
 import time
 from typing import Any
@@ -25,14 +22,14 @@ class EpochRunner:
     Parameters
     ----------
     buffers : Buffers
-        Borrowed by `borrow`, at first and anew after every change of their size.
+        Borrowed by `refresh_pointers`, at first and anew after every change of their size.
     data : TrainingData
     shuffle : bool
     rng : numpy Generator
         Of the order and the gates.
-    crew : ThreadTeam
+    team : ThreadTeam
         Whom to share mini-batches with; to be dismissed before the buffers change.
-    pace : ThreadTuner
+    tuner : ThreadTuner
         Into how many parts.
     """
 
@@ -42,17 +39,17 @@ class EpochRunner:
         data: TrainingData,
         shuffle: bool,
         rng: np.random.Generator,
-        crew: ThreadTeam,
-        pace: ThreadTuner,
+        team: ThreadTeam,
+        tuner: ThreadTuner,
     ) -> None:
-        self._buffers, self._rng, self._crew, self._pace = buffers, rng, crew, pace
-        self._visit = _visit(data, buffers.batch_size, rng if shuffle else None)
-        self._lent: tuple[Any, ...] = ()
+        self._buffers, self._rng, self._team, self._tuner = buffers, rng, team, tuner
+        self._batches = _batches(data, buffers.batch_size, rng if shuffle else None)
+        self._pointers: tuple[Any, ...] = ()
 
-    def borrow(self) -> None:
+    def refresh_pointers(self) -> None:
         """Borrow the buffers as they are now."""
-        self._buffers.begin_epoch(self._visit.x)
-        self._lent = self._buffers.pointers()
+        self._buffers.begin_epoch(self._batches.x)
+        self._pointers = self._buffers.pointers()
 
     def run(self, rule: Rule, n_batches: int, tally_: NDArray[np.float64]) -> bool:
         """Train on the next mini-batches, up to `DRAWS_AHEAD`; stop where the loss is not finite.
@@ -71,40 +68,40 @@ class EpochRunner:
             Whether all losses were finite.
         """
         while n_batches:
-            if self._visit.needs_reading:
-                self._crew.dismiss()  # nobody holds rows then
-                self._visit.read_next_blocks()
-            stretch = self._visit.next(n_batches)
-            if not self._run_stretch(rule, stretch, tally_):
+            if self._batches.needs_reading:
+                self._team.stop_helpers()  # nobody holds rows then
+                self._batches.read_next_blocks()
+            batches = self._batches.next(n_batches)
+            if not self._run_range(rule, batches, tally_):
                 return False
-            n_batches -= stretch.n_batches
+            n_batches -= batches.n_batches
         return True
 
-    def _run_stretch(self, rule: Rule, stretch: BatchRange, tally_: NDArray[np.float64]) -> bool:
+    def _run_range(self, rule: Rule, batches: BatchRange, tally_: NDArray[np.float64]) -> bool:
         """Train on rows that lie in memory."""
-        buffers, crew, pace, lent = self._buffers, self._crew, self._pace, self._lent
-        sources: tuple[Any, ...] = stretch.x.address, stretch.y.address, stretch.order
+        buffers, team, tuner, lent = self._buffers, self._team, self._tuner, self._pointers
+        sources: tuple[Any, ...] = batches.x.address, batches.y.address, batches.order
 
         def help_out(seat: int) -> None:
-            train_batches(*lent, rule, *sources, 0, buffers.draws(0), tally_, crew.address, seat)
+            train_batches(*lent, rule, *sources, 0, buffers.draws(0), tally_, team.address, seat)
 
-        first, end = stretch.first, stretch.first + stretch.n_batches
+        first, end = batches.first, batches.first + batches.n_batches
         while first < end:
-            n_threads, n = pace.next(end - first)
+            n_threads, n = tuner.next(end - first)
             start = time.perf_counter()
-            crew.recruit(n_threads, help_out)
+            team.start_helpers(n_threads, help_out)
             uniforms = buffers.draws(n)
             self._rng.random(out=uniforms, dtype=np.float32)
-            done = train_batches(*lent, rule, *sources, first, uniforms, tally_, crew.address, 0)
-            pace.note(n_threads, done, time.perf_counter() - start, crew.was_late)
+            done = train_batches(*lent, rule, *sources, first, uniforms, tally_, team.address, 0)
+            tuner.note(n_threads, done, time.perf_counter() - start, team.was_late)
             if done < n:
                 return False
             first += n
         return True
 
 
-def _visit(data: TrainingData, batch_size: int, rng: np.random.Generator | None) -> BatchSource:
-    """Begin to visit the rows, as they come where there is no generator."""
+def _batches(data: TrainingData, batch_size: int, rng: np.random.Generator | None) -> BatchSource:
+    """Return the mini-batches of an epoch, in the order of the rows where there is no generator."""
     if isinstance(data.x, BlockReader):
         return BlockBatches(data.x, data.y, data.rows, batch_size, rng)
     keys = np.zeros(0, np.uint64) if rng is None else draw_keys(rng)

@@ -1,7 +1,4 @@
-"""What has happened in a training so far: its epochs, its patience, its best network.
-
-May import `fields`, `network` and `stopping`.
-"""
+"""What has happened in a training so far: its epochs, and its best network."""
 
 import math
 import sys
@@ -35,8 +32,8 @@ class History:
     """
 
     epochs: list[dict[str, Any]] = field(default_factory=list)
-    patience: EarlyStopping | None = None
-    best: Network | None = None
+    stopper: EarlyStopping | None = None
+    best_network: Network | None = None
     converged: bool = False
     n_dropped: int = 0  # epochs before those in `epochs`
     n_epochs_in_fit: int = 1  # epochs of the last fit; a call of `partial_fit` is one
@@ -58,17 +55,21 @@ class History:
         """
         return [entries[name] for entries in self.epochs]
 
+    def columns(self) -> dict[str, list[Any]]:
+        """What `history_` holds."""
+        return {name: self.column(name) for name in HISTORY_KEYS}
+
     @property
     def samples_seen(self) -> int:
         """Training rows visited, all epochs added up."""
         return int(self.epochs[-1]["samples_seen"]) if self.epochs else 0
 
-    def forget_best_above(self, most: int) -> None:
+    def drop_best_above(self, most: int) -> None:
         """Forget a best network of more than so many parameters; 0 stands for any number."""
-        if self.best is not None and 0 < most < self.best.n_parameters:
-            self.best = None
-            if self.patience is not None:
-                self.patience.best_score = -math.inf
+        if self.best_network is not None and 0 < most < self.best_network.n_parameters:
+            self.best_network = None
+            if self.stopper is not None:
+                self.stopper.best_score = -math.inf
 
     # --- to a checkpoint and back ------------------------------------------------------
 
@@ -85,15 +86,15 @@ class History:
         return {
             "epochs": epochs,
             "n_dropped": self.n_dropped,
-            "patience": self.patience.state() if self.patience else None,
-            "best": _state_of_network(self.best) if self.best else None,
+            "early_stopping": self.stopper.state() if self.stopper else None,
+            "best_network": _state_of_network(self.best_network) if self.best_network else None,
         }
 
     @classmethod
     def restored(
         cls, fields: StateReader, widths: Sequence[int], activation: str, out_activation: str
     ) -> Self:
-        """Return the record of which this is the state.
+        """Return the history of which this is the state.
 
         Parameters
         ----------
@@ -108,14 +109,14 @@ class History:
         StateError
             If the state is not sound.
         """
-        record = cls(_epochs(fields.fields("epochs"), widths))
-        record.n_dropped = fields.integer("n_dropped", 0, MAX_COUNT)
-        record.patience = EarlyStopping.restored(fields.fields("patience"))
-        if not fields.is_none("best"):
-            arrays = _network_arrays(fields.fields("best"), widths)
-            record.best = Network(*arrays, activation, out_activation)
+        history = cls(_epochs(fields.nested("epochs"), widths))
+        history.n_dropped = fields.integer("n_dropped", 0, MAX_COUNT)
+        history.stopper = EarlyStopping.restored(fields.nested("early_stopping"))
+        if not fields.is_none("best_network"):
+            arrays = _network_arrays(fields.nested("best_network"), widths)
+            history.best_network = Network(*arrays, activation, out_activation)
         fields.end()
-        return record
+        return history
 
 
 def _epochs(fields: StateReader, widths: Sequence[int]) -> list[dict[str, Any]]:

@@ -1,18 +1,20 @@
-"""Tells a person how a training goes: a progress bar, or records of the logger `fastl0`.
-
-Imports nothing of fastl0.
-"""
+"""Tells a person how a training goes: a progress bar, or records of the logger `fastl0`."""
 
 import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
+
+from fastl0.training.listeners import EpochListener
+
+if TYPE_CHECKING:
+    from fastl0.training.trainer import Trainer
 
 _LOGGER = logging.getLogger("fastl0")
 
 
-class Progress:
+class Progress(EpochListener):
     """Shows the epochs of one fit.
 
     Parameters
@@ -34,14 +36,9 @@ class Progress:
             self._bar = tqdm(total=n_epochs, initial=n_done, unit="epoch")
         self._logs = self._bar is None and bool(verbose)
 
-    def note(self, entries: dict[str, Any]) -> None:
-        """Show an epoch that is over.
-
-        Parameters
-        ----------
-        entries : dict
-            Those of the epoch in the record of the training.
-        """
+    def end_epoch(self, trainer: "Trainer") -> bool:
+        """Show the epoch that is over."""
+        entries = trainer.history.epochs[-1]
         self._n_done += 1
         if self._logs:
             log(f"{self._n_done} of at most {self._n_epochs}", entries)
@@ -51,6 +48,7 @@ class Progress:
                 loss=f"{entries['loss']:.4f}", units=_units(entries), **score, refresh=False
             )
             self._bar.update()
+        return False
 
     def close(self) -> None:
         """Leave the bar as it is."""
@@ -66,7 +64,7 @@ def log(which: str, entries: dict[str, Any]) -> None:
     which : str
         Its number.
     entries : dict
-        As `Progress.note` takes them.
+        Those of the epoch in the history of the training.
     """
     score = "" if entries["score"] is None else f", validation score {entries['score']:.4f}"
     _inform(

@@ -6,19 +6,21 @@ import these, `gates`, `memory`, `plan` and `sizes`.
 
 import copy
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastl0.checkpoint.state_reader import MAX_COUNT, StateError, StateReader
 from fastl0.model import hard_concrete
 from fastl0.model.network import count_parameters
 from fastl0.training import criteria
 from fastl0.training.buffers import Buffers
 from fastl0.training.config import TrainingConfig
+from fastl0.training.initialization import OPEN_LOG_ODDS
 from fastl0.training.size_controller import SizeController
 
-#: Log-odds of gates that are opened anew: the lowest whose deterministic gate is 1.
-OPEN_LOG_ODDS = 2.4
 #: Deterministic gate of a unit that stays although its gate has closed.
 _MIN_FOLDED_GATE = 0.1
 #: Derivative of the penalty by an on-probability, at most. Adam squares it in float32, and
@@ -34,9 +36,9 @@ _GATE_TRAVEL = 12.0
 _FEWEST_UPDATES, _MOST_UPDATES = 300, 1e12
 
 
-def min_gate_updates(plan: TrainingConfig) -> int:
+def min_gate_updates(config: TrainingConfig) -> int:
     """Mini-batches that a pruning phase needs for gates to learn which units matter."""
-    needed = min(_MOST_UPDATES, _GATE_TRAVEL / plan.gate_learning_rate_init)
+    needed = min(_MOST_UPDATES, _GATE_TRAVEL / config.gate_learning_rate_init)
     return max(_FEWEST_UPDATES, math.ceil(needed))
 
 
@@ -50,7 +52,7 @@ class Pruner:
 
     Parameters
     ----------
-    plan : TrainingConfig
+    config : TrainingConfig
     buffers : Buffers
 
     Attributes
@@ -67,7 +69,7 @@ class Pruner:
     gated : tuple of bool
         Whether the inputs and each hidden layer carry gates before these are folded.
     size_controller : SizeController or None
-        None without a target, where the price is that of the plan.
+        None without a target, where the price is that of the self.config.
     gates_held_open : bool
         Whether all gates are 1: at the start of a stream, which is asked for predictions from its
         first row on, or for good where they have no time to learn.
@@ -75,9 +77,10 @@ class Pruner:
         Whether that is so: units are deleted once, by the gradients of their gates.
     """
 
-    def __init__(self, plan: TrainingConfig, buffers: Buffers) -> None:
-        self.l0_strength = plan.lam
-        self.max_parameters = plan.target
+    def __init__(self, config: TrainingConfig, buffers: Buffers) -> None:
+        self.config = config
+        self.l0_strength = config.lam
+        self.max_parameters = config.target
         self.n_draws = 0
         self.has_collapsed = False
         self.gated = buffers.layout.gated
@@ -90,34 +93,32 @@ class Pruner:
 
     def start(
         self,
-        plan: TrainingConfig,
         *,
         if_small: bool,
         prunes_once: bool = False,
     ) -> None:
-        """Set out for the size, or by the price, of a plan.
+        """Set out for the size, or by the price, of a self.config.
 
         What was finished before, its gates folded, has them opened anew.
 
         Parameters
         ----------
-        plan : TrainingConfig
         if_small : bool
             Whether also a network that is within the target size is to have its gates opened.
         prunes_once : bool, default=False
             Whether gates have no time to learn; of no account for those that are let go already.
         """
         buffers = self._buffers
-        self.size_controller, self.l0_strength, self.has_collapsed = None, plan.lam, False
+        self.size_controller, self.l0_strength, self.has_collapsed = None, self.config.lam, False
         size = count_parameters(buffers.widths)
         again = buffers.layout.gated != self.gated
-        if again and (if_small or size > plan.target):
+        if again and (if_small or size > self.config.target):
             buffers.open_gates(self.gated, OPEN_LOG_ODDS)
             self.n_draws = 0
             self.gates_held_open = prunes_once
         self.prunes_once = prunes_once and self.gates_held_open
-        if plan.target:
-            self.size_controller = SizeController(size, plan.target, again)
+        if self.config.target:
+            self.size_controller = SizeController(size, self.config.target, again)
 
     def start_epoch(self, progress: float, epoch_share: float) -> None:
         """Begin an epoch.
@@ -133,12 +134,12 @@ class Pruner:
 
     # --- prices ----------------------------------------------------------------------
 
-    def update_l0_at(self, plan: TrainingConfig, progress: float) -> None:
+    def update_l0_at(self, progress: float) -> None:
         """Set what units and parameters cost when `progress` of the pruning phase is over."""
         self.start_epoch(progress, 0.0)
-        self.update_l0(plan, 0.0, False)
+        self.update_l0(0.0, False)
 
-    def release_gates(self, plan: TrainingConfig, rng: np.random.Generator) -> None:
+    def release_gates(self, rng: np.random.Generator) -> None:
         """Let gates go that were held open.
 
         Weights are divided by the gate that they get, as at the start of Gallego-Posada et al.
@@ -151,7 +152,9 @@ class Pruner:
             if not gated:
                 factors.append(None)
                 continue
-            start = hard_concrete.initial_log_odds(plan.droprate_init[min(layer, 1)], width, rng)
+            start = hard_concrete.initial_log_odds(
+                self.config.droprate_init[min(layer, 1)], width, rng
+            )
             gate = np.maximum(hard_concrete.deterministic_gate(start), _LEAST_GATE)
             log_odds.append(start)
             factors.append((1.0 / gate).astype(np.float32))
@@ -160,7 +163,7 @@ class Pruner:
         )
         self._buffers.release_gates(np.concatenate(log_odds), factors)
 
-    def update_l0(self, plan: TrainingConfig, part: float, has_collapsed: bool) -> None:
+    def update_l0(self, part: float, has_collapsed: bool) -> None:
         """Set what units and parameters cost when `part` of an epoch is over."""
         buffers = self._buffers
         if self.gates_held_open or not buffers.layout.n_gates:
@@ -170,13 +173,13 @@ class Pruner:
             if has_collapsed:
                 self.l0_strength = self.size_controller.hold(progress)
             else:
-                size = self._open_size(plan.prune_threshold)
+                size = self._open_size(self.config.prune_threshold)
                 self.l0_strength = self.size_controller.update(progress, size)
-        if part == 0.0 or plan.penalty == "size":
+        if part == 0.0 or self.config.penalty == "size":
             units = self._expected_units()
             gated = buffers.layout.gated
             prices = criteria.l0_gradient(
-                plan.penalty, units, buffers.widths, gated, plan.input_price
+                self.config.penalty, units, buffers.widths, gated, self.config.input_price
             )
             buffers.set_l0_gradient(prices)
             self._dearest = max(1.0, float(prices.max()))
@@ -187,7 +190,7 @@ class Pruner:
             return 0.0
         return min(self.l0_strength / total_weight, _STEEPEST / self._dearest)
 
-    def penalty(self, plan: TrainingConfig) -> float:
+    def penalty(self) -> float:
         """Return the expected L0 term, summed over the rows; 0 where there is a target.
 
         The price of the way to a target is no setting: with it no two epochs would compare.
@@ -196,7 +199,11 @@ class Pruner:
         if self.size_controller or not layout.n_gates:
             return 0.0
         return self.l0_strength * criteria.expected_penalty(
-            plan.penalty, self._expected_units(), layout.widths, layout.gated, plan.input_price
+            self.config.penalty,
+            self._expected_units(),
+            layout.widths,
+            layout.gated,
+            self.config.input_price,
         )
 
     def _expected_units(self) -> list[float]:
@@ -224,26 +231,26 @@ class Pruner:
         self.n_draws = 0
         self._buffers.reset_gate_counts()
 
-    def prune_closed(self, plan: TrainingConfig) -> bool:
+    def prune_closed(self) -> bool:
         """Before an epoch, delete what the last epochs switched off; say whether units went.
 
         Tallies that were judged by, or that an interrupted epoch has left, are forgotten.
         """
         shrunk = False
-        may_prune = plan.pruning == "hard" and self._buffers.layout.n_gates > 0
-        may_prune &= not (plan.target and self.has_collapsed)
+        may_prune = self.config.pruning == "hard" and self._buffers.layout.n_gates > 0
+        may_prune &= not (self.config.target and self.has_collapsed)
         if may_prune and self.n_draws >= criteria.MIN_DRAWS:
-            shrunk = self.prune(plan)
+            shrunk = self.prune()
             self.n_draws = 0
         if self.n_draws == 0:
             self._buffers.reset_gate_counts()
         return shrunk
 
-    def prune(self, plan: TrainingConfig) -> bool:
+    def prune(self) -> bool:
         """Delete the units that were on too seldom; say whether there were any."""
-        return self._shrink(self._select_units(plan))
+        return self._shrink(self._select_units())
 
-    def prune_to_size(self, plan: TrainingConfig) -> bool:
+    def prune_to_size(self) -> bool:
         """Bring a network with gates to its target size; say whether units had to go."""
         buffers = self._buffers
         if not buffers.layout.n_gates or count_parameters(buffers.widths) <= self.max_parameters:
@@ -252,7 +259,7 @@ class Pruner:
             # The mean square of dL/dz: what the loss changes by where a unit goes, to first
             # order (Molchanov et al. 2019, arXiv 1906.10771, eq. 8).
             evidence = buffers.per_layer("gate_second")
-            surcharge = plan.input_price if plan.penalty == "size" else 1.0
+            surcharge = self.config.input_price if self.config.penalty == "size" else 1.0
             keep = criteria.select_by_sensitivity(
                 evidence, buffers.widths, self.max_parameters, surcharge
             )
@@ -261,7 +268,7 @@ class Pruner:
         log_odds = buffers.per_layer("log_odds")
         return self._shrink(criteria.select_by_size(log_odds, buffers.widths, self.max_parameters))
 
-    def fold_gates(self, plan: TrainingConfig) -> bool:
+    def fold_gates(self) -> bool:
         """Multiply the deterministic gates into the weights; delete units whose gate is 0.
 
         Those that a target has room for stay. Returns whether units were deleted.
@@ -272,7 +279,7 @@ class Pruner:
             None if a is None else hard_concrete.deterministic_gate(a).astype(np.float32)
             for a in buffers.per_layer("log_odds")
         ]
-        if plan.target:
+        if self.config.target:
             values = [
                 None if z is None else np.maximum(z, np.float32(_MIN_FOLDED_GATE)) for z in values
             ]
@@ -304,14 +311,14 @@ class Pruner:
         self._buffers.shrink(keep)
         return True
 
-    def _select_units(self, plan: TrainingConfig) -> list[NDArray[np.bool_]]:
+    def _select_units(self) -> list[NDArray[np.bool_]]:
         """Say which units stay, by the tallies; as many as the way to a target allows."""
         buffers = self._buffers
         counts, sums = buffers.per_layer("on_count"), buffers.per_layer("on_sum")
         keep = [
             np.ones(width, dtype=bool)
             if count is None or total is None
-            else criteria.select_units(count, total, self.n_draws, plan.prune_threshold)
+            else criteria.select_units(count, total, self.n_draws, self.config.prune_threshold)
             for count, total, width in zip(counts, sums, buffers.widths[:-1], strict=True)
         ]
         if self.size_controller is None:
@@ -333,3 +340,51 @@ class Pruner:
         size_controller, self.has_collapsed, self.gates_held_open = before
         self.size_controller = copy.copy(size_controller)
         self.n_draws = 0
+
+    # --- to a checkpoint and back ----------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """What outlasts a fit, as plain values."""
+        return {"n_draws": self.n_draws, "held_open": self.gates_held_open}
+
+    def fit_state(self) -> dict[str, Any]:
+        """The rest of what the epochs to come of a fit depend on."""
+        controller = self.size_controller
+        return {
+            "size_controller": controller.state() if controller else None,
+            "max_parameters": self.max_parameters,
+            "has_collapsed": self.has_collapsed,
+            "prunes_once": self.prunes_once,
+        }
+
+    def restore(self, state: StateReader, fit_state: StateReader, widths: Sequence[int]) -> None:
+        """Take up both states.
+
+        Parameters
+        ----------
+        state, fit_state : StateReader
+        widths : sequence of int
+            Units of every layer before anything was deleted.
+
+        Raises
+        ------
+        StateError
+            If one is not sound.
+        """
+        has_target = self.config.target > 0
+        if fit_state.is_none("size_controller") == has_target:
+            raise StateError(
+                "`size_controller` must be there where there is a target, and only there"
+            )
+        self.l0_strength, self.size_controller = self.config.lam, None
+        if has_target:
+            full = count_parameters(widths)
+            controller = fit_state.nested("size_controller")
+            self.size_controller = SizeController.restored(controller, full)
+        self.max_parameters = fit_state.integer("max_parameters", 0, MAX_COUNT)
+        self.has_collapsed = fit_state.flag("has_collapsed")
+        self.prunes_once = fit_state.flag("prunes_once")
+        fit_state.end()
+        self.n_draws = state.integer("n_draws", 0, MAX_COUNT)
+        self.gates_held_open = state.flag("held_open")
+        state.end()

@@ -115,7 +115,7 @@ class SizeController:
 
     @classmethod
     def restored(cls, fields: StateReader, full: int) -> Self:
-        """Return the controller of which this is the state; `full` is the largest size it can start from.
+        """Return the controller of this state, for a network of `full` parameters at most.
 
         Raises
         ------

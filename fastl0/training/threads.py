@@ -81,7 +81,7 @@ class ThreadTeam:
             helper.close()
         self._helpers.clear()
 
-    def recruit(self, n_threads: int, job: Callable[[int], object]) -> None:
+    def start_helpers(self, n_threads: int, job: Callable[[int], object]) -> None:
         """Let up to `n_threads` members share the next mini-batches.
 
         Parameters
@@ -109,10 +109,10 @@ class ThreadTeam:
 
     @property
     def was_late(self) -> bool:
-        """Whether the leader has had to wait long for a helper since the last `recruit`."""
+        """Whether the leader has had to wait long for a helper since the last `start_helpers`."""
         return bool(self._team.late)
 
-    def dismiss(self) -> None:
+    def stop_helpers(self) -> None:
         """Send all helpers home and wait until they are: nobody holds a buffer then."""
         self._forget_if_forked()
         self._team.closed = True

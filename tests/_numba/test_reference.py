@@ -19,7 +19,7 @@ from scipy.sparse import csr_array
 from fastl0._kernels import RowSource
 from fastl0._numba.kernels import ACTIVATIONS
 from fastl0.model.network import Network, fold
-from fastl0.training.buffers import DRAWS_AHEAD
+from fastl0.training.buffer_layout import DRAWS_AHEAD
 from fastl0.training.config import TrainingConfig, TrainingData
 from fastl0.training.threads import ThreadTeam, ThreadTuner
 from fastl0.training.trainer import Trainer
@@ -382,10 +382,10 @@ def data(problem, rows=()):
     )
 
 
-def run_epoch(trainer, planned, data, rate):
+def run_epoch(trainer, data, rate):
     """Run an epoch on one thread."""
     with ThreadTeam(1) as crew:
-        return trainer.run_epoch(planned, data, rate, crew, ThreadTuner(1))
+        return trainer.run_epoch(data, rate, crew, ThreadTuner(1))
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
@@ -413,7 +413,7 @@ def test_an_epoch_agrees_and_returns_the_objective(pruning, gate_inputs, penalty
     state = small.trained(problem, settings)
     assert state.distance_to_kinks > 1e-5
     problem.X, problem.targets = problem.X[::-1].copy(), problem.targets[::-1].copy()
-    loss, shrunk = run_epoch(trainer, planned, data(problem, upside_down), settings.rate)
+    loss, shrunk = run_epoch(trainer, data(problem, upside_down), settings.rate)
     assert not shrunk
     assert trainer._rng.dealt == len(problem.uniforms) > DRAWS_AHEAD
     small.assert_close(small.parameters(trainer.buffers), state.network.arrays(), TEN_STEPS)
@@ -470,7 +470,7 @@ def test_runs_with_deletions_agree(solver):
     small.fill(trainer.buffers, problem)
     for epoch, table in enumerate(tables):
         trainer._rng = Uniforms(table)
-        run_epoch(trainer, planned, data(problem), settings.rate)
+        run_epoch(trainer, data(problem), settings.rate)
         assert list(trainer.buffers.widths[:-1]) == widths[epoch]
     np.testing.assert_array_equal(trainer.buffers.columns, columns)
     small.assert_close(small.parameters(trainer.buffers), state.network.arrays(), TEN_STEPS)

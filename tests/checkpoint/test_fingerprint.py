@@ -11,7 +11,8 @@ from fastl0.data.blocks import BlockReader
 
 
 def settings(**changes):
-    return fingerprint.settings_of(HardL0MLPClassifier(**changes))
+    params = HardL0MLPClassifier(**changes).get_params(deep=False)
+    return fingerprint.describe_settings("HardL0MLPClassifier", params)
 
 
 def test_every_parameter_that_a_result_depends_on_is_told_apart():

@@ -30,7 +30,7 @@ def test_entries_within_bounds_are_returned():
     assert fields.is_none("none")
     assert not fields.is_none("n")
     assert not fields.is_none("missing")
-    assert fields.fields("inner").integer("n", 0, 9) == 4
+    assert fields.nested("inner").integer("n", 0, 9) == 4
     assert [item.integer("n", 0, 9) for item in fields.items("list", 2)] == [5, 6]
     assert fields.array("a", np.float32, (1, None), -2.0, 1.0) is STATE["a"]
     assert fields.array("holes", float, (2,), 0.0, may_be_nan=True) is STATE["holes"]
@@ -53,8 +53,8 @@ def test_entries_within_bounds_are_returned():
         (lambda f: f.number("flag"), "must be a float"),
         (lambda f: f.flag("n"), "must be true or false"),
         (lambda f: f.text("n"), "must be a str"),
-        (lambda f: f.fields("n"), "`top.n` must be a dict, got 3"),
-        (lambda f: f.fields("inner").integer("n", 0, 1), "`top.inner.n` must be"),
+        (lambda f: f.nested("n"), "`top.n` must be a dict, got 3"),
+        (lambda f: f.nested("inner").integer("n", 0, 1), "`top.inner.n` must be"),
         (lambda f: f.items("n", 9), "must be a list"),
         (lambda f: f.items("list", 1), "a list of up to 1"),
         (lambda f: f.items("list", 2)[1].integer("n", 0, 1), r"`top.list\[1\].n` must be"),

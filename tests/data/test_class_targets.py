@@ -5,7 +5,12 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from fastl0.data.class_targets import encode_classes, encode_first_classes
+from fastl0.data.class_targets import (
+    ClassEncoder,
+    ClassWeigher,
+    encode_classes,
+    encode_first_classes,
+)
 
 
 def test_labels_are_encoded_as_small_as_they_fit():
@@ -120,13 +125,25 @@ def test_few_labels():
 
 def test_weights_by_code():
     labels = encode_classes(np.array([3, 5, 3]))
-    assert labels.class_weights(None) is None
-    assert labels.class_weights({5: 2.0}).tolist() == [[1.0, 2.0]]
-    assert labels.class_weights({5: 2.0, 3: 0.0}).tolist() == [[0.0, 2.0]]
+    assert ClassEncoder(None, 0.0).weigher(labels) is None
+    for class_weight, expected in [
+        ({5: 2.0}, [1.0, 2.0, 1.0]),
+        ({5: 2.0, 3: 0.0}, [0.0, 2.0, 0.0]),
+    ]:
+        assert ClassWeigher(labels, class_weight).weigh(labels.codes).tolist() == expected
     with pytest.raises(ValueError, match=r"`class_weight`=\{7: 2.0\} does not fit the classes"):
-        labels.class_weights({7: 2.0})
+        ClassWeigher(labels, {7: 2.0})
     several = encode_classes(np.array([[0, 1], [1, 1]]))
-    assert several.class_weights([{0: 2.0}, {1: 3.0}]).tolist() == [[2.0, 1.0], [1.0, 3.0]]
+    weigher = ClassWeigher(several, [{0: 2.0}, {1: 3.0}])
+    assert weigher.weigh(several.codes).tolist() == [6.0, 3.0]
+
+
+def test_balanced_classes_weigh_by_all_rows_so_far():
+    labels = encode_classes(np.array([3, 5, 3, 3]))
+    weigher = ClassEncoder("balanced", 0.0).weigher(labels)
+    np.testing.assert_allclose(weigher.weigh(labels.codes), [2 / 3, 2.0, 2 / 3, 2 / 3])
+    goes_on = ClassEncoder("balanced", 0.0).weigher(labels, weigher)
+    np.testing.assert_allclose(goes_on.weigh(labels.codes[1:2]), [2.5 / 2])
 
 
 @pytest.mark.parametrize("y", [np.zeros((4, 3)), np.zeros((4, 1, 1))])

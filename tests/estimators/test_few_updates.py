@@ -13,7 +13,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
 from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, l0_path
-from fastl0.estimators.fit import _epochs_for
+from fastl0.estimators.fit_warnings import _epochs_for
 from fastl0.model.network import count_parameters
 from fastl0.training.schedule import PhaseSchedule
 
@@ -173,9 +173,9 @@ def test_the_learning_rate_does_not_fall(digits, monkeypatch):
 
     rates, original = [], Trainer.run_epoch
 
-    def note(self, plan, data, rate, *rest):
+    def note(self, data, rate, *rest):
         rates.append(rate)
-        return original(self, plan, data, rate, *rest)
+        return original(self, data, rate, *rest)
 
     monkeypatch.setattr(Trainer, "run_epoch", note)
     hard(6)(0).fit(*digits)
@@ -260,13 +260,14 @@ def test_letting_go_leaves_the_outputs_as_they_were(digits):
     X, y = digits
     model = HardL0MLPClassifier((30, 20), random_state=0, batch_size=1)
     model.partial_fit(X[:50], y[:50], classes=range(10))
-    trainer, plan = model._stream.trainer, model._stream.plan
+    trainer = model._stream.trainer
     assert trainer.pruner.gates_held_open
-    before = trainer.freeze(plan).outputs(X)
-    trainer.update_l0_at(plan, 0.5)
+    before = trainer.freeze().outputs(X)
+    trainer.release_gates_when_warm()
+    trainer.pruner.update_l0_at(0.5)
     assert not trainer.pruner.gates_held_open
     assert trainer.buffers.arrays()["log_odds"].max() < 1.5
-    np.testing.assert_allclose(trainer.freeze(plan).outputs(X), before, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(trainer.freeze().outputs(X), before, rtol=1e-4, atol=1e-6)
 
 
 # --- extremes, and what goes on from short trainings ----------------------------------------

@@ -19,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor
-from fastl0.training.early_stopping import LOWEST_RATE
+from fastl0.training.schedule import LOWEST_RATE
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

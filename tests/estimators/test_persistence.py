@@ -69,7 +69,7 @@ MAKERS = {
         ),
         CLASSES,
     ),
-    "size in bytes": lambda: (classifier(target_size="2.2kB").fit(*CLASSES), CLASSES),
+    "size in bytes": lambda: (classifier(target_size="200B").fit(*CLASSES), CLASSES),
     "soft": lambda: (classifier(pruning="soft").fit(*CLASSES), CLASSES),
     "search": lambda: (
         HardL0MLPClassifierCV(classifier(), target_sizes=[0.8, 0.5], cv=2).fit(*CLASSES),

@@ -24,7 +24,8 @@ from fastl0.estimators import build_config
 from fastl0.estimators.params import parse_bytes
 from fastl0.model.network import count_parameters
 from fastl0.training import trainer
-from fastl0.training.buffers import DRAWS_AHEAD, BufferLayout, Buffers, fit_into
+from fastl0.training.buffer_layout import DRAWS_AHEAD, BufferLayout, fit_into
+from fastl0.training.buffers import Buffers
 
 WIDTHS = [(1, 1), (7, 1), (5, 3), (13, 11, 7), (17, 1, 13, 5)]
 GATED = [(True, True), (False, True), (False, False)]
@@ -984,7 +985,7 @@ def test_a_trainer_holds_the_reported_bytes_and_no_other_array(
         nonlocal n_compared
         (trainer,) = trainers
         aside = {id(a) for a in arrays_reachable_from(trainer._rng)}  # the generator's state
-        best = trainer.record.best
+        best = trainer.history.best_network
         if best is not None:  # the best network so far, folded: the product, not the training
             assert early_stopping
             aside |= {id(a) for a in [*best.coefs, *best.intercepts, best.support]}

@@ -555,14 +555,14 @@ UNSOUND = {
     "too late": (("trainer", "number"), another(12)),
     "more epochs than there were": (("trainer", "number"), another(11)),
     "a rate above the first": (("trainer", "rate"), another(1.0)),
-    "no size_controller": (("trainer", "size_controller"), another(None)),
-    "huge draws": (("trainer", "n_draws"), another(2**70)),
+    "no size controller": (("trainer", "pruning", "size_controller"), another(None)),
+    "huge draws": (("trainer", "gates", "n_draws"), another(2**70)),
     "an even increment": (("trainer", "random", "inc"), another(2)),
-    "a long phases": (("trainer", "phases", "end"), another(13)),
+    "a late end": (("trainer", "phases", "end"), another(13)),
     "columns out of range": (("trainer", "buffers", "columns"), lambda columns: columns + 1),
     "gates": (("trainer", "buffers", "gated"), lambda gated: ~gated),
     "a large batch": (("trainer", "buffers", "batch_size"), another(2**40)),
-    "epochs": (("trainer", "record", "epochs", "n_units"), lambda units: units + 100),
+    "epochs": (("trainer", "history", "epochs", "n_units"), lambda units: units + 100),
 }
 
 

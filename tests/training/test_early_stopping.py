@@ -5,12 +5,8 @@ import numpy as np
 import pytest
 
 from fastl0.checkpoint.state_reader import StateError, StateReader
-from fastl0.training.early_stopping import (
-    LOWEST_RATE,
-    EarlyStopping,
-    LearningRateSchedule,
-    effective_patience,
-)
+from fastl0.training.early_stopping import EarlyStopping, effective_patience
+from fastl0.training.schedule import LOWEST_RATE, LearningRateSchedule
 
 
 def epochs_until_stop(patience, losses, shrunk=()):
@@ -143,9 +139,9 @@ def test_schedules_act_on_gradient_descent_only(learning_rate):
         seen = rates[solver] = []
         original = trainer.Trainer.run_epoch
 
-        def note(self, plan, data, rate, *others, seen=seen, original=original):
+        def note(self, data, rate, *others, seen=seen, original=original):
             seen.append(rate)
-            return original(self, plan, data, rate, *others)
+            return original(self, data, rate, *others)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(trainer.Trainer, "run_epoch", note)
@@ -174,7 +170,7 @@ def test_a_restored_patience_goes_on_as_the_one_before():
     for loss in losses[:4]:
         patience.update_loss(loss, False)
     restored = EarlyStopping.restored(StateReader(patience.state()))
-    restored.tol, restored.n_epochs, restored.smooth = 1e-4, 3, True
+    restored.tol, restored.patience, restored.smooth = 1e-4, 3, True
     assert restored == patience
     for loss in losses[4:]:
         assert restored.update_loss(loss, False) == patience.update_loss(loss, False)
@@ -182,7 +178,8 @@ def test_a_restored_patience_goes_on_as_the_one_before():
 
 
 @pytest.mark.parametrize(
-    "change", [{"waited": -1}, {"waited": 1.0}, {"weight": 2.0}, {"best_loss": math.nan}, {"a": 1}]
+    "change",
+    [{"n_waited": -1}, {"n_waited": 1.0}, {"weight": 2.0}, {"best_loss": math.nan}, {"a": 1}],
 )
 def test_an_unsound_patience_is_refused(change):
     with pytest.raises(StateError):

@@ -67,14 +67,16 @@ def test_scores_may_be_there_from_some_epoch_on():
 
 def test_patience_and_the_best_network_come_back():
     record = a_record()
-    record.patience, record.best = EarlyStopping(0.0, 0, best_score=0.5, waited=3), network()
+    record.stopper = EarlyStopping(0.0, 0, best_score=0.5, n_waited=3)
+    record.best_network = network()
     found = restored(record.state())
-    assert found.patience == record.patience
-    assert found.best.n_units == (2, 3, 3)
-    for a, b in zip(found.best.coefs + found.best.intercepts, network().coefs, strict=False):
+    assert found.stopper == record.stopper
+    assert found.best_network.n_units == (2, 3, 3)
+    best = found.best_network
+    for a, b in zip(best.coefs + best.intercepts, network().coefs, strict=False):
         np.testing.assert_array_equal(a, b)
-    np.testing.assert_array_equal(found.best.support, network().support)
-    assert (found.best.activation, found.best.out_activation) == ("relu", "softmax")
+    np.testing.assert_array_equal(found.best_network.support, network().support)
+    assert (found.best_network.activation, found.best_network.out_activation) == ("relu", "softmax")
 
 
 def epochs_with(name, value):
@@ -86,7 +88,7 @@ def epochs_with(name, value):
 
 def best_with(**changes):
     def change(state):
-        state["best"] |= changes
+        state["best_network"] |= changes
 
     return change
 
@@ -102,8 +104,8 @@ UNSOUND = {
     "single losses": epochs_with("loss", np.ones(4, np.float32)),
     "no rows": epochs_with("batch_size", np.zeros(4, int)),
     "no flags": epochs_with("has_score", np.zeros(4)),
-    "patience": lambda state: state.update(patience=3),
-    "no patience": lambda state: state.update(patience=None),
+    "patience": lambda state: state.update(early_stopping=3),
+    "no patience": lambda state: state.update(early_stopping=None),
     "no such network": best_with(support=np.ones(5, bool)),
     "a support of six": best_with(support=np.ones(6, bool)),
     "other outputs": best_with(coef_1=np.ones((3, 2), "f4")),
@@ -120,7 +122,7 @@ UNSOUND = {
 @pytest.mark.parametrize("name", UNSOUND)
 def test_an_unsound_record_is_refused(name):
     record = a_record()
-    record.best = network()
+    record.best_network = network()
     state = record.state()
     UNSOUND[name](state)
     with pytest.raises(StateError):

@@ -3,6 +3,7 @@
 import io
 import logging
 from contextlib import redirect_stderr
+from types import SimpleNamespace
 
 import pytest
 from sklearn.datasets import make_regression
@@ -151,7 +152,7 @@ def test_epochs_that_an_earlier_process_has_done_count():
     with redirect_stderr(Terminal()) as terminal:
         progress = Progress(1, 10, 4)
         assert "4/10" in terminal.getvalue()
-        progress.note(entries)
+        progress.end_epoch(SimpleNamespace(history=SimpleNamespace(epochs=[entries])))
         progress.close()
     assert "5/10" in terminal.getvalue()
 

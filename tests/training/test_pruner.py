@@ -38,11 +38,11 @@ def test_inputs_may_be_as_dear(input_price):
 def test_a_price_that_float32_can_square_is_what_it_is_set_to():
     problem = small.problem((5, 12, 1), n_rows=4, batch_size=4)
     buffers = small.buffers_of(problem)
-    plan = SimpleNamespace(
+    config = SimpleNamespace(
         penalty="size", input_price=3.0, lam=7.0, target=0, droprate_init=(0.2, 0.5)
     )
-    pruner = Pruner(plan, buffers)
-    pruner.update_l0_at(plan, 0.0)
+    pruner = Pruner(config, buffers)
+    pruner.update_l0_at(0.0)
     assert pruner.strength_of_mean_loss(100.0) == 0.07
     pruner.l0_strength = 1e20
     dearest = max(values.max() for values in buffers.per_layer("price"))

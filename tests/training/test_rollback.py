@@ -10,8 +10,7 @@ from sklearn.datasets import load_diabetes
 
 from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor
 from fastl0.estimators import build_config
-from fastl0.training.config import DivergedError
-from fastl0.training.divergence import MOST_RETURNS, STEP_DOWN
+from fastl0.training.divergence import MOST_RETURNS, STEP_DOWN, DivergedError
 from fastl0.training.trainer import Trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -45,12 +44,12 @@ class Poison:
         self._run = Trainer._run_batches
         monkeypatch.setattr(Trainer, "_run_batches", lambda *arguments: self.run(*arguments))
 
-    def run(self, trainer, plan, data, rate, crew, pace):
+    def run(self, trainer, data, rate, team, tuner):
         self.trainer = trainer
         number = len(self.begun)
         self.begun.append(arrays_of(trainer))
         self.rates.append(rate)
-        loss = self._run(trainer, plan, data, rate, crew, pace)
+        loss = self._run(trainer, data, rate, team, tuner)
         if number not in self.attempts:
             return loss
         if not self.loss:

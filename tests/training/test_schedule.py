@@ -89,7 +89,7 @@ def test_the_average_covers_the_last_tenth_of_the_last_phase(n_finishing):
 
 @pytest.mark.parametrize("share", [0.0, 0.3])
 def test_a_cosine_all_along_falls_from_the_first_epoch_to_the_last(share):
-    phases = PhaseSchedule(50, share, all_along=True)
+    phases = PhaseSchedule(50, share, whole_fit=True)
     rates = [phases.rate_factor(epoch) for epoch in range(50)]
     assert rates[0] == 1.0
     assert rates[25] == pytest.approx(0.5)
@@ -99,7 +99,7 @@ def test_a_cosine_all_along_falls_from_the_first_epoch_to_the_last(share):
 
 
 def test_gates_slow_down_to_a_tenth_in_the_course_of_the_pruning_phase():
-    phases = PhaseSchedule(50, 0.2, gates_as_well=True)
+    phases = PhaseSchedule(50, 0.2, gates_too=True)
     rates = [phases.gate_rate_factor(epoch) for epoch in range(phases.finetune_start)]
     assert rates[0] == 1.0
     assert rates[20] == pytest.approx(0.5)

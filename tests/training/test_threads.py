@@ -54,7 +54,7 @@ def test_helpers_start_when_they_are_first_wanted():
     with ThreadTeam(4) as crew:
         assert len(helpers_alive()) == 0
         for n_wanted, n_helpers in ((1, 0), (2, 1), (2, 1), (4, 3), (1, 3), (99, 3)):
-            crew.recruit(n_wanted, until_dismissed(crew, []))
+            crew.start_helpers(n_wanted, until_dismissed(crew, []))
             assert len(helpers_alive()) == n_helpers
             assert state_of(crew).wanted == min(n_wanted, 4)
     assert helpers_alive() == []
@@ -64,9 +64,9 @@ def test_dismissed_helpers_are_home_and_come_again():
     notes, helpers = [], []
     with ThreadTeam(3) as crew:
         for round_ in range(1, 4):
-            crew.recruit(3, until_dismissed(crew, notes))
+            crew.start_helpers(3, until_dismissed(crew, notes))
             wait_for(lambda n=4 * round_ - 2: len(notes) >= n)
-            crew.dismiss()
+            crew.stop_helpers()
             assert sorted(notes) == 2 * round_ * [1] + 2 * round_ * [2]
             helpers.append(helpers_alive())
     assert helpers[0] == helpers[1] == helpers[2]
@@ -76,16 +76,16 @@ def test_a_helper_at_work_gets_no_second_job():
     notes = []
     with ThreadTeam(2) as crew:
         for _ in range(5):
-            crew.recruit(2, until_dismissed(crew, notes))
+            crew.start_helpers(2, until_dismissed(crew, notes))
             wait_for(lambda: notes)
-        crew.dismiss()
+        crew.stop_helpers()
         assert notes == [1, 1]
 
 
 def test_a_job_that_has_not_begun_when_the_crew_is_dismissed_never_does():
     notes, may_go = [], threading.Event()
     with ThreadTeam(2) as crew:
-        crew.recruit(2, lambda seat: may_go.wait(PATIENCE))
+        crew.start_helpers(2, lambda seat: may_go.wait(PATIENCE))
         helper = crew._helpers[0]
         wait_for(helper._last.running)
         late = Future()
@@ -97,8 +97,8 @@ def test_a_job_that_has_not_begun_when_the_crew_is_dismissed_never_does():
 
 def test_dismissing_nobody_is_fine():
     with ThreadTeam(3) as crew:
-        crew.dismiss()
-        crew.dismiss()
+        crew.stop_helpers()
+        crew.stop_helpers()
 
 
 @pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt, SystemExit])
@@ -107,7 +107,7 @@ def test_an_error_in_the_leader_sends_all_helpers_home(error):
 
     def lead():
         with ThreadTeam(3) as crew:
-            crew.recruit(3, until_dismissed(crew, notes))
+            crew.start_helpers(3, until_dismissed(crew, notes))
             wait_for(lambda: len(notes) == 2)
             raise error
 
@@ -126,14 +126,14 @@ def test_a_helper_that_fails_is_not_waited_for():
         raise MemoryError
 
     with ThreadTeam(3) as crew:
-        crew.recruit(3, fail)
+        crew.start_helpers(3, fail)
         wait_for(lambda: len(failed) == 2)
-        crew.dismiss()
+        crew.stop_helpers()
         wait_for(lambda: not helpers_alive())
-        crew.recruit(3, fail)
-        crew.dismiss()
-        crew.recruit(3, until_dismissed(crew, []))
-        crew.dismiss()
+        crew.start_helpers(3, fail)
+        crew.stop_helpers()
+        crew.start_helpers(3, until_dismissed(crew, []))
+        crew.stop_helpers()
 
 
 def test_threads_that_cannot_be_started_leave_a_smaller_team(monkeypatch):
@@ -149,7 +149,7 @@ def test_threads_that_cannot_be_started_leave_a_smaller_team(monkeypatch):
     notes = []
     with ThreadTeam(5) as crew:
         for _ in range(3):
-            crew.recruit(5, until_dismissed(crew, notes))
+            crew.start_helpers(5, until_dismissed(crew, notes))
             wait_for(lambda: notes)
             assert len(helpers_alive()) == 1
             assert state_of(crew).wanted == 2
@@ -162,9 +162,9 @@ def test_crews_have_nothing_to_do_with_each_other():
     with ThreadTeam(2) as one, ThreadTeam(2) as other:
         assert one.address != other.address
         for crew, noted in zip((one, other), notes, strict=True):
-            crew.recruit(2, until_dismissed(crew, noted))
+            crew.start_helpers(2, until_dismissed(crew, noted))
         wait_for(lambda: all(notes))  # what has not begun when a crew is dismissed never does
-        one.dismiss()
+        one.stop_helpers()
         assert notes[0] == [1, 1]
         assert not state_of(other).closed
     assert notes[1] == [1, 1]
@@ -190,8 +190,8 @@ def test_ctrl_c_while_a_helper_gets_its_job_leaves_nobody_to_wait_for(monkeypatc
     monkeypatch.setattr(threads.queue, "SimpleQueue", InterruptedQueue)
     with ThreadTeam(2) as crew:
         with pytest.raises(KeyboardInterrupt):
-            crew.recruit(2, print)
-        waiting = threading.Thread(target=crew.dismiss, daemon=True)
+            crew.start_helpers(2, print)
+        waiting = threading.Thread(target=crew.stop_helpers, daemon=True)
         waiting.start()
         waiting.join(3)
         is_waiting = waiting.is_alive()
@@ -208,7 +208,7 @@ def test_ctrl_c_while_a_helper_starts_leaves_no_thread(monkeypatch):
 
     def lead():
         with ThreadTeam(2) as crew:
-            crew.recruit(2, print)
+            crew.start_helpers(2, print)
 
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", interrupted)
@@ -226,7 +226,7 @@ def test_ctrl_c_while_a_helper_starts_leaves_no_thread(monkeypatch):
 def ready(crew, n_threads, job):
     """Recruit, and wait until all helpers are ready to be called."""
     state_of(crew).calling = 1  # nobody goes home for want of calls
-    crew.recruit(n_threads, job)
+    crew.start_helpers(n_threads, job)
     wait_for(lambda: all(seat.state == READY for seat in state_of(crew).seats[: n_threads - 1]))
 
 
@@ -267,7 +267,7 @@ def test_all_members_meet(n_threads):
             seen.append((round_, 0))
             meet(crew.address, 0, size)
         rest(crew.address)
-        crew.dismiss()
+        crew.stop_helpers()
         assert state_of(crew).generation == 20
     # Nobody was a round ahead of anybody.
     assert [round_ for round_, _ in seen] == sorted(round_ for round_, _ in seen)
@@ -284,11 +284,11 @@ def test_no_more_members_are_called_than_wanted():
 
     with ThreadTeam(4) as crew:
         ready(crew, 4, job)
-        crew.recruit(2, job)
+        crew.start_helpers(2, job)
         assert call(crew.address) == 2
         meet(crew.address, 0, 2)
         rest(crew.address)
-        crew.dismiss()
+        crew.stop_helpers()
     assert called == [(1, 1)]
 
 
@@ -299,7 +299,7 @@ def test_a_helper_that_is_away_is_left_out():
 
     with ThreadTeam(3) as crew:
         state_of(crew).calling = 1
-        crew.recruit(3, job)
+        crew.start_helpers(3, job)
         wait_for(lambda: state_of(crew).seats[1].state == READY)
         assert call(crew.address) == 2
         assert state_of(crew).seats[1].number == 1
@@ -320,7 +320,7 @@ def test_a_leader_who_has_waited_long_goes_on_alone_until_the_next_recruiting():
         meet(crew.address, 0, 2)
         assert crew.was_late
         assert call(crew.address) == 1
-        crew.dismiss()
+        crew.stop_helpers()
         ready(crew, 2, job)
         assert not crew.was_late
         assert call(crew.address) == 2
@@ -330,7 +330,7 @@ def test_a_leader_who_has_waited_long_goes_on_alone_until_the_next_recruiting():
 def test_a_helper_goes_home_when_nobody_calls():
     homes = []
     with ThreadTeam(2) as crew:
-        crew.recruit(2, lambda seat: homes.append(enlist(crew.address, seat)))
+        crew.start_helpers(2, lambda seat: homes.append(enlist(crew.address, seat)))
         rest(crew.address)
         wait_for(lambda: homes)
         assert homes == [0]
@@ -521,7 +521,7 @@ def test_ctrl_c_while_helpers_are_sent_home_leaves_none_behind(monkeypatch):
 
     def lead():
         with ThreadTeam(4) as crew:
-            crew.recruit(4, until_dismissed(crew, []))
+            crew.start_helpers(4, until_dismissed(crew, []))
             monkeypatch.setattr(threading.Thread, "join", interrupted)
 
     with pytest.raises(KeyboardInterrupt):

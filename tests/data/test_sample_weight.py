@@ -1,50 +1,11 @@
-"""Which rows train and which judge, and what rows weigh."""
+"""What rows weigh."""
 
 import numpy as np
 import pytest
 
 from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor
-from fastl0.data import rows
-
-# --- set aside ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_every_row_is_on_one_side(share):
-    train, judge = rows.validation_split(40, share, 0, None, "")
-    assert sorted([*train, *judge]) == list(range(40))
-    assert len(judge) == round(40 * share)
-    for part in (train, judge):
-        assert part.dtype == np.int32
-        assert part.flags.c_contiguous
-
-
-def test_classes_have_the_same_shares_on_both_sides():
-    strata = np.repeat([0, 1, 2], [60, 30, 10])
-    for part in rows.validation_split(100, 0.3, 0, strata, ""):
-        assert (np.bincount(strata[part]) / len(part)).tolist() == [0.6, 0.3, 0.1]
-
-
-@pytest.mark.parametrize(("strata", "what"), [(None, "some"), (np.arange(3), "every class")])
-def test_too_few_rows_to_set_aside_say_what_is_missing(strata, what):
-    with pytest.raises(ValueError, match=f"with {what} on both sides .*, do else"):
-        rows.validation_split(1 if strata is None else 3, 0.1, 0, strata, "do else")
-
-
-def test_the_seed_decides():
-    one, same, other = (rows.validation_split(50, 0.2, seed, None, "")[1] for seed in (0, 0, 1))
-    assert one.tolist() == same.tolist() != other.tolist()
-
-
-@pytest.mark.parametrize(
-    ("n_rows", "share", "strata"),
-    [(1, 0.1, None), (3, 0.5, np.array([0, 1, 1])), (8, 0.1, np.repeat([0, 1], 4))],
-)
-def test_too_few_rows_are_an_error_with_its_remedy(n_rows, share, strata):
-    message = rf"`validation_fraction`={share} cannot set aside.*{n_rows} rows.*, do other things"
-    with pytest.raises(ValueError, match=message):
-        rows.validation_split(n_rows, share, 0, strata, "do other things")
-
+from fastl0.data import sample_weight
+from fastl0.data.split import validation_split
 
 # --- weights -----------------------------------------------------------------------------
 
@@ -52,14 +13,14 @@ X = np.zeros((3, 2))
 
 
 def test_weights_come_as_float64_copies():
-    assert rows.check_sample_weight(None, X) is None
+    assert sample_weight.check_sample_weight(None, X) is None
     given = np.array([1, 0, 2])
-    found = rows.check_sample_weight(given, X)
+    found = sample_weight.check_sample_weight(given, X)
     assert found.dtype == np.float64
     assert found.tolist() == given.tolist()
     weights = np.array([1.0, 0.0, 2.0])
-    assert not np.shares_memory(rows.check_sample_weight(weights, X), weights)
-    assert rows.check_sample_weight(2.5, X).tolist() == [2.5] * 3  # as in scikit-learn
+    assert not np.shares_memory(sample_weight.check_sample_weight(weights, X), weights)
+    assert sample_weight.check_sample_weight(2.5, X).tolist() == [2.5] * 3  # as in scikit-learn
 
 
 @pytest.mark.parametrize(
@@ -81,14 +42,14 @@ def test_weights_come_as_float64_copies():
 @pytest.mark.parametrize("name", ["sample_weight", "sample_weight_val"])
 def test_bad_weights_are_refused_by_name(weights, name):
     with pytest.raises(ValueError, match=f"{name}"):
-        rows.check_sample_weight(weights, X, name)
+        sample_weight.check_sample_weight(weights, X, name)
 
 
 def test_equal_weights_are_none():
-    assert rows.drop_equal_weights(None) == (None, 1.0)
-    assert rows.drop_equal_weights(np.full(3, 2.5)) == (None, 2.5)
+    assert sample_weight.drop_equal_weights(None) == (None, 1.0)
+    assert sample_weight.drop_equal_weights(np.full(3, 2.5)) == (None, 2.5)
     weights = np.array([1.0, 2.0])
-    assert rows.drop_equal_weights(weights)[0] is weights
+    assert sample_weight.drop_equal_weights(weights)[0] is weights
 
 
 # --- beside the targets ------------------------------------------------------------------
@@ -98,16 +59,16 @@ NO_ROWS = np.zeros(0, np.int32)
 
 
 def test_without_weights_targets_stay_as_they_are():
-    found, total = rows.append_weights(CODES, None, NO_ROWS)
+    found, total = sample_weight.append_weights(CODES, None, NO_ROWS)
     assert found is CODES
     assert total == 4
-    found, total = rows.append_weights(CODES, np.full(4, 2.5), np.array([0, 2], np.int32))
+    found, total = sample_weight.append_weights(CODES, np.full(4, 2.5), np.array([0, 2], np.int32))
     assert found is CODES
     assert total == 5
 
 
 def test_weights_are_divided_by_their_mean():
-    found, total = rows.append_weights(CODES, np.array([1.0, 0.0, 2.0, 5.0]), NO_ROWS)
+    found, total = sample_weight.append_weights(CODES, np.array([1.0, 0.0, 2.0, 5.0]), NO_ROWS)
     assert total == 8
     assert found.dtype == np.float32
     assert found.tolist() == [[0, 0.5], [1, 0], [2, 1], [1, 2.5]]
@@ -115,36 +76,38 @@ def test_weights_are_divided_by_their_mean():
 
 def test_the_mean_is_that_of_the_rows_that_train():
     train = np.array([0, 1], np.int32)
-    found, total = rows.append_weights(CODES, np.array([1.0, 3.0, 9.0, 9.0]), train)
+    found, total = sample_weight.append_weights(CODES, np.array([1.0, 3.0, 9.0, 9.0]), train)
     assert total == 4
     assert found[train, 1].tolist() == [0.5, 1.5]
 
 
 def test_rows_that_train_must_weigh_something():
     with pytest.raises(ValueError, match=r"`sample_weight` must be above 0.*got 0 for all"):
-        rows.append_weights(CODES, np.array([0.0, 0.0, 1.0, 2.0]), np.array([0, 1], np.int32))
+        sample_weight.append_weights(
+            CODES, np.array([0.0, 0.0, 1.0, 2.0]), np.array([0, 1], np.int32)
+        )
 
 
 @pytest.mark.parametrize("weights", [[1e-300] * 4, [5e-324, 0.0, 0.0, 0.0], [1e-21, 0, 0, 0]])
 def test_weights_must_not_vanish(weights):
     with pytest.raises(ValueError, match=r"`sample_weight`.*mean of 1e-20 or more.*Multiply"):
-        rows.append_weights(CODES, np.array(weights), NO_ROWS)
-    rows.append_weights(CODES, 2.0**70 * np.ones(4), NO_ROWS)
+        sample_weight.append_weights(CODES, np.array(weights), NO_ROWS)
+    sample_weight.append_weights(CODES, 2.0**70 * np.ones(4), NO_ROWS)
 
 
 @pytest.mark.parametrize("largest", [1e300, 1.0, 0.3, 1e-300, 5e-324])
 def test_relative_weights_keep_their_ratios_to_the_bit(largest):
     weights = np.array([largest, largest / 4, 0.0])
-    found = rows.rescale_weights(weights)
+    found = sample_weight.rescale_weights(weights)
     assert 0.5 <= found.max() < 1.0
     assert found[1] / found[0] == weights[1] / weights[0]
-    assert rows.rescale_weights(None) is None
+    assert sample_weight.rescale_weights(None) is None
 
 
 def test_masked_weights_are_missing():
     weights = np.ma.masked_array([1.0, 2.0], mask=[False, True])
     with pytest.raises(ValueError, match=r"`sample_weight` must have no missing.*got 1 that"):
-        rows.check_sample_weight(weights, np.zeros((2, 1)))
+        sample_weight.check_sample_weight(weights, np.zeros((2, 1)))
 
 
 # --- by way of the estimators ------------------------------------------------------------
@@ -259,14 +222,14 @@ def test_weights_of_rows_that_are_set_aside_judge():
     settings = PLAIN | {"early_stopping": True, "max_iter": 3, "validation_fraction": 0.5}
     weights = np.random.default_rng(0).random(30)
     reg = HardL0MLPRegressor(**settings).fit(X, y, sample_weight=weights)
-    _, judge = rows.validation_split(30, 0.5, np.random.RandomState(0), None, "")
+    _, judge = validation_split(30, 0.5, np.random.RandomState(0), None, "")
     best = max(range(3), key=lambda k: (reg.validation_scores_[k], k))
     expected = reg.score(X[judge], y[judge], sample_weight=weights[judge])
     assert reg.validation_scores_[best] == pytest.approx(expected, abs=1e-5)
 
 
 def test_one_weight_may_stand_for_all():
-    assert rows.check_sample_weight(2, np.zeros((3, 1))).tolist() == [2.0, 2.0, 2.0]
+    assert sample_weight.check_sample_weight(2, np.zeros((3, 1))).tolist() == [2.0, 2.0, 2.0]
 
 
 @pytest.mark.parametrize(
@@ -281,16 +244,18 @@ def test_one_weight_may_stand_for_all():
 )
 def test_bad_weights_are_named(weights, rule):
     with pytest.raises(ValueError, match=f"`sample_weight_val` must .*{rule}"):
-        rows.check_sample_weight(weights, np.zeros((3, 1)), "sample_weight_val")
+        sample_weight.check_sample_weight(weights, np.zeros((3, 1)), "sample_weight_val")
     with pytest.raises(ValueError, match="Input sample_weight contains NaN"):
-        rows.check_sample_weight([1.0, np.nan, 1.0], np.zeros((3, 1)))
+        sample_weight.check_sample_weight([1.0, np.nan, 1.0], np.zeros((3, 1)))
 
 
 @pytest.mark.parametrize("weights", [10**400, [10**400] * 3], ids=["one", "each"])
 def test_weights_beyond_any_float_are_named(weights):
     with pytest.raises(ValueError, match="`sample_weight`: int too large"):
-        rows.check_sample_weight(weights, np.zeros((3, 1)))
+        sample_weight.check_sample_weight(weights, np.zeros((3, 1)))
 
 
 def test_all_weights_are_zero_where_they_may_be():
-    assert not rows.check_sample_weight([0.0, 0.0], np.zeros((2, 1)), may_be_zero=True).any()
+    assert not sample_weight.check_sample_weight(
+        [0.0, 0.0], np.zeros((2, 1)), may_be_zero=True
+    ).any()

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from fastl0.data.running_moments import Following
+from fastl0.data.online_scaler import OnlineScaler
 
 
 def begun(center=0.0, scale=1.0, *, logarithmic=False):
-    return Following(np.array([center]), np.array([scale]), logarithmic=logarithmic)
+    return OnlineScaler(np.array([center]), np.array([scale]), logarithmic=logarithmic)
 
 
 def follow(following, y, *, loss=0.0, pace=0.1):
@@ -62,7 +62,7 @@ def test_moments_are_those_of_the_last_one_to_two_blocks(n, first):
 def test_moments_are_those_of_the_rows_whatever_the_mini_batches(n_rows, weighted):
     y = np.column_stack([normal(200, 5.0, 3.0), normal(200, -1e6, 10.0, seed=1)])
     weights = np.random.default_rng(2).integers(0, 4, 200).astype(float) if weighted else None
-    following = Following(np.array([5.0, -1e6]), np.array([3.0, 10.0]), logarithmic=False)
+    following = OnlineScaler(np.array([5.0, -1e6]), np.array([3.0, 10.0]), logarithmic=False)
     following.start_from_known_scale(1e-12)
     for start in range(0, 200, n_rows):
         rows = slice(start, start + n_rows)
@@ -161,7 +161,7 @@ def test_stray_rows_of_a_large_mini_batch_change_nothing_and_many_do():
 
 
 def test_columns_follow_by_themselves():
-    following = Following(np.zeros(2), np.ones(2), logarithmic=False)
+    following = OnlineScaler(np.zeros(2), np.ones(2), logarithmic=False)
     y = np.column_stack([normal(300), normal(300, 50.0, 10.0, seed=1)])
     for row in y:
         following.note(row[None, :], None)
@@ -266,7 +266,7 @@ def test_after_a_change_of_the_center_as_much_is_paid_back_at_the_pace():
 
 
 def test_errors_are_measured_by_the_loss_of_sixteen_mini_batches():
-    following = Following(np.zeros(2), np.ones(2), logarithmic=False)
+    following = OnlineScaler(np.zeros(2), np.ones(2), logarithmic=False)
     assert following.n_until_measured == 16
     following.update_loss(3.0, 10, 20, None, float)
     assert (following.loss, following.n_until_measured) == (3.0, 6)

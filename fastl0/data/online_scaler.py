@@ -170,7 +170,7 @@ class _Column:
         return center, scale, is_held
 
 
-class Following:
+class OnlineScaler:
     """Running moments of the targets of a stream, and the centre and scale in use.
 
     Before every mini-batch call `note` and `is_up_to_date`; where that is false, `change` and, once

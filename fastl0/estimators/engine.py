@@ -1,0 +1,20 @@
+"""The one door to the training engine, which `import fastl0` and predicting leave closed."""
+
+from types import ModuleType
+
+from fastl0 import _fork_safety
+
+
+def load() -> tuple[ModuleType, ModuleType]:
+    """Load all that fits and streams need: Numba, the kernels and the training loop.
+
+    Forks wait meanwhile: a child could never finish an import that another thread has begun.
+
+    Returns
+    -------
+    fit, partial_fit : module
+    """
+    with _fork_safety.importing:
+        from fastl0.estimators import fit, partial_fit
+
+    return fit, partial_fit
