@@ -1,7 +1,7 @@
 """Multilayer perceptrons that shrink while they train.
 
 `HardL0MLPClassifier` and `HardL0MLPRegressor` train with hard-concrete L0 gates on every input
-and hidden unit and delete, at the end of each epoch, the units that stayed off. `l0_path` fits
+and hidden unit and delete, from one epoch to the next, the units that stayed off. `l0_path` fits
 networks of many sizes in one run; `HardL0MLPClassifierCV` and `HardL0MLPRegressorCV` choose the
 size by cross-validation.
 `PruningDisplay`, `SupportDisplay` and `FrontierDisplay` draw what came of it.

@@ -3,7 +3,7 @@
 Only the thread that forks lives on in the child. A lock that another one holds at that moment
 stays locked there, and the first fit of a process holds some for seconds: Python's, of the
 modules that it imports, and Numba's, while kernels are compiled. A fit in the child would wait
-for them for ever. Imports nothing of fastl0.
+for them for ever.
 """
 
 import os

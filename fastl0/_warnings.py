@@ -1,4 +1,4 @@
-"""Warnings that point at the line of the user's. Imports nothing of fastl0."""
+"""Warnings that point at the line of the user's."""
 
 import sys
 import warnings

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "_numba": "_kernels _fork_safety model",
     "checkpoint": "data _warnings",
     "training": "checkpoint _numba data model _kernels _warnings",
-    "estimators": "training _numba checkpoint data model _kernels _fork_safety _warnings",
+    "estimators": "training checkpoint data model _kernels _fork_safety _warnings",
     "cli": "estimators plotting",
 }
 

@@ -2,7 +2,7 @@
 
 Reading runs no code, takes no more memory than the file is long, and refuses whatever is not
 exactly as `write` writes it. Owns the bytes; what they mean, and whether they make sense, is
-for others. Imports nothing of fastl0.
+for others.
 
 A file is, in this order:
 

@@ -1,7 +1,7 @@
 """Reads the entries of a nested state one by one, each checked for its kind and its bounds.
 
 What comes from a file may be anything: who takes it up asks here for every entry and says what
-it must be. Imports nothing of fastl0.
+it must be.
 """
 
 import math

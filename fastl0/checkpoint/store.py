@@ -1,8 +1,7 @@
 """The checkpoints of a training on disk: one folder a run, the last two that are good.
 
 Owns the files: their names, that each is written whole or not at all, and that nobody else
-writes them at the same time. What is in them comes from and goes to `archive`, which is the
-only module of fastl0 that this one may import.
+writes them at the same time. Their bytes are those of `format`.
 """
 
 import errno
@@ -169,7 +168,7 @@ class CheckpointStore:
         epoch : int
             Its number.
         state : object
-            As `archive.write` takes it. Arrays are written from where they lie.
+            As `format.write` takes it. Arrays are written from where they lie.
 
         Raises
         ------

@@ -1,7 +1,6 @@
 """Checks of X, whatever it comes in, and of arrays that may hide values.
 
-The front door, as `validation` is for the parameters, with errors of the same form. Imports
-nothing of fastl0.
+The front door, as `estimators.params` is for the parameters, with errors of the same form.
 """
 
 from collections.abc import Mapping, Sequence

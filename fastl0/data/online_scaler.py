@@ -3,7 +3,7 @@
 The first rows of a stream tell little of the targets to come, and these may drift. So running
 moments of the last rows are kept, and where they have left the centre and the scale in use, the
 output layer changes its units: what it predicts stays as it is (van Hasselt et al. 2016, arXiv
-1602.07714, section 2.2). Imports nothing of fastl0.
+1602.07714, section 2.2).
 """
 
 import math

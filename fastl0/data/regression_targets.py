@@ -183,7 +183,7 @@ class RegressionTargets:
         """Nothing: numbers have no classes."""
 
     def _losses(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Loss of every row for outputs before scale and activation; see `kernels`."""
+        """Loss of every row for outputs before scale and activation; see `_numba.losses`."""
         y = self.codes.astype(np.float64)
         residual = raw - y
         size = np.abs(residual)

@@ -2,7 +2,7 @@
 
 The same callbacks are called with the same arguments, at the fit and at every epoch. What only
 meta-estimators of scikit-learn 1.9 do is not here: callbacks reach the estimators that they were
-set on and, by way of `clone`, their copies. May import nothing of fastl0.
+set on and, by way of `clone`, their copies.
 """
 
 import copy

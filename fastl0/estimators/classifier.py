@@ -15,17 +15,10 @@ from sklearn.utils._param_validation import StrOptions
 from fastl0.data.class_targets import ClassEncoder, ClassTargets
 from fastl0.estimators.attributes import FittedAttribute
 from fastl0.estimators.base import BaseHardL0MLP
-from fastl0.estimators.docstrings import documented_method, documented_network
 from fastl0.estimators.params import RealInterval
 from fastl0.model.network import codes_of
 
-_OWN = """
-    classes_ : ndarray of shape (n_classes,)
-        Class labels; for multilabel targets the label numbers.
-"""
 
-
-@documented_network("the accuracy", _OWN)
 class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
     """Multilayer perceptron classifier that deletes inputs and hidden units as it trains.
 
@@ -34,7 +27,7 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
 
         mean loss + alpha / (2 * batch) * ||W||^2 + lam / n_samples * E[size]
 
-    where ``E[size]`` is the expected number of parameters in use. After each epoch, units that
+    where ``E[size]`` is the expected number of parameters in use. Between epochs, units that
     were on too seldom are deleted for good: their rows and columns leave the weights, the
     optimiser's moments, the gates and the activations, and deleted inputs are no longer read.
     In the last part of the training the gates of what is left are folded into the weights,
@@ -58,7 +51,155 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
 
     Parameters
     ----------
-    {parameters}
+    hidden_layer_sizes : int or sequence of int, default=(200, 100)
+        Units of each hidden layer before pruning, each >= 1. A network that shrinks may begin
+        larger than one that does not.
+    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
+        Activation of the hidden layers.
+    solver : {"sgd", "adam"}, default="adam"
+        Optimiser of the weights. Gates are always moved by Adam.
+    alpha : float, default=0.0001
+        Strength of the L2 term, >= 0; divided by the mini-batch size, and not applied to
+        biases and gates.
+    batch_size : int, "auto" or "dynamic", default="auto"
+        Rows per mini-batch; clipped by `fit`, with a warning, to the number of training rows.
+        "auto" is ``min(200, n_samples)``; with gates, which are drawn once for each mini-batch, so
+        few, down to 8, that an epoch has 50 mini-batches. "dynamic" begins with as many and lets
+        mini-batches grow into the memory that deleted units have left, up to eight times and
+        as long as an epoch has 20 of them; learning rates are multiplied by the square root of
+        the growth, that of weights by the growth for ``solver="sgd"``.
+    learning_rate : {"constant", "invscaling", "adaptive", "cosine"}, default="constant"
+        Learning rate schedule. "invscaling" and "adaptive" act on ``solver="sgd"`` only, as in
+        MLPClassifier. With "cosine" the rate of either solver falls along half a cosine over all
+        `max_iter` epochs, with the others only over those of the last phase (see
+        `finetune_fraction`).
+    learning_rate_init : float, default=0.001
+        Learning rate of the weights, > 0. Where the loss or a weight stops being finite, or the
+        mean loss of an epoch exceeds that of the first mini-batch and of a constant prediction
+        (or 1, if they are smaller) a hundredfold, training warns, goes back to the end of the
+        last good epoch and on from there at a fifth of the learning rate. When that has not
+        helped three times in a row, it is an error (a high loss that smaller steps make no lower
+        is none). A first mini-batch that fails is an error at once, and so is any that fails
+        where `memory_budget` has left no room for a copy of the weights.
+    power_t : float, default=0.5
+        Exponent of ``learning_rate="invscaling"``, >= 0.
+    max_iter : int, default=200
+        Most epochs, >= 1. With a target size (the default) all of them are run: the way down
+        is spread over them. Gates need time to learn which units matter: where the pruning phase
+        has fewer than ``12 / gate_learning_rate_init`` mini-batches (1,200), or than 300, all gates
+        are held open and units are deleted once, in the middle of the epochs, by the mean square
+        of the loss's derivative by their gate (Molchanov et al. 2019, arXiv 1906.10771): hidden
+        layers in proportion, inputs the later, the lower `input_price` is. The learning rate then
+        does not fall in the end, and a ConvergenceWarning says what to set.
+    shuffle : bool, default=True
+        Whether to shuffle the rows in each epoch (see Notes where X is not in memory).
+    random_state : int, RandomState instance or None, default=None
+        Seeds the initial weights, the shuffling, the gates and the validation split. The
+        same int gives the same model, bit for bit, on the same machine.
+    tol : float, default=1e-4
+        Least improvement of the loss (or the validation score) that counts as progress.
+        An epoch that deletes units counts as progress, too. Of no account with a target size.
+    verbose : bool or int, default=False
+        True or 1 shows a progress bar on standard error where that is a terminal or a notebook;
+        elsewhere, with 2 and more everywhere, and in partial_fit each epoch becomes a record of
+        level INFO of the logger "fastl0": its number, loss, units, parameters and validation
+        score. They go to standard error until logging is set up.
+    warm_start : bool, default=False
+        Whether the next fit goes on from where this one stopped: weights, gates, moments,
+        random numbers and the reduced network, whose gates open anew if they were folded. To
+        be set before the first fit: it makes the estimator keep its training buffers.
+    momentum : float, default=0.9
+        Momentum of ``solver="sgd"``, in [0, 1].
+    nesterovs_momentum : bool, default=True
+        Whether ``solver="sgd"`` uses Nesterov's momentum.
+    early_stopping : bool, default=False
+        Whether to judge every epoch by validation rows, stop when their score no longer rises,
+        and keep the best epoch's network (the smallest of equals). The rows are those given to
+        fit as `X_val`, or else are set aside. With a target size (the default) nothing stops
+        early, and the best network within it is kept.
+    validation_fraction : float, default=0.1
+        Share of the rows to set aside, in (0, 1).
+    scoring : str, callable or None, default=None
+        How validation rows are scored: the name of a scikit-learn scorer, or
+        ``scorer(estimator, X, y)``, with `sample_weight` as a keyword where fit was given one for
+        these rows; larger is better. None is the accuracy, which takes no copy of rows that are set
+        aside.
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Decay rates of Adam's moments, in [0, 1).
+    epsilon : float, default=1e-8
+        Adam's guard against division by zero, > 0.
+    n_iter_no_change : int, default=10
+        Epochs without progress after which training stops, >= 1; np.inf for never. With gates
+        the loss is noisy: it is averaged over as many epochs, and epochs of fewer than 20
+        mini-batches count for a part of one only. Of no account with a target size.
+    lam : float or None, default=None
+        The price of one parameter, >= 0, in units of the loss of one training row. Larger
+        values leave smaller networks. None leaves it to `target_size` (for "soft" it is 0.1).
+    target_size : int, float, str or None, default=None
+        Size to end with, which the fitted network does not exceed: a number of parameters, a
+        share in (0, 1] of those at the start, or the bytes of its weights and biases, four a
+        parameter, as "64KiB" or "20 kB". Needs ``pruning="hard"``, and excludes `lam`. A
+        controller sets the price of a parameter in the course of the training
+        (Gallego-Posada et al. 2022, arXiv 2208.04425) and the last units that are too many go
+        when gates are folded: the network is then within 5 % of its size, where units are
+        small enough for that. Without a last phase (see `finetune_fraction`) units that happen
+        to be closed go as well. None is 0.3, or the smallest network where that is larger,
+        unless `lam` is given.
+    memory_budget : int, str or None, default=None
+        Bytes that the training buffers (weights, moments, gates, activations, mini-batch) may
+        take, as 1048576 or "1MiB". Gives up threads, then rows of the mini-batch, then Adam's
+        second moments (training is then ``solver="sgd"`` at 30 times the learning rate, with
+        a warning); the average over the last epochs is left out where it finds no room.
+        "dynamic" mini-batches grow up to it, on one thread. The copy that a training which diverges
+        goes back to (see `learning_rate_init`) is made where there is room left. What
+        ``early_stopping=True`` keeps of the best epoch, ``warm_start=True`` of the last fit while
+        the next one runs, and the reading of a checkpoint come on top.
+    penalty : {"size", "fan_out"}, default="size"
+        What `lam` is the price of: "size", all weights and biases between open units, as
+        many as are expected (Xia et al. 2022, arXiv 2204.00408); "fan_out", the weights that
+        leave an open unit ([LWK]_ eq. 9), which hardly prunes the last hidden layer.
+    input_price : float, default=3.0
+        Factor, >= 0, on the price of inputs with ``penalty="size"``.
+    finetune_fraction : float, default=0.3
+        Share of `max_iter`, in [0, 1), that trains the folded network with a learning rate
+        that falls along a cosine. Where a `lam` is given and training converges earlier, it is
+        the share of the epochs run. Only with ``pruning="hard"``; 0 where a `lam` is given and
+        ``warm_start=True``.
+    pruning : {"hard", "soft", "none"}, default="hard"
+        "hard" deletes units between epochs; "soft" trains with gates at full size and
+        leaves out units with a zero gate at the end only; "none" trains a plain network
+        without gates.
+    gate_inputs : bool, default=True
+        Whether inputs carry gates, so that features are selected; hidden units always do.
+    prune_threshold : float, default=0.5
+        A unit goes when it was on in a smaller share of an epoch's mini-batches, in
+        [0, 1]. Gates are kept from closing below 0.047, so lower values never prune; with a
+        target size they are an error.
+    gate_learning_rate : {"constant", "cosine"}, default="constant"
+        Learning rate schedule of the gates. With "cosine" it falls along half a cosine over the
+        pruning phase, to a tenth.
+    gate_learning_rate_init : float, default=0.01
+        Learning rate of the gates' log-odds, > 0.
+    droprate_init : float or pair of float, default=(0.2, 0.5)
+        Where the gates of inputs and of hidden units start, in (0, 1): at log-odds of
+        ``log((1 - d) / d)``, [LWK]_ section 4. The defaults leave 95 % and 83 % of the
+        gates on at first; larger values close more of them. In partial_fit they are held open
+        before that: for the first 10 % of the pruning phase, or with `lam` for 1,000 mini-batches.
+    checkpoint_dir : path-like, default=None
+        Folder, made where it is missing ("~" in front is the user's home), in which `fit` keeps
+        what it has reached. A fit that was killed goes on when it is repeated: the same estimator
+        (with the same `random_state`, which may be None) fitted to the same data becomes the very
+        network that it would have become, bit for bit on the same machine. Every fit has a
+        subfolder of its own there, named by a digest of its parameters, its data and the version
+        of fastl0, so that searches and several estimators may share the folder; a fit that
+        differs in any of these begins anew and leaves what is there. The last two checkpoints are
+        kept: should the newest be damaged, `fit` warns and goes on from the one before. Where one
+        cannot be written, as on a full disk, `fit` warns and trains on. When a fit is over its
+        subfolder is deleted, and the next fit trains anew; after Ctrl-C it stays. Checkpoints may
+        come from anybody: reading them runs no code. `partial_fit` keeps none.
+    checkpoint_interval : int, default=1
+        Epochs from one checkpoint to the next, >= 1. Each takes about as long as writing 16 bytes
+        a parameter to disk.
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weights of the classes, as in scikit-learn's classifiers: a dict from label to weight,
         "balanced" for weights in inverse proportion to the classes' shares, for multilabel
@@ -73,11 +214,82 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
 
     Attributes
     ----------
-    {attributes}
+    coefs_ : list of ndarray of shape (fan_in, fan_out), float32
+        Weights of the kept units; the deterministic gates ([LWK]_ eq. 13) are folded in.
+        ``coefs_[0]`` has rows for the inputs that are read only (see `support_`): a tool that
+        takes it for that of an MLP of all inputs computes wrong predictions without a word.
+        Give such tools what `to_sklearn` returns.
+    intercepts_ : list of ndarray of shape (fan_out,), float32
+        Biases of the kept units.
+    n_units_ : tuple of int
+        Kept units of every layer, inputs first, outputs last.
+    n_parameters_ : int
+        Number of weights and biases kept.
+    support_ : ndarray of shape (n_features_in_,), bool
+        Which input features are read.
+    feature_importances_ : ndarray of shape (n_features_in_,), float64
+        Share of each input in how strongly the outputs depend on the inputs, >= 0, with a sum
+        of one: 0 for deleted inputs, and 0 for all where none moves an output. The strength of an
+        input is the root mean square of the derivatives by it of the outputs (before their
+        activation, in the units of training), where every hidden unit passes a change on with
+        probability 1/2; those of "identity" always do. By the weights alone, computed when asked
+        for: inputs compare where they are of the same scale, as after a StandardScaler.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels; for multilabel targets the label numbers.
+    n_features_in_ : int
+        Number of features seen in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features seen in fit, where all are strings.
+    n_iter_ : int
+        Number of epochs that the last fit has run; 1 after `partial_fit`, of which a call goes
+        through its rows once.
+    n_layers_ : int
+        Number of layers, inputs and outputs included.
+    n_outputs_ : int
+        Number of outputs.
+    out_activation_ : str
+        Activation of the outputs.
+    loss_ : float
+        Objective in the last epoch: mean loss and L2 term, and with `lam` the L0 term.
+    best_loss_ : float or None
+        Lowest objective of any epoch; None with ``early_stopping=True``.
+    loss_curve_ : list of float
+        Objective in every epoch of `history_`.
+    validation_scores_ : list of float or None
+        Score of the validation rows after every epoch; None without such rows. Where only some
+        calls of `partial_fit` had them, None for the other epochs.
+    validation_loss_curve_ : list of float or None
+        Their mean loss after every epoch, without any regularisation.
+    best_validation_score_ : float or None
+        Highest of the validation scores; with ``early_stopping=True`` and a target size, of those
+        of networks within it.
+    t_ : int
+        Number of training rows visited, all epochs added up.
+    history_ : dict of list
+        One entry an epoch: ``loss``; ``n_units`` and ``n_parameters`` of the network trained in
+        that epoch; ``buffer_nbytes``, the bytes that the training buffers (weights, moments,
+        gates, activations, mini-batch, some kilobytes a usable thread) occupied; ``batch_size``;
+        ``epoch_time`` in seconds. As the curves, the scores and `t_` do, it goes back to the
+        first of all fits of a warm start, or to the first call of `partial_fit`, in which 100
+        mini-batches make an epoch.
 
     Notes
     -----
-    {notes}
+    An X that is no array but has a `shape`, a `dtype` and slices of rows, as dask and zarr arrays
+    and HDF5 data sets have, is never read as a whole. It comes by blocks: a block is one chunk
+    of rows, several neighbouring ones up to 1 MiB, or a part of one that is larger than 4 MiB (of
+    which a reader may decode all for each part: chunks of 1 to 4 MiB are best). `fit` reads
+    all blocks once to check them and then once an epoch, in random order. As many as a window of
+    8 MiB has room for are mixed, so that a mini-batch has rows of these blocks only: rows that
+    are sorted, for instance by class, should be shuffled before they are stored. The same
+    `random_state` and chunks give the same network; with other chunks it is another one,
+    unless all rows find room in the window or ``shuffle=False``: then it is the one that the
+    array itself would give (validation rows that are set aside are an exception). y and
+    weights are read into memory. To judge by rows that are set aside, X is read once more after
+    every epoch; `X_val`, which may be of this kind as well, takes as much reading as it has
+    rows. `predict`, `score` and `transform` go by block, too, and return arrays. The window, or
+    the rows of a mini-batch and a block if they are larger, and what reading a block takes come on
+    top of `memory_budget` and of ``history_["buffer_nbytes"]``.
 
     References
     ----------
@@ -95,6 +307,8 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
     >>> clf.n_parameters_ <= 5000
     True
     """
+
+    __module__ = "fastl0"  # pickles name the class so, wherever it lives
 
     classes_: Any = FittedAttribute()
     _multilabel: Any = FittedAttribute()
@@ -199,7 +413,6 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
     # --- fitting ---------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
-    @documented_method
     def fit(
         self,
         X: ArrayLike,
@@ -214,14 +427,26 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
 
         Parameters
         ----------
-        {fit_X}
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training rows. Integer, bool, float32 and float64 arrays of any memory layout,
+            read-only and memory-mapped ones and CSR matrices are read in mini-batches and
+            never copied or converted as a whole. Other sparse formats are converted to CSR,
+            other dtypes to float, and data frames, whose columns must hold numbers, to one
+            array. dask and zarr arrays, HDF5 data sets and the like are read by blocks of rows
+            (see Notes of the class).
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Class labels, or a multilabel indicator of 0 and 1. Labels of one class only, as a fold
             may have, are learned as a constant.
-        {fit_weights_and_rows}
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, >= 0. A row of weight 2 counts like two rows, in the loss, in
+            `alpha` and in `lam`.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Rows that judge the network after every epoch; with ``early_stopping=True`` in
+            place of training rows that are set aside.
         y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
             Their labels.
-        {fit_val_weights}
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
 
         Returns
         -------
@@ -229,14 +454,15 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
 
         Raises
         ------
-        {fit_errors}
+        ValueError
+            If a parameter, X or y breaks a rule, or the training loss stops being finite.
+            The estimator is then as it was before the call.
         """
         validation = (X_val, y_val, sample_weight_val)
         return self._fit(
             X, y, sample_weight=sample_weight, validation=validation, keep_interrupted=True
         )
 
-    @documented_method
     def partial_fit(
         self,
         X: ArrayLike,
@@ -250,17 +476,39 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
     ) -> Self:
         """Train on some rows once, going on from where the last call stopped.
 
-        {stream}
+        The network shrinks as it goes: every 100 mini-batches, which make an epoch in
+        `history_`, units that were on too seldom are deleted. With a target size, it is reached
+        when ``(1 - finetune_fraction) * max_iter`` such epochs are over, and gates are then
+        folded; with `lam`, which a row counts by one over the number of rows so far (over
+        10,000 at first), they stay. After `fit` training goes on from the network it has left.
+        At first all gates are held open, so that the network learns like one without gates (see
+        `droprate_init`). The learning rate is constant. "auto" and "dynamic" mini-batches
+        are as those of `fit` for the rows of the first call, or of 8 rows where these are
+        few (of 200 rows without pruning). Parameters that do not shape the network may
+        change from call to call: a new `target_size` is reached as many epochs after it is
+        set. The history begins with the first call and holds the last 10,000 epochs. Losses
+        are means over rows, without penalties. The training state is
+        kept, and pickled, with the estimator; ``fit`` with ``warm_start=True`` goes on from
+        it. Other threads may predict, copy and pickle meanwhile, which waits for the end of
+        a call; only one may train.
 
         Parameters
         ----------
-        {stream_X}
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to learn from, one or more. float32 and float64 arrays of few rows, with y
+            an array, take the least time.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Their labels.
         classes : array-like of shape (n_classes,), default=None
             All labels there will be; needed in the first call, unless `fit` came before or
             y is a multilabel indicator.
-        {stream_weights_and_rows}
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, >= 0, relative to those of other calls. Where all are 0, nothing
+            is learned.
+        X_val, y_val, sample_weight_val : as in `fit`, default=None
+            Rows that judge the network after this call. With ``early_stopping=True`` the
+            network that they have scored best is the one that predicts; it never stops by
+            itself.
 
         Returns
         -------
@@ -268,7 +516,9 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
 
         Raises
         ------
-        {stream_errors}
+        ValueError
+            If a parameter, X or y breaks a rule, or the loss stops being finite. Mini-batches
+            before that one have been learned; after a failed first call the estimator is as it was.
         """
         return self._partial_fit(X, y, classes, sample_weight, (X_val, y_val, sample_weight_val))
 

@@ -27,7 +27,6 @@ from sklearn.utils.validation import check_is_fitted
 from fastl0.estimators import params
 from fastl0.estimators.base import BaseHardL0MLP
 from fastl0.estimators.classifier import HardL0MLPClassifier
-from fastl0.estimators.docstrings import documented
 from fastl0.estimators.regressor import HardL0MLPRegressor
 
 if TYPE_CHECKING:
@@ -50,49 +49,6 @@ _SHARED = (
     "n_iter_",
     "out_activation_",
 )
-
-_PARAMETERS = """\
-estimator : {network}, default=None
-        Settings of the networks, with ``pruning="hard"`` and ``lam=None``; None is
-        ``{network}()``. Its `target_size` and `warm_start` are of no account.
-    target_sizes : sequence of int, float or str, default=None
-        Sizes to choose from, as `l0_path` takes them.
-    cv : int, cross-validation generator or iterable, default=None
-        Folds as scikit-learn takes them; None is {folds}.
-    scoring : str or callable, default=None
-        Name of a scikit-learn scorer, or ``scorer(estimator, X, y)``, with `sample_weight` as a
-        keyword where fit was given one; larger is better. None is {score}.
-    n_jobs : int, default=None
-        Folds at a time, as in joblib. None is 1.
-    verbose : int, default=0
-        Verbosity of joblib."""
-
-_ATTRIBUTES = """\
-best_estimator_ : {network}
-        The network that was trained on all rows.
-    target_size_ : int, float or str
-        The size that was chosen, as it was given.
-    target_sizes_ : list of int, float or str
-        All sizes, large to small.
-    scores_ : ndarray of shape (n_sizes, n_folds), float
-        Scores on the rows that the fold was not trained on.
-    n_parameters_path_ : ndarray of shape (n_sizes, n_folds), int
-        Weights and biases of the networks that were scored."""
-
-_INPUTS = """\
-n_features_in_ : int
-        Number of features seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features seen in fit, where all are strings.
-
-    References
-    ----------
-    .. [BFOS] Breiman, Friedman, Olshen and Stone, "Classification and Regression Trees", 1984."""
-
-
-def _documented(**words: str) -> Callable[[type], type]:
-    """Put what the two have in common into the docstring of one."""
-    return documented(parameters=_PARAMETERS, attributes=_ATTRIBUTES, inputs=_INPUTS, **words)
 
 
 class BaseSizeCV(metaclass=ABCMeta):
@@ -244,9 +200,6 @@ class BaseSizeCV(metaclass=ABCMeta):
         return self.best_estimator_.to_sklearn()
 
 
-@_documented(
-    network="HardL0MLPClassifier", folds="5 of them, stratified", score="the accuracy"
-)  # fmt: skip
 class HardL0MLPClassifierCV(BaseSizeCV, ClassifierMixin, BaseEstimator):
     """Multilayer perceptron classifier whose size is chosen by cross-validation.
 
@@ -256,15 +209,44 @@ class HardL0MLPClassifierCV(BaseSizeCV, ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    {parameters}
+    estimator : HardL0MLPClassifier, default=None
+        Settings of the networks, with ``pruning="hard"`` and ``lam=None``; None is
+        ``HardL0MLPClassifier()``. Its `target_size` and `warm_start` are of no account.
+    target_sizes : sequence of int, float or str, default=None
+        Sizes to choose from, as `l0_path` takes them.
+    cv : int, cross-validation generator or iterable, default=None
+        Folds as scikit-learn takes them; None is 5 of them, stratified.
+    scoring : str or callable, default=None
+        Name of a scikit-learn scorer, or ``scorer(estimator, X, y)``, with `sample_weight` as a
+        keyword where fit was given one; larger is better. None is the accuracy.
+    n_jobs : int, default=None
+        Folds at a time, as in joblib. None is 1.
+    verbose : int, default=0
+        Verbosity of joblib.
 
     Attributes
     ----------
-    {attributes}
-    classes_, coefs_, intercepts_, support_, feature_importances_, n_units_, n_parameters_, \
-n_layers_, n_outputs_, n_iter_, out_activation_
+    best_estimator_ : HardL0MLPClassifier
+        The network that was trained on all rows.
+    target_size_ : int, float or str
+        The size that was chosen, as it was given.
+    target_sizes_ : list of int, float or str
+        All sizes, large to small.
+    scores_ : ndarray of shape (n_sizes, n_folds), float
+        Scores on the rows that the fold was not trained on.
+    n_parameters_path_ : ndarray of shape (n_sizes, n_folds), int
+        Weights and biases of the networks that were scored.
+    classes_, coefs_, intercepts_, support_, feature_importances_, n_units_, n_parameters_,
+    n_layers_, n_outputs_, n_iter_, out_activation_
         Those of `best_estimator_`.
-    {inputs}
+    n_features_in_ : int
+        Number of features seen in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features seen in fit, where all are strings.
+
+    References
+    ----------
+    .. [BFOS] Breiman, Friedman, Olshen and Stone, "Classification and Regression Trees", 1984.
 
     Examples
     --------
@@ -278,6 +260,8 @@ n_layers_, n_outputs_, n_iter_, out_activation_
     >>> search.scores_.shape
     (3, 3)
     """
+
+    __module__ = "fastl0"  # pickles name the class so, wherever it lives
 
     _kind = HardL0MLPClassifier
 
@@ -360,7 +344,6 @@ n_layers_, n_outputs_, n_iter_, out_activation_
         return self.best_estimator_.predict_log_proba(X)
 
 
-@_documented(network="HardL0MLPRegressor", folds="5 of them", score="R^2")
 class HardL0MLPRegressorCV(BaseSizeCV, RegressorMixin, BaseEstimator):
     """Multilayer perceptron regressor whose size is chosen by cross-validation.
 
@@ -369,15 +352,45 @@ class HardL0MLPRegressorCV(BaseSizeCV, RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    {parameters}
+    estimator : HardL0MLPRegressor, default=None
+        Settings of the networks, with ``pruning="hard"`` and ``lam=None``; None is
+        ``HardL0MLPRegressor()``. Its `target_size` and `warm_start` are of no account.
+    target_sizes : sequence of int, float or str, default=None
+        Sizes to choose from, as `l0_path` takes them.
+    cv : int, cross-validation generator or iterable, default=None
+        Folds as scikit-learn takes them; None is 5 of them.
+    scoring : str or callable, default=None
+        Name of a scikit-learn scorer, or ``scorer(estimator, X, y)``, with `sample_weight` as a
+        keyword where fit was given one; larger is better. None is the coefficient of
+        determination R^2.
+    n_jobs : int, default=None
+        Folds at a time, as in joblib. None is 1.
+    verbose : int, default=0
+        Verbosity of joblib.
 
     Attributes
     ----------
-    {attributes}
-    center_, scale_, coefs_, intercepts_, support_, feature_importances_, n_units_, \
-n_parameters_, n_layers_, n_outputs_, n_iter_, out_activation_
+    best_estimator_ : HardL0MLPRegressor
+        The network that was trained on all rows.
+    target_size_ : int, float or str
+        The size that was chosen, as it was given.
+    target_sizes_ : list of int, float or str
+        All sizes, large to small.
+    scores_ : ndarray of shape (n_sizes, n_folds), float
+        Scores on the rows that the fold was not trained on.
+    n_parameters_path_ : ndarray of shape (n_sizes, n_folds), int
+        Weights and biases of the networks that were scored.
+    center_, scale_, coefs_, intercepts_, support_, feature_importances_, n_units_,
+    n_parameters_, n_layers_, n_outputs_, n_iter_, out_activation_
         Those of `best_estimator_`.
-    {inputs}
+    n_features_in_ : int
+        Number of features seen in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features seen in fit, where all are strings.
+
+    References
+    ----------
+    .. [BFOS] Breiman, Friedman, Olshen and Stone, "Classification and Regression Trees", 1984.
 
     Examples
     --------
@@ -390,6 +403,8 @@ n_parameters_, n_layers_, n_outputs_, n_iter_, out_activation_
     >>> search.target_size_ in search.target_sizes_
     True
     """
+
+    __module__ = "fastl0"  # pickles name the class so, wherever it lives
 
     _kind = HardL0MLPRegressor
 

@@ -1,7 +1,4 @@
-"""What scikit-learn's diagram of an estimator, in a notebook, says of its network.
-
-May import `sizes` and `validation`.
-"""
+"""What scikit-learn's diagram of an estimator, in a notebook, says of its network."""
 
 from typing import Any
 

@@ -65,6 +65,8 @@ class L0Path:
         epochs from the size before to its own.
     """
 
+    __module__ = "fastl0"  # pickles name the class so, wherever it lives
+
     n_parameters: NDArray[np.intp]
     n_bytes: NDArray[np.intp]
     scores: NDArray[np.float64]
@@ -335,3 +337,6 @@ def _in_less_time(model: BaseHardL0MLP, n_rows: int, shrinkage: float) -> dict[s
     if model.solver == "adam" and model.memory_budget is None:
         settings["learning_rate_init"] = model.learning_rate_init / share**_HASTE
     return settings
+
+
+l0_path.__module__ = "fastl0"

@@ -1,6 +1,6 @@
 """Turns a fitted estimator into scikit-learn's own MLP; loaded when that is asked for.
 
-Goes by fitted attributes. Imports nothing of fastl0.
+Goes by fitted attributes.
 """
 
 import copy

@@ -1,7 +1,6 @@
 """Hard-concrete gates in closed form (NumPy, float64): once an epoch and at test time.
 
-Sources: Louizos, Welling and Kingma 2017, arXiv 1712.01312 ([LWK]). Imports nothing of
-fastl0.
+Sources: Louizos, Welling and Kingma 2017, arXiv 1712.01312 ([LWK]).
 """
 
 import math

@@ -1,4 +1,4 @@
-"""How strongly a network depends on each of its inputs, by its weights. May import `network`."""
+"""How strongly a network depends on each of its inputs, by its weights."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

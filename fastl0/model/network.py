@@ -1,6 +1,6 @@
 """The frozen network: what is left once training is over, and its forward pass.
 
-A plain dense MLP in NumPy; needs neither Numba nor the C core. May import `gates`.
+A plain dense MLP in NumPy; needs neither Numba nor the C core.
 """
 
 import math

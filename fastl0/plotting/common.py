@@ -1,7 +1,7 @@
 """Owns what the displays of estimators and paths share: checks of arguments, axes, legends.
 
 The displays follow scikit-learn's. They need matplotlib (``pip install "fastl0[plot]"``), which
-is imported only when a picture is drawn. May import `style`, then.
+is imported only when a picture is drawn.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Quantity(NamedTuple):
 #: What the size of a finished network is measured in.
 SIZES = {
     "n_parameters": Quantity("parameters", is_size=True),
-    "n_bytes": Quantity("pickled model (bytes)", is_size=True, unit="B"),
+    "n_bytes": Quantity("weights and biases (bytes)", is_size=True, unit="B"),
 }
 
 

@@ -1,6 +1,6 @@
 """Owns `FrontierDisplay`: score against size, of a path or of a search.
 
-Goes by fitted attributes, not by classes. May import `displaying`, and when it draws `style`.
+Goes by fitted attributes, not by classes.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class FrontierDisplay:
     chosen : int, default=None
         Index of the size that was chosen; None where none was.
     size : {"n_parameters", "n_bytes"}, default="n_parameters"
-        What the sizes are: weights and biases, or bytes of the pickled estimators.
+        What the sizes are: parameters, or bytes of weights and biases.
     score_name : str, default=None
         What the scores are, for the axis; None is "validation score".
     name : str, default=None
@@ -84,6 +84,8 @@ class FrontierDisplay:
     >>> display.ax_.get_xlabel(), display.ax_.get_ylabel()
     ('parameters', 'accuracy')
     """
+
+    __module__ = "fastl0"  # pickles name the class so, wherever it lives
 
     def __init__(
         self,
@@ -122,7 +124,7 @@ class FrontierDisplay:
         path : L0Path
             What `l0_path` returns.
         size : {"n_parameters", "n_bytes"}, default="n_parameters"
-            Which size to draw: weights and biases, or bytes of the pickled estimators.
+            Which size to draw: parameters, or bytes of weights and biases.
         score_name : str, default=None
             What the scores are, for the axis; None is "validation score".
         ax, name, line_kw

@@ -1,6 +1,6 @@
 """Owns `PruningDisplay`: how a network shrank and learnt, epoch by epoch.
 
-Goes by fitted attributes, not by classes. May import `displaying`, and when it draws `style`.
+Goes by fitted attributes, not by classes.
 """
 
 from __future__ import annotations
@@ -88,6 +88,8 @@ class PruningDisplay:
     >>> axes = PruningDisplay.from_estimator(clf, quantities=sizes, name="30 %").axes_
     >>> display = PruningDisplay.from_estimator(small, quantities=sizes, name="10 %", ax=axes)
     """
+
+    __module__ = "fastl0"  # pickles name the class so, wherever it lives
 
     def __init__(
         self,

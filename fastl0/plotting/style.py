@@ -1,7 +1,6 @@
 """Owns how pictures look: colours, number formats, ticks and grid.
 
 Needs matplotlib (``pip install "fastl0[plot]"``), so it is imported where a picture is drawn.
-May import matplotlib, and nothing of fastl0.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Owns `SupportDisplay`: which inputs a network reads, and how strongly.
 
-Goes by fitted attributes, not by classes. May import `displaying`, and when it draws `style`.
+Goes by fitted attributes, not by classes.
 """
 
 from __future__ import annotations
@@ -70,6 +70,8 @@ class SupportDisplay:
     >>> display.image_.get_array().shape
     (8, 8)
     """
+
+    __module__ = "fastl0"  # pickles name the class so, wherever it lives
 
     def __init__(
         self,

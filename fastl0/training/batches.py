@@ -1,8 +1,7 @@
 """An epoch's visit to the rows: mini-batches, one after the other, of rows that lie in memory.
 
 Rows of an X in memory stay where they are. Those of an X that is read by blocks pass through
-a window, some blocks at a time. Owns that window. May import `_kernels`, `blocks` and
-`ordering`.
+a window, some blocks at a time. Owns that window.
 """
 
 from typing import Any, NamedTuple, Protocol

@@ -1,7 +1,5 @@
 """Decides which units go, and what each unit costs. Owns the thresholds; touches no buffer.
 
-May import `sizes`.
-
 Sources: Nardini, Valerio, Passarella, Perego, "Apprendimento di Reti Neurali su
 Dispositivi a Risorse Limitate" ([NVPP]) section 2; [LWK] arXiv 1712.01312 and, for the
 product form of the expected size, Xia et al. 2022, arXiv 2204.00408 ([CoFi]).

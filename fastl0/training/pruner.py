@@ -1,7 +1,6 @@
 """How a network shrinks: what its units cost, which of them go, and its way to a target size.
 
-Borrows the buffers of the training. The formulas are those of `pruning` and `size_controller`. May
-import these, `gates`, `memory`, `plan` and `sizes`.
+Borrows the buffers of the training. The formulas are those of `criteria` and `size_controller`.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""A NumPy generator: its state as plain values and back, and a copy. May import `fields`."""
+"""A NumPy generator: its state as plain values and back, and a copy."""
 
 from typing import Any
 

@@ -1,7 +1,4 @@
-"""Steers a training to a size: the phases, the way down, and the price of a parameter.
-
-May import `fields`.
-"""
+"""Steers a training to a size: the phases, the way down, and the price of a parameter."""
 
 import math
 from dataclasses import dataclass

@@ -3,8 +3,7 @@
 A `ThreadTeam` keeps the helper threads of one training run and hands them the kernel in which
 they wait to be called (``_team.h``). A `ThreadTuner` times the mini-batches and settles on the
 number of threads that is fastest for the network and the machine as they are now. Both
-live as long as one training; nothing here is shared between trainings or processes. May
-import `_kernels`.
+live as long as one training; nothing here is shared between trainings or processes.
 """
 
 import math

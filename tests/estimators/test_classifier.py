@@ -1,7 +1,6 @@
 """`HardL0MLPClassifier` as its users meet it: fitted attributes, inputs, targets, errors."""
 
 import copy
-import doctest
 import inspect
 import pickle
 import re
@@ -16,6 +15,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse as sp
+from doctests import n_failed
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import make_multilabel_classification
@@ -26,7 +26,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-import fastl0.estimators.classifier
 from fastl0 import HardL0MLPClassifier
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -1006,4 +1005,4 @@ def test_predict_refuses_more_features_and_an_unfitted_model(digits):
 
 
 def test_the_docstring_example_is_true():
-    assert doctest.testmod(fastl0.estimators.classifier).failed == 0
+    assert n_failed(HardL0MLPClassifier) == 0

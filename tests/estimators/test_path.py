@@ -1,6 +1,5 @@
 """`l0_path`: networks of many sizes from one run."""
 
-import doctest
 import pickle
 from decimal import Decimal
 from fractions import Fraction
@@ -9,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from doctests import n_failed
 from sklearn.base import clone
 from sklearn.datasets import make_multilabel_classification, make_regression
 from sklearn.metrics import log_loss, make_scorer, median_absolute_error
 
-import fastl0.estimators.path
 from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor, L0Path, l0_path
 
 FULL, FULL_OF_ONE = 7510, 6601
@@ -534,4 +533,4 @@ def test_only_the_estimators_themselves_go_down_a_path(digits):
 
 
 def test_the_docstring_example_is_true():
-    assert doctest.testmod(fastl0.estimators.path).failed == 0
+    assert n_failed(l0_path) == 0

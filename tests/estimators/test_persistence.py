@@ -175,10 +175,10 @@ def test_skops_has_to_trust_the_estimator_alone(name):
     """Without training state nothing but the public classes is there to be trusted."""
     data = skops.io.dumps(fitted(name)[0])
     public = {
-        "fastl0.estimators.classifier.HardL0MLPClassifier",
-        "fastl0.estimators.regressor.HardL0MLPRegressor",
-        "fastl0.estimators.cv.HardL0MLPClassifierCV",
-        "fastl0.estimators.cv.HardL0MLPRegressorCV",
+        "fastl0.HardL0MLPClassifier",
+        "fastl0.HardL0MLPRegressor",
+        "fastl0.HardL0MLPClassifierCV",
+        "fastl0.HardL0MLPRegressorCV",
     }
     assert set(skops.io.get_untrusted_types(data=data)) <= public
 

@@ -1,10 +1,10 @@
 """The curves are the sizes and scores of a path or of a search."""
 
-import doctest
 import math
 
 import numpy as np
 import pytest
+from doctests import n_failed
 from sklearn.model_selection import ShuffleSplit
 
 pytest.importorskip("matplotlib")
@@ -17,14 +17,13 @@ import matplotlib.pyplot as plt
 from displayed import QUICK, SIZES, Fitted, texts
 
 from fastl0 import FrontierDisplay, HardL0MLPClassifierCV, L0Path
-from fastl0.plotting import frontier
 from fastl0.plotting.style import LINES
 
 pytestmark = pytest.mark.usefixtures("no_figure_stays")
 
 
 @pytest.mark.parametrize(
-    ("size", "label"), [("n_parameters", "parameters"), ("n_bytes", "pickled model (bytes)")]
+    ("size", "label"), [("n_parameters", "parameters"), ("n_bytes", "weights and biases (bytes)")]
 )
 def test_a_path_is_drawn_as_it_is(digits_path, size, label):
     display = FrontierDisplay.from_path(digits_path, size=size, score_name="accuracy")
@@ -122,4 +121,4 @@ def test_a_path_of_another_class_is_drawn(digits_path):
 
 
 def test_examples():
-    assert doctest.testmod(frontier).failed == 0
+    assert n_failed(FrontierDisplay) == 0

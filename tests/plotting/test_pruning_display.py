@@ -1,9 +1,8 @@
 """The curves are the history of the estimator."""
 
-import doctest
-
 import numpy as np
 import pytest
+from doctests import n_failed
 
 pytest.importorskip("matplotlib")
 
@@ -15,7 +14,6 @@ import matplotlib.pyplot as plt
 from displayed import Fitted, texts
 
 from fastl0 import PruningDisplay
-from fastl0.plotting import pruning
 from fastl0.plotting.style import LINES
 
 pytestmark = pytest.mark.usefixtures("no_figure_stays")
@@ -152,4 +150,4 @@ def test_plot_may_be_called_again_with_a_style(pruned):
 
 
 def test_examples():
-    assert doctest.testmod(pruning).failed == 0
+    assert n_failed(PruningDisplay) == 0

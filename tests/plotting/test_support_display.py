@@ -1,9 +1,8 @@
 """The bars and the pixels are the inputs that the estimator reads."""
 
-import doctest
-
 import numpy as np
 import pytest
+from doctests import n_failed
 
 pytest.importorskip("matplotlib")
 
@@ -15,7 +14,6 @@ import matplotlib.pyplot as plt
 from displayed import drawn_labels, texts
 
 from fastl0 import SupportDisplay
-from fastl0.plotting import support
 
 pytestmark = pytest.mark.usefixtures("no_figure_stays")
 
@@ -146,4 +144,4 @@ def test_too_few_names_are_an_error(pruned):
 
 
 def test_examples():
-    assert doctest.testmod(support).failed == 0
+    assert n_failed(SupportDisplay) == 0
