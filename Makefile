@@ -40,10 +40,10 @@ demo: $(VENV)/.ready-plot $(VENV)/.kernels
 	$(BIN)/fastl0 demo $(ARGS)
 
 paper: $(VENV)/.ready-plot $(VENV)/.kernels
-	$(BIN)/fastl0 paper $(ARGS)
+	PYTHONPATH=benches $(BIN)/python -m experiments paper $(ARGS)
 
 frontier: $(VENV)/.ready-plot $(VENV)/.kernels
-	$(BIN)/fastl0 frontier $(ARGS)
+	PYTHONPATH=benches $(BIN)/python -m experiments frontier $(ARGS)
 
 test: $(VENV)/.ready-test $(VENV)/.kernels
 	$(BIN)/pytest $(ARGS)

@@ -19,9 +19,8 @@ from collections import defaultdict
 
 import numpy as np
 import workloads
+from experiments.frontier import ESTIMATOR, by_size
 from joblib import Parallel, delayed
-
-from fastl0.commands.frontier import ESTIMATOR, by_size
 
 PATH = workloads.RESULTS / "choices.csv"
 NAMES = ("variant", "epochs", "target", "seed", "error", "n_parameters", "n_units", "seconds")

@@ -45,8 +45,7 @@ N_EPOCHS = 3
 def write(folder, data):
     """Write both sets as the kinds need them."""
     import zarr
-
-    from fastl0.datasets import load_mnist
+    from experiments.mnist import load_mnist
 
     mnist = load_mnist(data)
     rows = mnist.X_train

@@ -115,7 +115,7 @@ def write_random(folder, n_rows=N_ROWS, seed=0):
 
 
 def write_mnist(folder, data):
-    from fastl0.datasets import load_mnist
+    from experiments.mnist import load_mnist
 
     mnist = load_mnist(data)
     np.save(pathlib.Path(folder, "images.npy"), mnist.X_train)

@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from experiments.mnist import load_mnist
 from sklearn import datasets
 from sklearn.model_selection import train_test_split
-
-from fastl0.datasets import load_mnist
 
 #: Metrics, by the names that scikit-learn's `get_scorer` knows: for even and for uneven classes.
 EVEN, UNEVEN = "accuracy", "balanced_accuracy"

@@ -10,6 +10,7 @@ from dataclasses import fields
 from functools import cache
 
 import numpy as np
+from experiments.mnist import load_mnist
 from numba import types
 from numba.extending import get_cython_function_address
 
@@ -31,7 +32,6 @@ from fastl0._numba.train_loop import (
     look_for_lit_,
 )
 from fastl0._numba.update import update_, update_gates_
-from fastl0.datasets import load_mnist
 from fastl0.training.buffer_layout import BufferLayout
 from fastl0.training.buffers import Buffers
 from fastl0.training.config import TrainingConfig, TrainingData

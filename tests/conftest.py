@@ -1,15 +1,15 @@
 """Data and stand-ins that many tests share."""
 
+import fake_estimator
 import numpy as np
 import pandas as pd
 import pytest
-import stand_in
 from displayed import QUICK, SIZES
 from hypothesis import settings
 from sklearn.datasets import load_digits
 
 from fastl0 import HardL0MLPClassifier, HardL0MLPClassifierCV, l0_path
-from fastl0.commands import trial
+from fastl0.cli import training_run
 from fastl0.training import criteria, online  # noqa: F401 (before draws are patched)
 
 # The same examples every time, however slow the machine is; nothing is kept on disk.
@@ -27,11 +27,11 @@ def digits():
 @pytest.fixture
 def classifier(monkeypatch):
     """Swap the estimator that commands train for a stand-in."""
-    monkeypatch.setattr("fastl0.HardL0MLPClassifier", stand_in.Classifier, raising=False)
-    monkeypatch.setattr(stand_in.Classifier, "seen", [])
-    trial.compile_kernels.cache_clear()
-    yield stand_in.Classifier
-    trial.compile_kernels.cache_clear()
+    monkeypatch.setattr("fastl0.HardL0MLPClassifier", fake_estimator.Classifier, raising=False)
+    monkeypatch.setattr(fake_estimator.Classifier, "seen", [])
+    training_run.compile_kernels.cache_clear()
+    yield fake_estimator.Classifier
+    training_run.compile_kernels.cache_clear()
 
 
 @pytest.fixture

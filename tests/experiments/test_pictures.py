@@ -7,8 +7,10 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from fastl0 import plots
-from fastl0.commands.published import PUBLISHED
+from experiments import pictures
+from experiments.published import PUBLISHED
+
+from fastl0.cli.curves import PANELS, training_curves
 
 RUNS = {
     "hard": {
@@ -29,7 +31,7 @@ def draw(figure):
 
 
 def test_lines_are_means_and_bands_are_ranges():
-    figure = plots.training_curves(RUNS, ["test_error", "n_parameters_folded"])
+    figure = training_curves(RUNS, ["test_error", "n_parameters_folded"])
     error, size = figure.axes
     hard, none = error.lines
     assert [line.get_label() for line in error.lines] == ["hard", "none"]
@@ -44,7 +46,7 @@ def test_lines_are_means_and_bands_are_ranges():
 
 
 def test_kinds_differ_in_colour_and_in_dashes():
-    figure = plots.training_curves(
+    figure = training_curves(
         {kind: {"loss": [[2.0, 1.0]]} for kind in ("hard", "soft", "none")}, ["loss"]
     )
     lines = figure.axes[0].lines
@@ -53,35 +55,35 @@ def test_kinds_differ_in_colour_and_in_dashes():
 
 
 def test_a_single_seed_has_no_band():
-    figure = plots.training_curves({"soft": {"accuracy": [[90.0, 95.0]]}}, ["accuracy"])
+    figure = training_curves({"soft": {"accuracy": [[90.0, 95.0]]}}, ["accuracy"])
     assert not figure.axes[0].collections
     assert figure.axes[0].get_yscale() == "linear"
 
 
 def test_a_single_epoch_is_visible():
-    figure = plots.training_curves({"soft": {"accuracy": [[90.0]]}}, ["accuracy"])
+    figure = training_curves({"soft": {"accuracy": [[90.0]]}}, ["accuracy"])
     assert figure.axes[0].lines[0].get_marker() == "o"
 
 
-@pytest.mark.parametrize("column", list(plots.PANELS))
+@pytest.mark.parametrize("column", list(PANELS))
 def test_every_panel_is_titled_and_labelled(column):
-    figure = plots.training_curves({"hard": {column: [[2.0, 1.0]]}}, [column], title="Heading")
+    figure = training_curves({"hard": {column: [[2.0, 1.0]]}}, [column], title="Heading")
     ax = figure.axes[0]
-    assert ax.get_title() == plots.PANELS[column].title
-    assert ax.get_ylabel() == plots.PANELS[column].label
+    assert ax.get_title() == PANELS[column].title
+    assert ax.get_ylabel() == PANELS[column].label
     assert ax.get_xlabel() == "epoch"
     assert figure.get_suptitle() == "Heading"
     assert draw(figure).startswith(b"\x89PNG")
 
 
 def test_bytes_are_drawn_as_megabytes():
-    figure = plots.training_curves({"hard": {"buffer_nbytes": [[4e6, 2e6]]}}, ["buffer_nbytes"])
+    figure = training_curves({"hard": {"buffer_nbytes": [[4e6, 2e6]]}}, ["buffer_nbytes"])
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [4, 2])
 
 
 @pytest.mark.parametrize("values", [[1.9, 1.7, 1.6], [266_610, 5_000, 40], [5.0, 5.0, 5.0]])
 def test_log_axis_keeps_readable_ticks(values):
-    figure = plots.training_curves({"hard": {"loss": [values]}}, ["loss"])
+    figure = training_curves({"hard": {"loss": [values]}}, ["loss"])
     draw(figure)
     ax = figure.axes[0]
     low, high = ax.get_ylim()
@@ -96,7 +98,7 @@ def test_log_axis_keeps_readable_ticks(values):
 
 @pytest.mark.parametrize(("least", "scale"), [(2_000, "linear"), (200, "log")])
 def test_amounts_start_at_zero_unless_they_span_decades(least, scale):
-    figure = plots.training_curves(
+    figure = training_curves(
         {"hard": {"n_parameters_folded": [[10_000, least]]}}, ["n_parameters_folded"]
     )
     ax = figure.axes[0]
@@ -108,17 +110,17 @@ def test_kept_pixels_counts_the_seeds():
     hard = np.zeros((3, 784), dtype=bool)
     hard[:, 28] = True  # first pixel of the second row
     hard[0, 5] = True
-    figure = plots.kept_pixels({"hard": hard, "soft": np.ones((3, 784))})
-    pictures = [ax for ax in figure.axes if ax.images]
-    assert len(pictures) == 2
+    figure = pictures.kept_pixels({"hard": hard, "soft": np.ones((3, 784))})
+    drawn = [ax for ax in figure.axes if ax.images]
+    assert len(drawn) == 2
     assert len(figure.axes) == 4  # each with its colour bar
-    counts = pictures[0].images[0].get_array()
+    counts = drawn[0].images[0].get_array()
     assert counts.shape == (28, 28)
     assert counts[1, 0] == 3
     assert counts[0, 5] == 1
     assert counts.sum() == 4
-    assert pictures[0].get_title() == "hard: 1 of 784 pixels kept"
-    assert pictures[1].get_title() == "soft: 784 of 784 pixels kept"
+    assert drawn[0].get_title() == "hard: 1 of 784 pixels kept"
+    assert drawn[1].get_title() == "soft: 784 of 784 pixels kept"
     assert draw(figure).startswith(b"\x89PNG")
 
 
@@ -143,7 +145,7 @@ def names_on(figure):
 
 
 def test_runs_are_dots_and_means_have_bars():
-    figure = plots.frontier(SIZES, [])
+    figure = pictures.frontier(SIZES, [])
     ax = figure.axes[0]
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "linear")
     dots = [line for line in ax.lines if line.get_label() == "fastl0: run"]
@@ -162,15 +164,16 @@ def test_runs_are_dots_and_means_have_bars():
 
 
 def test_a_single_run_has_no_bars():
-    figure = plots.frontier({"500": [[500, 3.0]]}, METHODS[:1])
+    figure = pictures.frontier({"500": [[500, 3.0]]}, METHODS[:1])
     assert not figure.axes[0].containers[0].lines[2]
 
 
 def test_protocols_differ_in_their_markers():
-    figure = plots.frontier(SIZES, METHODS)
+    figure = pictures.frontier(SIZES, METHODS)
     drawn = {item.get_label(): item.lines[0] for item in figure.axes[0].containers}
     last, best, unknown = (
-        drawn[plots.PROTOCOLS[name].label] for name in ("last epoch", "best on test", "not stated")
+        drawn[pictures.PROTOCOLS[name].label]
+        for name in ("last epoch", "best on test", "not stated")
     )
     assert last.get_markerfacecolor() == last.get_color()
     assert best.get_markerfacecolor() == "none"
@@ -179,10 +182,10 @@ def test_protocols_differ_in_their_markers():
 
 
 def test_each_kind_of_point_is_in_the_legend_once():
-    figure = plots.frontier(SIZES, [*METHODS, *METHODS], title="Heading")
+    figure = pictures.frontier(SIZES, [*METHODS, *METHODS], title="Heading")
     (legend,) = figure.legends
     texts = [text.get_text() for text in legend.get_texts()]
-    assert len(texts) == len(set(texts)) == 2 + len(plots.PROTOCOLS)
+    assert len(texts) == len(set(texts)) == 2 + len(pictures.PROTOCOLS)
     ax = figure.axes[0]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("parameters", "test error (%)")
     assert figure.get_suptitle() == "Heading"
@@ -198,7 +201,7 @@ def test_no_name_covers_anything(errors):
         str(size): np.column_stack([size * (1 + 0.01 * steps), error * (1 + 0.03 * steps)])
         for size, error in zip(sizes, errors, strict=True)
     }
-    figure = plots.frontier(runs, PUBLISHED)
+    figure = pictures.frontier(runs, PUBLISHED)
     ax = figure.axes[0]
     boxes = names_on(figure)
     assert set(boxes) == {method.name for method in PUBLISHED}
@@ -214,6 +217,6 @@ def test_no_name_covers_anything(errors):
 
 
 def test_no_global_plotting_state():
-    code = "import sys, fastl0.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, experiments.pictures; sys.exit('matplotlib.pyplot' in sys.modules)"
     path = {"PYTHONPATH": ":".join(sys.path)}
     assert subprocess.run([sys.executable, "-c", code], env=path, check=False).returncode == 0

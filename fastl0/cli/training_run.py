@@ -1,6 +1,6 @@
-"""Owns one training run of a command: fit, and measure the test set after every epoch.
+"""One training run of a command: fit, and measure the test set after every epoch.
 
-May import the estimator. The test set only ever measures; no choice is made by it.
+The test set only ever measures; no choice is made by it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+#: Kinds of pruning, as the estimator takes them.
+PRUNINGS = ("hard", "soft", "none")
+
 HISTORY = (
     "loss",
     "test_error",
@@ -24,7 +27,7 @@ HISTORY = (
 )
 
 
-class Trial(NamedTuple):
+class TrainingRun(NamedTuple):
     """What one run leaves behind.
 
     Attributes
@@ -96,7 +99,7 @@ def train(
     X_test: npt.NDArray[np.float32],
     y_test: npt.NDArray[Any],
     on_epoch: Callable[[], object] | None = None,
-) -> Trial:
+) -> TrainingRun:
     """Train one classifier through all its epochs and measure each of them.
 
     Parameters
@@ -110,7 +113,7 @@ def train(
 
     Returns
     -------
-    Trial
+    TrainingRun
 
     Raises
     ------
@@ -145,7 +148,7 @@ def train(
         classifier._fit(X_train, y_train, on_epoch=measure)
     if len(history["loss"]) < n_epochs:
         raise KeyboardInterrupt
-    return Trial(
+    return TrainingRun(
         history=history,
         n_units=[int(width) for width in classifier.n_units_],
         support=[int(i) for i in np.flatnonzero(classifier.support_)],

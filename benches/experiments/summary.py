@@ -1,11 +1,7 @@
-"""Owns the summaries: the tables and the pictures of results, from the CSV files alone.
-
-May import results for the files' names and columns, and plots and published where it draws.
-"""
+"""Tables and pictures of an experiment, from its CSV files alone."""
 
 from __future__ import annotations
 
-import io
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,8 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastl0.commands import results
-from fastl0.commands.console import format_table
+from experiments import run_store
+from fastl0.cli.console import format_table
+from fastl0.cli.files import save
+from fastl0.cli.training_run import PRUNINGS
 
 
 class Metric(NamedTuple):
@@ -36,7 +34,7 @@ METRICS = (
     Metric("epoch_time_last", "last epochs (s each)", 1, 3),
     Metric("seconds", "training (s)", 1, 1),
 )
-_HISTORY, _SUPPORT = results.PAPER.others
+_HISTORY, _SUPPORT = run_store.PAPER.others
 _N_PIXELS = 784
 
 Row = Mapping[str, str]
@@ -78,7 +76,7 @@ def summarise(rows: Sequence[Row], column: str) -> dict[str, tuple[float, float]
 
 def kinds(rows: Sequence[Row]) -> list[str]:
     """List the kinds of pruning that have rows, in their fixed order."""
-    return [kind for kind in results.PRUNINGS if any(row["pruning"] == kind for row in rows)]
+    return [kind for kind in PRUNINGS if any(row["pruning"] == kind for row in rows)]
 
 
 def summary_table(rows: Sequence[Row]) -> str:
@@ -144,30 +142,31 @@ def draw(folder: Path) -> list[Path]:
 
     Raises
     ------
-    results.StoreError
+    run_store.StoreError
         If a file is damaged, or does not hold all of the runs in paper.csv.
     """
-    from fastl0 import plots
+    from experiments import pictures
+    from fastl0.cli import curves
 
-    runs = results.read_csv(folder, results.PAPER.runs)
-    curves = _read_history(folder, runs)
+    runs = run_store.read_csv(folder, run_store.PAPER.runs)
+    history = _read_history(folder, runs)
     supports = _read_supports(folder, runs)
     supports.pop("none", None)  # keeps all
-    pictures = {
-        "error_and_size.png": plots.training_curves(
-            curves,
+    figures = {
+        "error_and_size.png": curves.training_curves(
+            history,
             ["test_error", "n_parameters_folded"],
             title="MNIST, mean and range over the seeds",
         ),
-        "memory_and_time.png": plots.training_curves(
-            curves, ["buffer_nbytes", "epoch_time"], title="MNIST, mean and range over the seeds"
+        "memory_and_time.png": curves.training_curves(
+            history, ["buffer_nbytes", "epoch_time"], title="MNIST, mean and range over the seeds"
         ),
     }
     if supports:
-        pictures["kept_pixels.png"] = plots.kept_pixels(supports)
-    for name, figure in pictures.items():
+        figures["kept_pixels.png"] = pictures.kept_pixels(supports)
+    for name, figure in figures.items():
         save(figure, folder / name)
-    return [folder / name for name in pictures]
+    return [folder / name for name in figures]
 
 
 def draw_frontier(folder: Path) -> list[Path]:
@@ -185,42 +184,35 @@ def draw_frontier(folder: Path) -> list[Path]:
 
     Raises
     ------
-    results.StoreError
+    run_store.StoreError
         If frontier.csv is damaged.
     """
-    from fastl0 import plots
-    from fastl0.commands.published import PUBLISHED
+    from experiments import pictures
+    from experiments.published import PUBLISHED
 
-    rows = results.read_csv(folder, results.FRONTIER.runs)
+    rows = run_store.read_csv(folder, run_store.FRONTIER.runs)
     runs = {
         size: [(float(row["n_parameters"]), float(row["test_error"])) for row in of_size]
         for size, of_size in _by_size(rows).items()
     }
-    figure = plots.frontier(runs, PUBLISHED, title="MNIST, 784-300-100-10: test error and size")
+    figure = pictures.frontier(runs, PUBLISHED, title="MNIST, 784-300-100-10: test error and size")
     path = folder / "frontier.png"
     save(figure, path)
     return [path]
 
 
-def save(figure: Any, path: Path) -> None:
-    """Write a matplotlib figure as PNG, the whole file at once."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    results.write_atomically(path, content.getvalue())
-
-
 def _read_history(folder: Path, runs: Sequence[Row]) -> dict[str, dict[str, Any]]:
     """Read history.csv as one array of shape (n_seeds, n_epochs) a kind of pruning and column."""
     by_run: dict[tuple[str, str], dict[int, Row]] = {_key(run): {} for run in runs}
-    for row in results.read_csv(folder, _HISTORY):
+    for row in run_store.read_csv(folder, _HISTORY):
         if _key(row) in by_run:  # one that paper.csv has not yet is no part of the table either
             by_run[_key(row)][int(row["epoch"])] = row
     n_epochs = max(1, *map(len, by_run.values()))
     for (seed, kind), by_epoch in by_run.items():
         if sorted(by_epoch) != list(range(1, n_epochs + 1)):
-            raise results.StoreError(
+            raise run_store.StoreError(
                 f"{folder / 'history.csv'} must hold epochs 1 to {n_epochs} of {kind}, "
-                f"seed {seed}, got {len(by_epoch)} rows. {results.REWRITE}"
+                f"seed {seed}, got {len(by_epoch)} rows. {run_store.REWRITE}"
             )
     columns = ("test_error", "n_parameters_folded", "buffer_nbytes", "epoch_time")
     return {
@@ -242,11 +234,11 @@ def _read_supports(folder: Path, runs: Sequence[Row]) -> dict[str, Any]:
     """Read support.csv as one mask of shape (n_seeds, 784) a kind of pruning."""
     masks = {_key(run): np.zeros(_N_PIXELS, dtype=bool) for run in runs}
     path = folder / "support.csv"
-    for row in results.read_csv(folder, _SUPPORT):
+    for row in run_store.read_csv(folder, _SUPPORT):
         pixel = int(row["pixel"])
         if pixel >= _N_PIXELS:
-            raise results.StoreError(
-                f"{path} must hold pixels < {_N_PIXELS}, got {pixel}. {results.REWRITE}"
+            raise run_store.StoreError(
+                f"{path} must hold pixels < {_N_PIXELS}, got {pixel}. {run_store.REWRITE}"
             )
         if _key(row) in masks:
             masks[_key(row)][pixel] = True
@@ -254,9 +246,9 @@ def _read_supports(folder: Path, runs: Sequence[Row]) -> dict[str, Any]:
         n_inputs = run["n_units"].partition("-")[0]
         n_kept = masks[_key(run)].sum()
         if str(n_kept) != n_inputs:
-            raise results.StoreError(
+            raise run_store.StoreError(
                 f"{path} must hold {n_inputs} pixels of {run['pruning']}, seed {run['seed']}, "
-                f"got {n_kept}. {results.REWRITE}"
+                f"got {n_kept}. {run_store.REWRITE}"
             )
     return {
         kind: np.array([mask for run, mask in masks.items() if run[1] == kind])

@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 import pytest
+from experiments.mnist import load_mnist
 
 from fastl0 import HardL0MLPClassifier
-from fastl0.datasets import load_mnist
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("FASTL0_DATA"), reason="FASTL0_DATA is not set"),

@@ -9,9 +9,10 @@ import itertools
 import time
 
 import numpy as np
+from experiments import run_store
+from experiments.mnist import MNIST
 
-from fastl0.commands import results
-from fastl0.datasets import MNIST
+from fastl0.cli.training_run import PRUNINGS
 
 N_TRAIN, N_TEST = 130, 20
 FIRST = ((0, "hard"), (0, 70_000))  # runs
@@ -133,8 +134,8 @@ def run(plan, data, seed, kind, on_epoch=None):
         "epoch_time": [0.5] * plan.epochs,
         "n_parameters_folded": sizes,
     }
-    average = 0 if kind in results.PRUNINGS else 0.25
-    return results.Run(
+    average = 0 if kind in PRUNINGS else 0.25
+    return run_store.Run(
         seed,
         kind,
         history,

@@ -1,7 +1,4 @@
-"""Owns the reading of MNIST: local IDX files, or scikit-learn's copy from OpenML.
-
-May import NumPy and scikit-learn, and nothing of fastl0.
-"""
+"""Reads MNIST: local IDX files, or scikit-learn's copy from OpenML."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Owns ``fastl0 frontier``: which runs it needs, and how each of them is made.
-
-May import experiment, which carries it out, and what that is made of.
-"""
+"""``experiments frontier``: which runs it needs, and how each of them is made."""
 
 from __future__ import annotations
 
@@ -10,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastl0.commands import console, experiment, results, summary
+from experiments import experiment, run_store, summary
+from fastl0.cli import console
 
 if TYPE_CHECKING:
-    from fastl0.datasets import MNIST
+    from experiments.mnist import MNIST
 
 # Everything that sets the experiment up, beside what the options say, defaults of the estimator
 # included. Found on rows held out of the training set (benches/NOTES.md). The runs use all epochs
@@ -39,12 +37,12 @@ DENSE_PARAMETERS = 266_610
 
 
 class Plan(NamedTuple):
-    """What ``fastl0 frontier`` is asked to do, checked."""
+    """What ``experiments frontier`` is asked to do, checked."""
 
     out: Path
     epochs: int
     seeds: int
-    sizes: tuple[results.Kind, ...] = SIZES
+    sizes: tuple[run_store.Kind, ...] = SIZES
     jobs: int = 1
 
 
@@ -83,7 +81,7 @@ def run(options: argparse.Namespace) -> None:
         sizes=tuple({str(size): size for size in options.sizes}.values()),  # each once
         jobs=options.jobs,
     )
-    mnist = experiment.prepare(plan, results.FRONTIER, options.data)
+    mnist = experiment.prepare(plan, run_store.FRONTIER, options.data)
     _check_sizes(plan, mnist)
     carry_out(plan, mnist)
 
@@ -93,13 +91,13 @@ def carry_out(plan: Plan, mnist: MNIST) -> None:
 
     Raises what :func:`experiment.carry_out` raises.
     """
-    experiment.carry_out(plan, results.FRONTIER, settings(plan, mnist), mnist, _run)
+    experiment.carry_out(plan, run_store.FRONTIER, settings(plan, mnist), mnist, _run)
     report(plan.out)
 
 
 def report(out: Path) -> None:
     """Print the summary of the CSV files in a folder and draw their picture."""
-    experiment.report(out, results.FRONTIER, summary.frontier_table, summary.draw_frontier)
+    experiment.report(out, run_store.FRONTIER, summary.frontier_table, summary.draw_frontier)
 
 
 def settings(plan: Plan, mnist: MNIST) -> dict[str, Any]:
@@ -115,7 +113,7 @@ def settings(plan: Plan, mnist: MNIST) -> dict[str, Any]:
     return experiment.settings(mnist, own)
 
 
-def by_size(target_size: results.Kind) -> dict[str, float]:
+def by_size(target_size: run_store.Kind) -> dict[str, float]:
     """Return the settings that depend on the size of the network."""
     if isinstance(target_size, str):
         from fastl0.estimators.params import parse_bytes
@@ -132,17 +130,17 @@ def by_size(target_size: results.Kind) -> dict[str, float]:
     }
 
 
-def _size(text: str) -> results.Kind:
+def _size(text: str) -> run_store.Kind:
     """Read an option that must be a target size."""
     try:
-        return results.read_size(text)
+        return run_store.read_size(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must {results.SIZE_RULE}, got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"must {run_store.SIZE_RULE}, got {text!r}") from None
 
 
 def _check_sizes(plan: Plan, mnist: MNIST) -> None:
     """Let the estimator refuse a size before the folder is tied to it and other runs are made."""
-    from fastl0.commands.trial import try_out
+    from fastl0.cli.training_run import try_out
 
     console.say("Loading the kernels; the first time they are compiled, which takes a while.")
     for size in plan.sizes:
@@ -152,7 +150,7 @@ def _check_sizes(plan: Plan, mnist: MNIST) -> None:
             raise console.CommandError(f"--sizes: {error}") from error
 
 
-def _parameters(plan: Plan, seed: int, target_size: results.Kind) -> dict[str, Any]:
+def _parameters(plan: Plan, seed: int, target_size: run_store.Kind) -> dict[str, Any]:
     return {
         **ESTIMATOR,
         **by_size(target_size),
@@ -166,9 +164,9 @@ def _run(
     plan: Plan,
     mnist: MNIST,
     seed: int,
-    target_size: results.Kind,
+    target_size: run_store.Kind,
     on_epoch: Callable[[], object] | None = None,
-) -> results.Run:
+) -> run_store.Run:
     """Make one run."""
     trial = experiment.train_on(mnist, _parameters(plan, seed, target_size), on_epoch)
-    return results.Run(seed, target_size, *trial)
+    return run_store.Run(seed, target_size, *trial)

@@ -1,7 +1,4 @@
-"""Owns ``fastl0 demo``: hard, soft and no pruning side by side on scikit-learn's digits.
-
-May import the estimator's trial, and plots where it draws.
-"""
+"""``fastl0 demo``: hard, soft and no pruning side by side on scikit-learn's digits."""
 
 from __future__ import annotations
 
@@ -12,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastl0.commands import console
-from fastl0.commands.results import PRUNINGS, check_writable, format_widths
-from fastl0.commands.trial import Trial, compile_kernels, train
+from fastl0.cli import console
+from fastl0.cli.console import format_widths
+from fastl0.cli.files import check_writable, save
+from fastl0.cli.training_run import PRUNINGS, TrainingRun, compile_kernels, train
 
 ESTIMATOR: dict[str, Any] = {
     "hidden_layer_sizes": (100,),
@@ -64,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
     console.say("Loading the kernels; the first time they are compiled, which takes a while.")
     compile_kernels()
     data = _digits(options.seed)
-    trials = {}
+    runs = {}
     for pruning in PRUNINGS:
         parameters = {
             **ESTIMATOR,
@@ -73,12 +71,12 @@ def run(options: argparse.Namespace) -> None:
             "random_state": options.seed,
         }
         with console.progress(options.epochs, pruning, "epoch", leave=True) as bar:
-            trials[pruning] = train(parameters, *data, on_epoch=bar.update)
-    console.say(results_table(trials))
-    _draw(trials, options.out)
+            runs[pruning] = train(parameters, *data, on_epoch=bar.update)
+    console.say(results_table(runs))
+    _draw(runs, options.out)
 
 
-def results_table(trials: dict[str, Trial]) -> str:
+def results_table(runs: dict[str, TrainingRun]) -> str:
     """Lay out one line a kind of pruning, as its last epoch left it."""
     header = (
         "pruning",
@@ -92,14 +90,14 @@ def results_table(trials: dict[str, Trial]) -> str:
     rows = [
         (
             pruning,
-            f"{100 - trial.history['test_error'][-1]:.1f} %",
-            format_widths(trial.n_units),
-            f"{trial.history['n_parameters_folded'][-1]:,}",
-            f"{trial.history['buffer_nbytes'][0]:,} B",
-            f"{trial.history['buffer_nbytes'][-1]:,} B",
-            f"{sum(trial.history['epoch_time']):.1f}",
+            f"{100 - run.history['test_error'][-1]:.1f} %",
+            format_widths(run.n_units),
+            f"{run.history['n_parameters_folded'][-1]:,}",
+            f"{run.history['buffer_nbytes'][0]:,} B",
+            f"{run.history['buffer_nbytes'][-1]:,} B",
+            f"{sum(run.history['epoch_time']):.1f}",
         )
-        for pruning, trial in trials.items()
+        for pruning, run in runs.items()
     ]
     return console.format_table(header, rows)
 
@@ -120,22 +118,21 @@ def _digits(
     return X_train, y_train, X_test, y_test
 
 
-def _draw(trials: dict[str, Trial], path: Path) -> None:
+def _draw(runs: dict[str, TrainingRun], path: Path) -> None:
     if not console.can_plot():
         console.say(console.PLOT_REMEDY)
         return
-    from fastl0 import plots
-    from fastl0.commands.summary import save
+    from fastl0.cli.curves import training_curves
 
     curves = {
         pruning: {
-            "n_parameters_folded": [trial.history["n_parameters_folded"]],
-            "buffer_nbytes": [trial.history["buffer_nbytes"]],
-            "accuracy": [[100 - error for error in trial.history["test_error"]]],
+            "n_parameters_folded": [run.history["n_parameters_folded"]],
+            "buffer_nbytes": [run.history["buffer_nbytes"]],
+            "accuracy": [[100 - error for error in run.history["test_error"]]],
         }
-        for pruning, trial in trials.items()
+        for pruning, run in runs.items()
     }
     columns = ["n_parameters_folded", "buffer_nbytes", "accuracy"]
-    figure = plots.training_curves(curves, columns, title="Digits: 64 pixels, one hidden layer")
+    figure = training_curves(curves, columns, title="Digits: 64 pixels, one hidden layer")
     save(figure, path)
     console.say(f"Picture: {path.resolve()}")

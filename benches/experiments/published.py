@@ -1,7 +1,7 @@
-"""Owns the published sizes and errors that ``fastl0 frontier`` is drawn beside.
+"""The published sizes and errors that ``experiments frontier`` is drawn beside.
 
 All are of MNIST and of 784-300-100-10 networks with whole inputs and hidden units removed. Where a
-range of errors was published, its upper end is drawn and the range is in the name. Imports nothing.
+range of errors was published, its upper end is drawn and the range is in the name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 class Published(NamedTuple):
     """The results of one method: parameters, test error in percent and its SD (0: not given).
 
-    The protocol is one of ``plots.PROTOCOLS``.
+    The protocol is one of ``pictures.PROTOCOLS``.
     """
 
     name: str

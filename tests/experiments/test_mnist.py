@@ -2,20 +2,19 @@ import gzip
 import os
 from pathlib import Path
 
+import fake_estimator
 import numpy as np
 import pytest
 import sklearn.datasets
-import stand_in
+from experiments.mnist import load_mnist
 from sklearn.utils import Bunch
-
-from fastl0.datasets import load_mnist
 
 IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
 
 
 @pytest.fixture
 def folder(tmp_path):
-    stand_in.write_mnist(tmp_path, stand_in.mnist())
+    fake_estimator.write_mnist(tmp_path, fake_estimator.mnist())
     return tmp_path
 
 
@@ -26,8 +25,8 @@ def replace(folder, name, content, *, packed=True):
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("place", ["", "mnist"])
 def test_reads_what_was_written(tmp_path, packed, place):
-    expected = stand_in.mnist()
-    stand_in.write_mnist(tmp_path / place, expected, packed=packed)
+    expected = fake_estimator.mnist()
+    fake_estimator.write_mnist(tmp_path / place, expected, packed=packed)
     for array, wanted in zip(load_mnist(tmp_path), expected, strict=True):
         assert array.dtype == np.uint8
         assert array.flags.writeable
@@ -35,7 +34,7 @@ def test_reads_what_was_written(tmp_path, packed, place):
 
 
 def test_takes_the_folder_as_text(folder):
-    assert load_mnist(str(folder)).X_test.shape == (stand_in.N_TEST, 784)
+    assert load_mnist(str(folder)).X_test.shape == (fake_estimator.N_TEST, 784)
 
 
 def test_a_tilde_is_the_home_of_the_user(folder, monkeypatch):
@@ -54,23 +53,27 @@ def test_missing_file_is_named(folder):
         load_mnist(folder)
 
 
-X, Y = stand_in.mnist()[:2]
+X, Y = fake_estimator.mnist()[:2]
 CUBE = X.reshape(-1, 28, 28)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        (IMAGES, stand_in.idx(CUBE, magic=2049), r"magic number 2051 .* got 2049.*swapped"),
-        (LABELS, stand_in.idx(Y, magic=2051), r"magic number 2049 .* got 2051"),
+        (IMAGES, fake_estimator.idx(CUBE, magic=2049), r"magic number 2051 .* got 2049.*swapped"),
+        (LABELS, fake_estimator.idx(Y, magic=2051), r"magic number 2049 .* got 2051"),
         (IMAGES, b"\0\0\10\3\0", r"header of 16 bytes, got 5 bytes.*cut short"),
-        (IMAGES, stand_in.idx(CUBE)[:-1], r"must hold 101936 bytes.*got 101935.*cut short"),
-        (LABELS, stand_in.idx(Y) + b"\0", r"must hold 138 bytes.*got 139"),
-        (IMAGES, stand_in.idx(CUBE, dimensions=(130, 14, 56)), r"28 x 28 pixels, got 14 x 56"),
-        (IMAGES, stand_in.idx(CUBE, dimensions=(2**32 - 1,) * 3), r"must hold \d{29} bytes"),
-        (IMAGES, stand_in.idx(CUBE[:0]), r"must hold images, got 0"),
-        (LABELS, stand_in.idx(Y[:-1]), r"same number.*got 130 images and 129 labels"),
-        (LABELS, stand_in.idx(Y + 1), r"digits from 0 to 9, got 10"),
+        (IMAGES, fake_estimator.idx(CUBE)[:-1], r"must hold 101936 bytes.*got 101935.*cut short"),
+        (LABELS, fake_estimator.idx(Y) + b"\0", r"must hold 138 bytes.*got 139"),
+        (
+            IMAGES,
+            fake_estimator.idx(CUBE, dimensions=(130, 14, 56)),
+            r"28 x 28 pixels, got 14 x 56",
+        ),
+        (IMAGES, fake_estimator.idx(CUBE, dimensions=(2**32 - 1,) * 3), r"must hold \d{29} bytes"),
+        (IMAGES, fake_estimator.idx(CUBE[:0]), r"must hold images, got 0"),
+        (LABELS, fake_estimator.idx(Y[:-1]), r"same number.*got 130 images and 129 labels"),
+        (LABELS, fake_estimator.idx(Y + 1), r"digits from 0 to 9, got 10"),
     ],
 )
 def test_broken_file_says_what_is_wrong(folder, name, content, message):

@@ -3,15 +3,15 @@ import json
 import shutil
 import warnings
 
+import fake_estimator
 import numpy as np
 import pytest
-import stand_in
+from experiments import experiment, frontier, run_store, summary
+from experiments.__main__ import main
+from experiments.published import PUBLISHED
 from sklearn.exceptions import ConvergenceWarning
 
-from fastl0.commands import experiment, frontier, main, results, summary
-from fastl0.commands.published import PUBLISHED
-
-MNIST = stand_in.mnist()
+MNIST = fake_estimator.mnist()
 SIZES = (70_000, 0.25, "64KiB")
 
 
@@ -28,7 +28,7 @@ def rows_of(path):
 def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(frontier, "_run", stand_in.run)
+        patch.setattr(frontier, "_run", fake_estimator.run)
         frontier.carry_out(plan(folder), MNIST)
     return folder
 
@@ -50,7 +50,7 @@ def whole(uninterrupted, tmp_path):
     ],
 )
 def test_sizes_keep_their_types(text, size):
-    found = results.read_size(text)
+    found = run_store.read_size(text)
     assert (found, type(found)) == (size, type(size))
 
 
@@ -60,11 +60,11 @@ def test_sizes_keep_their_types(text, size):
 )
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(ValueError, match=r"."):
-        results.read_size(text)
+        run_store.read_size(text)
 
 
 def test_sizes_reach_the_estimator_as_they_were_given(classifier, tmp_path, monkeypatch):
-    stand_in.write_mnist(tmp_path / "data", MNIST)
+    fake_estimator.write_mnist(tmp_path / "data", MNIST)
     monkeypatch.setattr(summary, "draw_frontier", lambda folder: [])
     options = ["--data", str(tmp_path / "data"), "--epochs", "2", "--seeds", "1", "--sizes"]
     assert main(["frontier", *options, *map(str, SIZES), "--out", str(tmp_path)]) == 0
@@ -87,7 +87,8 @@ def test_sizes_that_the_estimator_refuses_are_found_before_training(
     assert main(["frontier", "--sizes", "70000", "5", "--out", str(tmp_path)]) == 2
     err = capsys.readouterr().err
     assert err == (
-        "fastl0 frontier: error: --sizes: `target_size` must be an int >= 24, got 5. Raise it.\n"
+        "experiments frontier: error: "
+        "--sizes: `target_size` must be an int >= 24, got 5. Raise it.\n"
     )
     assert list(tmp_path.iterdir()) == []  # free for the sizes that are meant
     ((_, X, y),) = classifier.seen
@@ -113,7 +114,7 @@ def test_frontier_csv_by_hand(whole):
 
 def test_history_csv_has_a_row_a_run_and_epoch(whole):
     header, *rows = rows_of(whole / "history.csv")
-    assert header == ["seed", "target_size", "epoch", *results._HISTORY]
+    assert header == ["seed", "target_size", "epoch", *run_store._HISTORY]
     assert [row[:3] for row in rows] == [
         [s, str(size), e] for s in "01" for size in SIZES for e in "123"
     ]
@@ -158,7 +159,9 @@ def test_smaller_networks_learn_at_higher_rates_and_large_ones_smoothed_labels(
 def test_a_run_hands_over_its_settings(classifier, tmp_path, size):
     frontier._run(plan(tmp_path), MNIST, 1, size)
     (parameters, _, _) = classifier.seen[0]
-    assert stand_in.n_parameters((784, *frontier.ESTIMATOR["hidden_layer_sizes"], 10)) == 266_610
+    assert (
+        fake_estimator.n_parameters((784, *frontier.ESTIMATOR["hidden_layer_sizes"], 10)) == 266_610
+    )
     assert parameters == {
         **frontier.ESTIMATOR,
         **frontier.by_size(size),
@@ -173,8 +176,8 @@ def test_a_run_measures_the_network_that_one_gets(classifier, tmp_path):
     run = frontier._run(plan(tmp_path), MNIST, 1, 0.25)
     assert run.history["test_error"] == [30.0, 25.0, 20.0]  # 6, 5, 4 wrong of 20
     assert run.test_error == 15.0  # 3 wrong
-    assert run.n_units == list(stand_in.N_UNITS[0.25][-1])
-    assert run.n_parameters == stand_in.n_parameters(run.n_units)
+    assert run.n_units == list(fake_estimator.N_UNITS[0.25][-1])
+    assert run.n_parameters == fake_estimator.n_parameters(run.n_units)
     assert json.loads(json.dumps(run._asdict())) == run._asdict()  # NumPy's numbers are no JSON
 
 
@@ -231,11 +234,11 @@ def test_damaged_csv_ends_in_one_line(whole, capsys, old, new, message):
 
 
 def test_picture_shows_the_runs_and_what_was_published(whole, monkeypatch):
-    plots = pytest.importorskip("fastl0.plots")
+    pictures = pytest.importorskip("experiments.pictures")
     drawn = []
-    real = plots.frontier
+    real = pictures.frontier
     monkeypatch.setattr(
-        plots, "frontier", lambda *args, **names: drawn.append(args) or real(*args, **names)
+        pictures, "frontier", lambda *args, **names: drawn.append(args) or real(*args, **names)
     )
     assert summary.draw_frontier(whole) == [whole / "frontier.png"]
     ((runs, published),) = drawn
@@ -245,8 +248,8 @@ def test_picture_shows_the_runs_and_what_was_published(whole, monkeypatch):
 
 
 def test_published_networks():
-    plots = pytest.importorskip("fastl0.plots")
-    assert {method.protocol for method in PUBLISHED} == set(plots.PROTOCOLS)
+    pictures = pytest.importorskip("experiments.pictures")
+    assert {method.protocol for method in PUBLISHED} == set(pictures.PROTOCOLS)
     by_name = {method.name.partition(" (")[0]: method for method in PUBLISHED}
     assert by_name["dense network"].points == ((266_610, 1.64, 0),)
     assert by_name["VIBNet"] == ("VIBNet", "best on test", ((9_674, 1.6, 0),))
@@ -261,7 +264,7 @@ def test_published_networks():
 
 def test_real_estimator_from_files_to_csv(tmp_path):
     classifier = pytest.importorskip("fastl0.estimators.classifier")
-    stand_in.write_mnist(tmp_path / "data", MNIST)
+    fake_estimator.write_mnist(tmp_path / "data", MNIST)
     out = tmp_path / "out"
     options = ["--data", str(tmp_path / "data"), "--epochs", "4", "--seeds", "1"]
     assert main(["frontier", *options, "--sizes", "70000", "0.1", "--out", str(out)]) == 0

@@ -1,7 +1,4 @@
-"""Owns ``fastl0 paper``: which runs it needs, and how each of them is made.
-
-May import experiment, which carries it out, and what that is made of.
-"""
+"""``experiments paper``: which runs it needs, and how each of them is made."""
 
 from __future__ import annotations
 
@@ -10,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastl0.commands import console, experiment, results, summary
+from experiments import experiment, run_store, summary
+from fastl0.cli import console
+from fastl0.cli.training_run import PRUNINGS
 
 if TYPE_CHECKING:
-    from fastl0.datasets import MNIST
+    from experiments.mnist import MNIST
 
 # Everything that sets the experiment up, beside what the options say. The runs use all epochs and
 # never choose one by its test error.
@@ -31,13 +30,13 @@ DENSE_PARAMETERS = 785 * 300 + 301 * 100 + 101 * 10
 
 
 class Plan(NamedTuple):
-    """What ``fastl0 paper`` is asked to do, checked."""
+    """What ``experiments paper`` is asked to do, checked."""
 
     out: Path
     epochs: int
     seeds: int
     lam: float
-    pruning: tuple[str, ...] = results.PRUNINGS
+    pruning: tuple[str, ...] = PRUNINGS
     jobs: int = 1
 
 
@@ -59,8 +58,8 @@ def add_options(subcommands: Any) -> None:
     parser.add_argument(
         "--pruning",
         nargs="+",
-        choices=results.PRUNINGS,
-        default=results.PRUNINGS,
+        choices=PRUNINGS,
+        default=PRUNINGS,
         metavar="KIND",
         help="kinds of pruning to compare, out of hard, soft and none (default: all)",
     )
@@ -78,10 +77,10 @@ def run(options: argparse.Namespace) -> None:
         epochs=options.epochs,
         seeds=options.seeds,
         lam=options.lam,
-        pruning=tuple(kind for kind in results.PRUNINGS if kind in options.pruning),
+        pruning=tuple(kind for kind in PRUNINGS if kind in options.pruning),
         jobs=options.jobs,
     )
-    carry_out(plan, experiment.prepare(plan, results.PAPER, options.data))
+    carry_out(plan, experiment.prepare(plan, run_store.PAPER, options.data))
 
 
 def carry_out(plan: Plan, mnist: MNIST) -> None:
@@ -89,13 +88,13 @@ def carry_out(plan: Plan, mnist: MNIST) -> None:
 
     Raises what :func:`experiment.carry_out` raises.
     """
-    experiment.carry_out(plan, results.PAPER, settings(plan, mnist), mnist, _run)
+    experiment.carry_out(plan, run_store.PAPER, settings(plan, mnist), mnist, _run)
     report(plan.out)
 
 
 def report(out: Path) -> None:
     """Print the summary of the CSV files in a folder and draw their pictures."""
-    experiment.report(out, results.PAPER, summary.summary_table, summary.draw)
+    experiment.report(out, run_store.PAPER, summary.summary_table, summary.draw)
 
 
 def settings(plan: Plan, mnist: MNIST) -> dict[str, Any]:
@@ -117,7 +116,7 @@ def _run(
     seed: int,
     pruning: str,
     on_epoch: Callable[[], object] | None = None,
-) -> results.Run:
+) -> run_store.Run:
     """Make one run."""
     parameters = {
         **ESTIMATOR,
@@ -126,4 +125,4 @@ def _run(
         "pruning": pruning,
         "random_state": seed,
     }
-    return results.Run(seed, pruning, *experiment.train_on(mnist, parameters, on_epoch))
+    return run_store.Run(seed, pruning, *experiment.train_on(mnist, parameters, on_epoch))

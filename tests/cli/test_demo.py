@@ -1,12 +1,12 @@
 import sys
 
+import fake_estimator
 import numpy as np
 import pytest
-import stand_in
 
-from fastl0.commands import demo, main, trial
+from fastl0.cli import demo, main, training_run
 
-X_TRAIN, Y_TRAIN, X_TEST, Y_TEST = stand_in.mnist()
+X_TRAIN, Y_TRAIN, X_TEST, Y_TEST = fake_estimator.mnist()
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_picture_is_written_where_it_says(quick, tmp_path, capsys):
 
 def test_seed_and_epochs_reach_the_estimator(quick, tmp_path):
     run("--epochs", 4, "--seed", 7, "--out", tmp_path / "demo.png")
-    seen = [parameters for parameters, _, _ in stand_in.Classifier.seen]
+    seen = [parameters for parameters, _, _ in fake_estimator.Classifier.seen]
     assert [parameters["pruning"] for parameters in seen] == ["hard", "soft", "none"]
     assert {parameters["random_state"] for parameters in seen} == {7}
     assert {parameters["max_iter"] for parameters in seen} == {4}
@@ -54,7 +54,7 @@ def test_seed_and_epochs_reach_the_estimator(quick, tmp_path):
 
 def test_table_comes_without_matplotlib(quick, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.delitem(sys.modules, "fastl0.plots", raising=False)
+    monkeypatch.delitem(sys.modules, "experiments.pictures", raising=False)
     assert run("--epochs", 1, "--out", tmp_path / "demo.png") == 0
     out = capsys.readouterr().out
     assert "266,610" in out
@@ -109,14 +109,14 @@ def test_unwritable_picture_is_found_before_training(quick, tmp_path, capsys):
     assert err.count("\n") == 1
     assert "demo.png.tmp must be free for a file, got a folder" in err
     assert out == ""
-    assert stand_in.Classifier.seen == []
+    assert fake_estimator.Classifier.seen == []
 
 
 def test_interrupt_ends_with_130(quick, tmp_path, capsys, monkeypatch):
     def interrupt(self, X, y, on_epoch):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stand_in.Classifier, "_fit", interrupt)
+    monkeypatch.setattr(fake_estimator.Classifier, "_fit", interrupt)
     assert run("--out", tmp_path / "demo.png") == 130
     assert "Interrupted." in capsys.readouterr().err
 
@@ -124,11 +124,11 @@ def test_interrupt_ends_with_130(quick, tmp_path, capsys, monkeypatch):
 def test_real_estimator_shrinks_its_memory(tmp_path, capsys):
     data = demo._digits(0)
     parameters = {**demo.ESTIMATOR, "max_iter": 12, "random_state": 0}
-    hard = trial.train({**parameters, "pruning": "hard"}, *data)
-    soft = trial.train({**parameters, "pruning": "soft"}, *data)
+    hard = training_run.train({**parameters, "pruning": "hard"}, *data)
+    soft = training_run.train({**parameters, "pruning": "soft"}, *data)
     assert len(hard.history["loss"]) == 12
     assert hard.history["buffer_nbytes"][-1] < hard.history["buffer_nbytes"][0]
     assert len(set(soft.history["buffer_nbytes"])) == 1
-    assert hard.history["n_parameters_folded"][-1] == stand_in.n_parameters(hard.n_units)
+    assert hard.history["n_parameters_folded"][-1] == fake_estimator.n_parameters(hard.n_units)
     assert len(hard.support) == hard.n_units[0]
     assert hard.history["test_error"][-1] < 20

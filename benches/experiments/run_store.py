@@ -1,7 +1,7 @@
-"""Owns the folder of an experiment: every finished run in a file of its own, and the CSV files.
+"""The folder of an experiment: every finished run in a file of its own, and the CSV files.
 
 A run's file is the truth and the CSV files are derived from it, so a crash between two writes
-leaves nothing behind that the next start does not mend. May import the standard library alone.
+leaves nothing behind that the next start does not mend.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import csv
 import io
 import json
 import math
-import os
 import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PRUNINGS = ("hard", "soft", "none")
+from fastl0.cli.console import CommandError, format_widths
+from fastl0.cli.files import check_writable, write_atomically
+from fastl0.cli.training_run import PRUNINGS
+
 # The columns up to `seconds` are the published format; later ones may be added behind them.
 PAPER_COLUMNS = (
     "seed",
@@ -51,7 +53,7 @@ REWRITE = "Run without --plots-only to write it anew."
 _WINDOW = 10  # epochs that a first or last epoch time is the median of
 
 
-class StoreError(ValueError):
+class StoreError(CommandError, ValueError):
     """The folder holds something that the asked-for runs do not go with."""
 
 
@@ -60,7 +62,7 @@ Key = tuple[int, Kind]  # its seed and its kind
 
 
 class Run(NamedTuple):
-    """One finished run: its seed, its kind, and the fields of its Trial."""
+    """One finished run: its seed, its kind, and the fields of its TrainingRun."""
 
     seed: int
     kind: Kind
@@ -184,54 +186,6 @@ class ResultStore:
             for run in runs:
                 writer.writerows(table.rows(run, self.settings))
             write_atomically(self.folder / table.name, text.getvalue().encode())
-
-
-def check_writable(path: Path) -> None:
-    """Make sure, by way of trial, that :func:`write_atomically` can write a file.
-
-    Raises
-    ------
-    StoreError
-        If it cannot.
-    """
-    temporary = _temporary(path)
-    try:
-        temporary.write_bytes(b"trial")
-        temporary.unlink()
-    except OSError as error:
-        raise StoreError(
-            f"{path} must be writable, got: {error.strerror}. Name another --out."
-        ) from None
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file as a whole: whoever reads it, at any moment, finds the old or the new one."""
-    temporary = _temporary(path)
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":  # the new name itself is safe once its folder is on the disk
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _temporary(path: Path) -> Path:
-    # A fixed name, so that what a killed process leaves behind is overwritten by the next one.
-    temporary = path.with_name(f"{path.name}.tmp")
-    if os.path.isdir(temporary):  # Path.is_dir would raise for a name that is too long
-        raise StoreError(
-            f"{temporary} must be free for a file, got a folder. Move it, or name another --out."
-        )
-    return temporary
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -445,11 +399,6 @@ def _history_rows(run: Run, _: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
 
 def _support_rows(run: Run, _: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
     return ((run.seed, run.kind, pixel) for pixel in run.support)
-
-
-def format_widths(n_units: Sequence[int]) -> str:
-    """Write the widths of a network, inputs first, as in 784-300-100-10."""
-    return "-".join(str(width) for width in n_units)
 
 
 def _history_table(kind: str) -> Table:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastl0.commands import console, results
+from fastl0.cli import console, files
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
@@ -36,7 +36,7 @@ def test_closed_streams_get_nothing(monkeypatch):
 
 BROKEN = """
 import sys
-from fastl0.commands import console, demo, main
+from fastl0.cli import console, demo, main
 
 def run(options):
     for _ in range(10_000):
@@ -76,18 +76,18 @@ def test_a_tilde_is_the_home_of_the_user(monkeypatch, tmp_path):
 
 
 def test_trial_of_writing_leaves_nothing(tmp_path):
-    results.check_writable(tmp_path / "demo.png")
+    files.check_writable(tmp_path / "demo.png")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_unwritable_file_is_named(tmp_path):
     path = tmp_path / ("x" * 254)  # the name of the temporary file is too long
-    with pytest.raises(results.StoreError, match=r"must be writable, got: .*another --out"):
-        results.check_writable(path)
+    with pytest.raises(console.CommandError, match=r"must be writable, got: .*another --out"):
+        files.check_writable(path)
 
 
 def test_folder_in_the_way_is_named(tmp_path):
     (tmp_path / "demo.png.tmp").mkdir()
-    for write in (results.check_writable, lambda path: results.write_atomically(path, b"")):
-        with pytest.raises(results.StoreError, match=r"demo\.png\.tmp must be free.* Move it"):
+    for write in (files.check_writable, lambda path: files.write_atomically(path, b"")):
+        with pytest.raises(console.CommandError, match=r"demo\.png\.tmp must be free.* Move it"):
             write(tmp_path / "demo.png")

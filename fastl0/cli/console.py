@@ -1,7 +1,4 @@
-"""Owns what the commands say: option types, one-line errors, progress bars and tables.
-
-May import the standard library and tqdm, and nothing of fastl0.
-"""
+"""What commands say: option types, one-line errors, progress bars and tables."""
 
 from __future__ import annotations
 
@@ -132,3 +129,8 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
         ).rstrip()
         for line in lines
     )
+
+
+def format_widths(n_units: Sequence[int]) -> str:
+    """Write the widths of a network, inputs first, as in 784-300-100-10."""
+    return "-".join(str(width) for width in n_units)

@@ -1,7 +1,6 @@
-"""Owns how an experiment on MNIST is carried out: its options, its missing runs, its report.
+"""How an experiment on MNIST is carried out: its options, its missing runs, its report.
 
-What it is made of comes from the commands ``paper`` and ``frontier``. May import the estimator's
-trial and the store of results.
+What it is made of comes from `paper` and `frontier`.
 """
 
 from __future__ import annotations
@@ -13,11 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fastl0.commands import console, results
+from experiments import run_store
+from fastl0.cli import console, files
 
 if TYPE_CHECKING:
-    from fastl0.commands.trial import Trial
-    from fastl0.datasets import MNIST
+    from experiments.mnist import MNIST
+    from fastl0.cli.training_run import TrainingRun
 
 
 class Plan(Protocol):
@@ -37,7 +37,7 @@ class Plan(Protocol):
 
 
 # Takes plan, data, seed and kind, and a function to be called after every epoch.
-MakeRun = Callable[..., results.Run]
+MakeRun = Callable[..., run_store.Run]
 
 
 def add_options(parser: argparse.ArgumentParser, *, epochs: int, out: str) -> None:
@@ -81,10 +81,10 @@ def add_options(parser: argparse.ArgumentParser, *, epochs: int, out: str) -> No
     )
 
 
-def prepare(plan: Plan, layout: results.Layout, data: Path | None) -> MNIST:
+def prepare(plan: Plan, layout: run_store.Layout, data: Path | None) -> MNIST:
     """Make sure that the results can be written, then read or fetch the data."""
     console.make_folder(plan.out)
-    results.check_writable(plan.out / layout.runs.name)
+    files.check_writable(plan.out / layout.runs.name)
     return load(data)
 
 
@@ -99,16 +99,16 @@ def settings(mnist: MNIST, own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def carry_out(
-    plan: Plan, layout: results.Layout, settings: Mapping[str, Any], mnist: MNIST, run: MakeRun
+    plan: Plan, layout: run_store.Layout, settings: Mapping[str, Any], mnist: MNIST, run: MakeRun
 ) -> None:
     """Make and store every run that is not yet stored.
 
     Parameters
     ----------
     plan : Plan
-    layout : results.Layout
+    layout : run_store.Layout
     settings : mapping of str to object
-        See :class:`results.ResultStore`.
+        See :class:`run_store.ResultStore`.
     mnist : MNIST
         Images as bytes; the runs scale them to [0, 1].
     run : callable
@@ -116,12 +116,12 @@ def carry_out(
 
     Raises
     ------
-    results.StoreError
+    run_store.StoreError
         If ``plan.out`` holds results of other settings, or a damaged file.
     KeyboardInterrupt
         After Ctrl-C, with a sentence that says how to go on.
     """
-    store = results.ResultStore(plan.out, layout, settings)
+    store = run_store.ResultStore(plan.out, layout, settings)
     n_runs = len(store.keys())
     missing = store.missing()
     if len(missing) < n_runs:
@@ -143,19 +143,19 @@ def carry_out(
 
 def report(
     out: Path,
-    layout: results.Layout,
+    layout: run_store.Layout,
     tabulate: Callable[[Sequence[Mapping[str, str]]], str],
     draw: Callable[[Path], list[Path]],
 ) -> None:
     """Print the summary of the CSV files in a folder and draw their pictures."""
-    rows = results.read_csv(out, layout.runs)
+    rows = run_store.read_csv(out, layout.runs)
     if not rows:
         raise console.CommandError(
             f"{out / layout.runs.name} must hold a finished run, and holds none."
         )
     table = tabulate(rows)
     console.say(f"\n{table}\n")
-    results.write_atomically(out / "summary.txt", f"{table}\n".encode())
+    files.write_atomically(out / "summary.txt", f"{table}\n".encode())
     paths = [out / name for name in (*_csv_names(layout), "summary.txt")]
     if console.can_plot():
         paths += draw(out)
@@ -166,7 +166,7 @@ def report(
 
 def load(data: Path | None) -> MNIST:
     """Read MNIST from a folder, or fetch it where none is given."""
-    from fastl0.datasets import load_mnist
+    from experiments.mnist import load_mnist
 
     if data is None:
         console.say(
@@ -183,11 +183,11 @@ def load(data: Path | None) -> MNIST:
 
 def train_on(
     mnist: MNIST, parameters: Mapping[str, Any], on_epoch: Callable[[], object] | None
-) -> Trial:
-    """Train one classifier on the images, scaled to [0, 1]; see :func:`trial.train`."""
+) -> TrainingRun:
+    """Train one classifier on the images, scaled to [0, 1]; see :func:`training_run.train`."""
     import numpy as np
 
-    from fastl0.commands.trial import train
+    from fastl0.cli.training_run import train
 
     full = np.float32(255)
     X_train, X_test = (X.astype(np.float32) / full for X in (mnist.X_train, mnist.X_test))
@@ -195,8 +195,8 @@ def train_on(
 
 
 def _runs(
-    plan: Plan, layout: results.Layout, mnist: MNIST, run: MakeRun, keys: list[results.Key]
-) -> Iterator[results.Run]:
+    plan: Plan, layout: run_store.Layout, mnist: MNIST, run: MakeRun, keys: list[run_store.Key]
+) -> Iterator[run_store.Run]:
     """Yield the runs as they finish."""
     if plan.jobs == 1:
         for key in keys:
@@ -215,8 +215,8 @@ def _runs(
 
 
 def _run_in_worker(
-    run: MakeRun, parent: int, plan: Plan, mnist: MNIST, seed: int, kind: results.Kind
-) -> results.Run:
+    run: MakeRun, parent: int, plan: Plan, mnist: MNIST, seed: int, kind: run_store.Kind
+) -> run_store.Run:
     """Make one run in a worker process, which gives up when its parent has been killed."""
 
     def quit_if_orphaned() -> None:
@@ -226,13 +226,13 @@ def _run_in_worker(
     return run(plan, mnist, seed, kind, quit_if_orphaned)
 
 
-def _describe(run: results.Run, layout: results.Layout) -> str:
+def _describe(run: run_store.Run, layout: run_store.Layout) -> str:
     return (
         f"{layout.name(run.seed, run.kind)}: "
         f"test error {run.test_error:.2f} %, {run.n_parameters:,} parameters "
-        f"({results.format_widths(run.n_units)}), {sum(run.history['epoch_time']):.1f} s"
+        f"({console.format_widths(run.n_units)}), {sum(run.history['epoch_time']):.1f} s"
     )
 
 
-def _csv_names(layout: results.Layout) -> list[str]:
+def _csv_names(layout: run_store.Layout) -> list[str]:
     return [table.name for table in (layout.runs, *layout.others)]

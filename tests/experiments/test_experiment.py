@@ -1,4 +1,4 @@
-"""What `fastl0 paper` and `fastl0 frontier` share: going on, refusing, naming damage, options."""
+"""What `paper` and `frontier` share: going on, refusing, naming damage, options."""
 
 import csv
 import json
@@ -8,20 +8,22 @@ import signal
 import subprocess
 import sys
 
+import fake_estimator
 import pytest
-import stand_in
+from experiments import experiment, frontier, paper, run_store, summary
+from experiments.__main__ import main
 
-from fastl0.commands import console, experiment, frontier, main, paper, results, summary, trial
+from fastl0.cli import console, files, training_run
 
-MNIST = stand_in.mnist()
+MNIST = fake_estimator.mnist()
 
 
 class Paper:
-    """`fastl0 paper` with three kinds of run and two seeds."""
+    """`experiments paper` with three kinds of run and two seeds."""
 
     name = "paper"
     module = paper
-    layout = results.PAPER
+    layout = run_store.PAPER
     kinds = ("hard", "soft", "none")
     options = ()
     drawing = "draw"
@@ -33,11 +35,11 @@ class Paper:
 
 
 class Frontier:
-    """`fastl0 frontier` with three kinds of run and two seeds."""
+    """`experiments frontier` with three kinds of run and two seeds."""
 
     name = "frontier"
     module = frontier
-    layout = results.FRONTIER
+    layout = run_store.FRONTIER
     kinds = (70_000, 0.25, "64KiB")
     options = ("--sizes", "70000", "0.25", "64KiB")
     drawing = "draw_frontier"
@@ -87,7 +89,7 @@ def calls(monkeypatch, unseen):
 
     def run(plan, data, seed, kind, on_epoch=None):
         made.append((seed, kind))
-        return stand_in.run(plan, data, seed, kind)
+        return fake_estimator.run(plan, data, seed, kind)
 
     for case in EXPERIMENTS:
         monkeypatch.setattr(case.module, "_run", run)
@@ -98,7 +100,7 @@ def calls(monkeypatch, unseen):
 def uninterrupted(case, tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(case.module, "_run", stand_in.run)
+        patch.setattr(case.module, "_run", fake_estimator.run)
         patch.setattr(summary, case.drawing, lambda folder: [])
         case.module.carry_out(plan(case, folder), MNIST)
     return folder
@@ -126,10 +128,12 @@ def test_finished_runs_are_not_repeated(case, whole, calls):
 
 
 def test_stored_runs_come_back_as_they_were(case, whole):
-    store = results.ResultStore(whole, case.layout, case.module.settings(plan(case, whole), MNIST))
+    store = run_store.ResultStore(
+        whole, case.layout, case.module.settings(plan(case, whole), MNIST)
+    )
     assert store.missing() == []
     for (seed, kind), run in store._runs.items():
-        assert run == stand_in.run(plan(case, whole), MNIST, seed, kind)
+        assert run == fake_estimator.run(plan(case, whole), MNIST, seed, kind)
     stored = json.loads(stored_run(case, whole).read_text())
     assert stored[case.layout.kind] == case.kinds[0]
 
@@ -140,7 +144,7 @@ def test_interrupt_keeps_finished_runs_and_says_how_to_go_on(
     def run(plan, data, seed, kind, on_epoch=None):
         if (seed, kind) == (1, case.kinds[0]):
             raise KeyboardInterrupt
-        return stand_in.run(plan, data, seed, kind)
+        return fake_estimator.run(plan, data, seed, kind)
 
     monkeypatch.setattr(case.module, "_run", run)
     monkeypatch.setattr(experiment, "load", lambda data: MNIST)
@@ -149,7 +153,7 @@ def test_interrupt_keeps_finished_runs_and_says_how_to_go_on(
     assert f"3 of 6 runs are stored in {tmp_path}: give the same" in capsys.readouterr().err
     assert len(rows_of(tmp_path / case.layout.runs.name)) == 1 + 3
 
-    monkeypatch.setattr(case.module, "_run", stand_in.run)
+    monkeypatch.setattr(case.module, "_run", fake_estimator.run)
     assert main(options) == 0
     out = capsys.readouterr().out
     assert "3 of 6 runs are already in" in out
@@ -159,7 +163,7 @@ def test_interrupt_keeps_finished_runs_and_says_how_to_go_on(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-import stand_in, test_experiment
+import fake_estimator, test_experiment
 
 fsync, countdown = os.fsync, int(sys.argv[3])
 
@@ -172,8 +176,8 @@ def kill_at_last(handle):
 
 os.fsync = kill_at_last
 case = next(case for case in test_experiment.EXPERIMENTS if case.name == sys.argv[1])
-case.module._run = stand_in.run
-case.module.carry_out(test_experiment.plan(case, Path(sys.argv[2])), stand_in.mnist())
+case.module._run = fake_estimator.run
+case.module.carry_out(test_experiment.plan(case, Path(sys.argv[2])), fake_estimator.mnist())
 """
 
 
@@ -204,16 +208,16 @@ def test_killed_at_any_write_loses_no_finished_run(case, tmp_path, whole, calls,
 def test_order_of_finishing_does_not_show(case, tmp_path, whole):
     other = tmp_path / "other"
     other.mkdir()
-    shuffled = results.ResultStore(
+    shuffled = run_store.ResultStore(
         other, case.layout, case.module.settings(plan(case, other), MNIST)
     )
     for key in reversed(shuffled.keys()):
-        shuffled.add(stand_in.run(plan(case, other), MNIST, *key))
+        shuffled.add(fake_estimator.run(plan(case, other), MNIST, *key))
     assert tables(other) == tables(whole)
 
 
 def test_two_jobs_give_the_same_files(case, tmp_path, whole, monkeypatch, unseen, capsys):
-    monkeypatch.setattr(case.module, "_run", stand_in.run)
+    monkeypatch.setattr(case.module, "_run", fake_estimator.run)
     out = tmp_path / "two"
     out.mkdir()
     capsys.readouterr()
@@ -248,7 +252,7 @@ def test_worker_gives_up_when_its_parent_is_gone(tmp_path, monkeypatch, orphaned
 )
 def test_other_settings_are_refused(case, whole, calls, changes, named):
     before = tables(whole)
-    with pytest.raises(results.StoreError, match=named + ".*another --out"):
+    with pytest.raises(run_store.StoreError, match=named + ".*another --out"):
         case.module.carry_out(plan(case, whole, **changes), MNIST)
     assert calls == []
     assert tables(whole) == before
@@ -275,15 +279,15 @@ def test_other_settings_of_its_own_are_refused(case, whole, calls, changes, name
 def test_the_folder_of_another_experiment_is_refused(case, whole, calls):
     before = tables(whole)
     (other,) = (other for other in EXPERIMENTS if other is not case)
-    with pytest.raises(results.StoreError, match="another --out"):
+    with pytest.raises(run_store.StoreError, match="another --out"):
         other.module.carry_out(plan(other, whole), MNIST)
     assert calls == []
     assert tables(whole) == before
 
 
 def test_other_data_are_refused(case, whole):
-    with pytest.raises(results.StoreError, match="data_sha256"):
-        case.module.carry_out(plan(case, whole), stand_in.mnist(seed=1))
+    with pytest.raises(run_store.StoreError, match="data_sha256"):
+        case.module.carry_out(plan(case, whole), fake_estimator.mnist(seed=1))
 
 
 def test_other_number_of_jobs_is_welcome(case, whole, calls):
@@ -294,7 +298,7 @@ def test_other_number_of_jobs_is_welcome(case, whole, calls):
 def test_foreign_folder_is_refused(case, tmp_path, calls):
     path = tmp_path / case.layout.runs.name
     path.write_text("mine\n")
-    with pytest.raises(results.StoreError, match="another --out"):
+    with pytest.raises(run_store.StoreError, match="another --out"):
         case.module.carry_out(plan(case, tmp_path), MNIST)
     assert path.read_text() == "mine\n"
 
@@ -305,14 +309,16 @@ def test_settings_that_agree_are_not_listed(case, whole):
     stored["estimator"]["batch_size"] = 64
     path.write_text(json.dumps(stored))
     with pytest.raises(
-        results.StoreError, match=r"\(estimator.batch_size=128\), got estimator.batch_size=64\. "
+        run_store.StoreError, match=r"\(estimator.batch_size=128\), got estimator.batch_size=64\. "
     ):
         case.module.carry_out(plan(case, whole), MNIST)
 
 
 def test_empty_settings_are_refused_by_name(case, whole):
     (whole / "settings.json").write_text("{}")
-    with pytest.raises(results.StoreError, match=r"must hold epochs, seeds, .*another --out") as e:
+    with pytest.raises(
+        run_store.StoreError, match=r"must hold epochs, seeds, .*another --out"
+    ) as e:
         case.module.carry_out(plan(case, whole), MNIST)
     assert "None" not in str(e.value)
     assert "sha256=" not in str(e.value)
@@ -325,7 +331,7 @@ def test_empty_settings_are_refused_by_name(case, whole):
 def test_damaged_run_is_named(case, whole, content):
     path = stored_run(case, whole)
     path.write_text(content)
-    with pytest.raises(results.StoreError) as e:
+    with pytest.raises(run_store.StoreError) as e:
         case.module.carry_out(plan(case, whole), MNIST)
     assert str(e.value).startswith(f"{path} must ")
     assert "Delete it" in str(e.value)
@@ -351,10 +357,10 @@ def test_damaged_part_of_a_run_is_named(case, whole, calls, changes, rule):
     path = stored_run(case, whole)
     stored = json.loads(path.read_text())
     for name, value in changes.items():
-        in_history = name in trial.HISTORY and isinstance(value, list)
+        in_history = name in training_run.HISTORY and isinstance(value, list)
         (stored["history"] if in_history else stored)[name] = value
     path.write_text(json.dumps(stored))
-    with pytest.raises(results.StoreError) as e:
+    with pytest.raises(run_store.StoreError) as e:
         case.module.carry_out(plan(case, whole), MNIST)
     assert str(e.value).startswith(f"{path} must ")
     assert rule.format(kind=case.layout.kind, first=repr(case.kinds[0])) in str(e.value)
@@ -363,8 +369,8 @@ def test_damaged_part_of_a_run_is_named(case, whole, calls, changes, rule):
 
 
 def test_fields_of_a_run_are_those_of_a_trial():
-    assert results._HISTORY == trial.HISTORY
-    assert results.Run._fields == ("seed", "kind", *trial.Trial._fields)
+    assert run_store._HISTORY == training_run.HISTORY
+    assert run_store.Run._fields == ("seed", "kind", *training_run.TrainingRun._fields)
 
 
 @pytest.mark.parametrize(
@@ -381,21 +387,21 @@ def test_what_is_in_the_way_is_found_before_training(case, tmp_path, calls, in_t
         path.mkdir(parents=True)
     else:
         path.touch()
-    with pytest.raises(results.StoreError, match=message):
+    with pytest.raises(console.CommandError, match=message):
         case.module.carry_out(plan(case, tmp_path), MNIST)
     assert calls == []
 
 
 def test_failing_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "file"
-    results.write_atomically(path, b"old")
+    files.write_atomically(path, b"old")
 
     def full(handle):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        results.write_atomically(path, b"new")
+        files.write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
@@ -496,7 +502,7 @@ def test_full_disk_ends_in_one_line(case, tmp_path, monkeypatch, calls, capsys):
     def full(path, content):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(results, "write_atomically", full)
+    monkeypatch.setattr(run_store, "write_atomically", full)
     monkeypatch.setattr(experiment, "load", lambda data: MNIST)
     assert main([case.name, "--out", str(tmp_path)]) == 2
     err = capsys.readouterr().err
@@ -514,7 +520,7 @@ def test_full_disk_ends_in_one_line(case, tmp_path, monkeypatch, calls, capsys):
 def test_data_folder_comes_from_the_environment(
     case, tmp_path, monkeypatch, calls, capsys, options, made
 ):
-    stand_in.write_mnist(tmp_path / "data", MNIST)
+    fake_estimator.write_mnist(tmp_path / "data", MNIST)
     monkeypatch.setenv("FASTL0_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     assert main([case.name, "--epochs", "1", "--seeds", "1", *options]) == 0
@@ -530,7 +536,7 @@ def test_fetching_is_announced(case, tmp_path, monkeypatch, calls, capsys):
         assert data is None
         raise OSError("no network")
 
-    monkeypatch.setattr("fastl0.datasets.load_mnist", offline)
+    monkeypatch.setattr("experiments.mnist.load_mnist", offline)
     assert main([case.name, "--out", str(tmp_path)]) == 2
     out, err = capsys.readouterr()
     assert "fetching MNIST from OpenML" in out
@@ -541,7 +547,7 @@ def test_fetching_is_announced(case, tmp_path, monkeypatch, calls, capsys):
 def test_help_and_version_need_no_training_code():
     code = (
         "import sys\n"
-        "from fastl0.commands import main\n"
+        "from experiments.__main__ import main\n"
         "try:\n    main(['--version'])\n"
         "except SystemExit as end:\n    assert not end.code\n"
         "sys.exit(bool({'numba', 'sklearn', 'matplotlib'} & set(sys.modules)))"

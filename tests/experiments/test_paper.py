@@ -3,13 +3,15 @@ import json
 import math
 import shutil
 
+import fake_estimator
 import numpy as np
 import pytest
-import stand_in
+from experiments import paper, run_store, summary
+from experiments.__main__ import main
 
-from fastl0.commands import main, paper, results, summary, trial
+from fastl0.cli import training_run
 
-MNIST = stand_in.mnist()
+MNIST = fake_estimator.mnist()
 KINDS = ("hard", "soft", "none")
 
 
@@ -26,7 +28,7 @@ def rows_of(path):
 def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(paper, "_run", stand_in.run)
+        patch.setattr(paper, "_run", fake_estimator.run)
         paper.carry_out(plan(folder), MNIST)
     return folder
 
@@ -65,10 +67,10 @@ def test_paper_csv_by_hand(whole):
 
 def test_first_and_last_epoch_times_are_medians_of_ten():
     times = [100.0, *range(2, 26)]
-    history = {name: [1.0] * 25 for name in trial.HISTORY} | {"epoch_time": times}
+    history = {name: [1.0] * 25 for name in training_run.HISTORY} | {"epoch_time": times}
     history["n_units"] = [[1]] * 25
-    run = results.Run(0, "hard", history, [1], [0], test_error=1.0, n_parameters=5)
-    table = results.PAPER.runs
+    run = run_store.Run(0, "hard", history, [1], [0], test_error=1.0, n_parameters=5)
+    table = run_store.PAPER.runs
     (cells,) = table.rows(run, {"dense_parameters": 10})
     row = dict(zip(table.columns, cells, strict=True))
     assert row["epoch_time_first"] == 6.5  # of 2 .. 10 and 100
@@ -107,7 +109,7 @@ def test_a_run_measures_every_epoch(classifier, tmp_path):
     ticks = []
     run = paper._run(plan(tmp_path), MNIST, 1, "hard", lambda: ticks.append(1))
     assert run.history["test_error"] == [30.0, 25.0, 20.0]  # 6, 5, 4 wrong of 20
-    assert run.history["n_units"] == [list(widths) for widths in stand_in.N_UNITS["hard"]]
+    assert run.history["n_units"] == [list(widths) for widths in fake_estimator.N_UNITS["hard"]]
     assert run.history["epoch_time"] == [0.25, 0.5, 0.75]
     assert run.n_units == [100, 40, 20, 10]
     assert run.support == list(range(100))
@@ -123,7 +125,7 @@ def test_a_run_hands_over_scaled_rows_and_its_settings(classifier, tmp_path):
     np.testing.assert_allclose(X, MNIST.X_train / 255, rtol=1e-6)
     np.testing.assert_array_equal(y, MNIST.y_train)
     assert paper.ESTIMATOR.items() >= {"batch_size": 128, "learning_rate_init": 0.001}.items()
-    assert stand_in.n_parameters((784, *paper.ESTIMATOR["hidden_layer_sizes"], 10)) == 266_610
+    assert fake_estimator.n_parameters((784, *paper.ESTIMATOR["hidden_layer_sizes"], 10)) == 266_610
     assert parameters == {
         **paper.ESTIMATOR,
         "max_iter": 3,
@@ -141,7 +143,7 @@ def test_labels_need_not_be_codes(classifier):
     X[:, 0] -= np.float32(5 / 255)
     X, y = X[keep], MNIST.y_train[keep]
     parameters = {"max_iter": 1, "pruning": "none", "random_state": -5}
-    found = trial.train(parameters, X, y, X, y)
+    found = training_run.train(parameters, X, y, X, y)
     assert found.history["test_error"] == [0.0]
     assert found.test_error == 0.0
 
@@ -162,7 +164,7 @@ def test_a_run_cut_short_is_no_run(classifier, tmp_path, monkeypatch):
 
 def run_rows(**by_kind):
     return [
-        dict.fromkeys(results.PAPER.runs.columns, "0")
+        dict.fromkeys(run_store.PAPER.runs.columns, "0")
         | {"seed": str(seed), "pruning": kind, "test_error": str(error)}
         for kind, errors in by_kind.items()
         for seed, error in errors.items()
@@ -241,7 +243,7 @@ def test_pictures_show_the_runs_of_paper_csv(whole):
     """A start that is killed may leave a run in history.csv that paper.csv has not yet."""
     *lines, _ = (whole / "paper.csv").read_text().splitlines(keepends=True)
     (whole / "paper.csv").write_text("".join(lines))
-    runs = results.read_csv(whole, results.PAPER.runs)
+    runs = run_store.read_csv(whole, run_store.PAPER.runs)
     curves = summary._read_history(whole, runs)
     assert {kind: of_kind["test_error"].shape for kind, of_kind in curves.items()} == {
         "hard": (2, 3),
@@ -253,11 +255,11 @@ def test_pictures_show_the_runs_of_paper_csv(whole):
 
 
 def test_pixels_are_drawn_for_pruned_kinds(whole, monkeypatch):
-    plots = pytest.importorskip("fastl0.plots")
+    pictures = pytest.importorskip("experiments.pictures")
     drawn = {}
-    real = plots.kept_pixels
+    real = pictures.kept_pixels
     monkeypatch.setattr(
-        plots, "kept_pixels", lambda supports: drawn.update(supports) or real(supports)
+        pictures, "kept_pixels", lambda supports: drawn.update(supports) or real(supports)
     )
     summary.draw(whole)
     assert list(drawn) == ["hard", "soft"]
@@ -271,7 +273,7 @@ def test_pixels_are_drawn_for_pruned_kinds(whole, monkeypatch):
 
 def test_real_estimator_from_files_to_csv(tmp_path):
     classifier = pytest.importorskip("fastl0.estimators.classifier")
-    stand_in.write_mnist(tmp_path / "data", MNIST)
+    fake_estimator.write_mnist(tmp_path / "data", MNIST)
     out = tmp_path / "out"
     options = ["--data", str(tmp_path / "data"), "--epochs", "2", "--seeds", "1"]
     assert main(["paper", *options, "--out", str(out)]) == 0
