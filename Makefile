@@ -50,7 +50,7 @@ test: $(VENV)/.ready-test $(VENV)/.kernels
 
 # Kernels are compiled into folders that are thrown away.
 test-vectors: $(VENV)/.ready-test
-	$(BIN)/python tests/elsewhere.py $(ARGS)
+	$(BIN)/python tests/subprocesses.py $(ARGS)
 
 bench: $(VENV)/.ready-test $(VENV)/.kernels
 	$(BIN)/pytest benches --timeout=0 $(ARGS)

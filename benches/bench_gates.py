@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from fastl0._numba.kernels import sample_gates
+from fastl0._numba.gates import sample_gates
 from fastl0.model.hard_concrete import BETA, GAMMA, SHIFT, ZETA
 
 pytestmark = pytest.mark.benchmark(timer=time.thread_time)

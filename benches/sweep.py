@@ -16,7 +16,7 @@ import numpy as np
 import workloads
 from threadpoolctl import threadpool_limits
 
-from fastl0._numba.train_loop import COMPACT_HIDDEN, COMPACT_INPUTS
+from fastl0._numba.active_units import COMPACT_HIDDEN, COMPACT_INPUTS
 
 SHARES = (0.98, 0.95, 0.92, 0.90, 0.88, 0.85, 0.82, 0.80, 0.78, 0.75, 0.72, 0.70, 0.60, 0.50, 0.30)
 #: Share of the inputs that are active at the start: lit in the mini-batch, and gate open.

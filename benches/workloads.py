@@ -17,21 +17,17 @@ from numba.extending import get_cython_function_address
 from fastl0 import HardL0MLPClassifier
 from fastl0._kernels import RowSource
 from fastl0._numba import matmul
+from fastl0._numba.activations import RELU
+from fastl0._numba.active_units import find_nonzero_columns_, list_units_, merge_nonzero_columns_
+from fastl0._numba.elementwise import gather_
+from fastl0._numba.gates import draw_gates_, update_gates_
 from fastl0._numba.jit import floats, flush_begin, flush_end, ints, kernel, longs
-from fastl0._numba.kernels import ADAM, RELU, SOFTMAX_LOSS
-from fastl0._numba.permutation import Order, draw_keys, list_rows_
-from fastl0._numba.structs import Rule
-from fastl0._numba.train_loop import (
-    backward_,
-    draw_gates_,
-    forward_,
-    gather_,
-    gather_lit_,
-    judge_,
-    list_units_,
-    look_for_lit_,
-)
-from fastl0._numba.update import update_, update_gates_
+from fastl0._numba.layers import backward_, compute_loss_, forward_
+from fastl0._numba.losses import SOFTMAX_LOSS
+from fastl0._numba.optimizers import ADAM
+from fastl0._numba.permutation import RowOrder, draw_keys, fill_rows_
+from fastl0._numba.structs import StepParams
+from fastl0._numba.update import update_share_
 from fastl0.training.buffer_layout import BufferLayout
 from fastl0.training.buffers import Buffers
 from fastl0.training.config import TrainingConfig, TrainingData
@@ -177,15 +173,15 @@ def run_batches_(weights_, gates_, batch_, rule, x_source, y_source, order, draw
     longs(batch_.job, 2)[0] = n_rows
     for k in range(draws.shape[1]):
         if pieces & ROWS:
-            list_rows_(order, k * n_rows, rows)
+            fill_rows_(order, k * n_rows, rows)
         if pieces & GATES:
             draw_gates_(gates_, draws[0, k], False)
         else:
             floats(gates_.gate_value, n_gates)[:] = draws[1, k]
             floats(gates_.gate_slope, n_gates)[:] = draws[2, k]
         if pieces & LIT:
-            look_for_lit_(batch_, x_source, batch_.rows, n_rows, 0, n_inputs)
-            gather_lit_(batch_, 1, n_inputs)
+            find_nonzero_columns_(batch_, x_source, batch_.rows, n_rows, 0, n_inputs)
+            merge_nonzero_columns_(batch_, 1, n_inputs)
         if pieces & LISTS:
             list_units_(weights_, gates_, batch_, pieces & LIT != 0, limits[0], limits[1])
         if pieces & GATHER:
@@ -194,11 +190,11 @@ def run_batches_(weights_, gates_, batch_, rule, x_source, y_source, order, draw
         if pieces & FORWARD:
             forward_(weights_, batch_, rule, 0, n_rows, 0)
         if pieces & LOSS:
-            judge_(weights_, batch_, rule, 0, n_rows)
+            compute_loss_(weights_, batch_, rule, 0, n_rows)
         if pieces & BACKWARD:
             backward_(weights_, batch_, rule, 0, n_rows, 0)
         if pieces & UPDATE:
-            update_(weights_, gates_, batch_, rule, 0, 1)
+            update_share_(weights_, gates_, batch_, rule, 0, 1)
             update_gates_(gates_, rule, 1e-9)
     flush_end(before)
 
@@ -239,9 +235,7 @@ def multiply_in_tiles_(n_calls, trans_a, m, n, k, a, b, out_):
     """One of the products of `SHAPES`, in register tiles; the right factor row-major."""
     row, step = (1, m) if trans_a else (k, 1)
     for _ in range(n_calls):
-        matmul.multiply_(
-            a.ctypes.data, row, step, m, b.ctypes.data, n, 0, k, out_.ctypes.data, n, n
-        )
+        matmul.matmul_(a.ctypes.data, row, step, m, b.ctypes.data, n, 0, k, out_.ctypes.data, n, n)
 
 
 #: (trans_a, trans_b, m, n, k) of the products of a layer, from its fan_in and fan_out. In
@@ -325,8 +319,8 @@ class Minibatches:
         self._buffers.columns[:] = strongest_columns(X, widths[0])
         self._x = RowSource(X)
         self._y = RowSource(rng.integers(0, widths[-1], (len(X), 1)).astype(np.uint8))
-        self._order = Order(len(X), np.zeros(0, np.int32), draw_keys(rng))
-        self._rule = Rule(
+        self._order = RowOrder(len(X), np.zeros(0, np.int32), draw_keys(rng))
+        self._rule = StepParams(
             batch_size=BATCH_SIZE, activation=RELU, loss=SOFTMAX_LOSS, parameter=0.0,
             solver=ADAM, rate=1e-9, gate_rate=1e-9, momentum=0.9, nesterov=True, beta_1=0.9,
             beta_2=0.999, epsilon=1e-8, alpha=1e-4, lam=1e-6, gates_held_open=False,

@@ -4,7 +4,7 @@ import fake_estimator
 import numpy as np
 import pandas as pd
 import pytest
-from displayed import QUICK, SIZES
+from display_data import QUICK, SIZES
 from hypothesis import settings
 from sklearn.datasets import load_digits
 

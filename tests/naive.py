@@ -98,11 +98,11 @@ def sum_rows(values, out_):
     out_[:] = values.sum(axis=0)
 
 
-def pick_(values, places, out_):
+def gather_(values, places, out_):
     out_[:] = values[places]
 
 
-def spread_(values, places, out_):
+def scatter_(values, places, out_):
     out_[:] = 0
     out_[places] = values
 
@@ -124,7 +124,7 @@ def sgd_step_(theta_, velocity_, gradient, rate, momentum, nesterov, decay):
     theta_ += momentum * velocity_ - rate * g if nesterov else velocity_
 
 
-def clamp_(log_odds_):
+def clip_log_odds_(log_odds_):
     log_odds_[:] = np.clip(log_odds_, -LIMIT, LIMIT)
 
 
@@ -360,7 +360,7 @@ def train(state, X, targets, batch_size, uniforms, settings):
             else:
                 sgd_step_(theta, state.first[k], gradient, s.rate, s.momentum, s.nesterov, decay)
             if is_gate:
-                clamp_(theta)
+                clip_log_odds_(theta)
 
 
 def shrink(state, keep):

@@ -10,12 +10,12 @@ import time
 
 import naive
 import numpy as np
+import problems
 import pytest
 import scipy.sparse as sp
-import small
-from crews import PATIENCE, shared_by, wait_for
 from joblib import Parallel, delayed
 from sklearn.model_selection import GridSearchCV
+from team_state import PATIENCE, shared_by, wait_for
 
 from fastl0 import HardL0MLPClassifier
 from fastl0._numba.matmul import TILE_ROWS
@@ -238,10 +238,10 @@ def test_sequences_of_dark_and_lit_columns_are_read_alike_by_all(monkeypatch):
 
 
 def test_room_for_threads_that_do_not_come_changes_nothing():
-    problem = small.problem((41, 31, 5), n_rows=61, batch_size=20)
-    one, several = (small.buffers_of(problem, n_threads=n) for n in (1, 7))
+    problem = problems.problem((41, 31, 5), n_rows=61, batch_size=20)
+    one, several = (problems.buffers_of(problem, n_threads=n) for n in (1, 7))
     for buffers in (one, several):
-        small.run(buffers, problem, naive.Settings())
+        problems.run(buffers, problem, naive.Settings())
     for name in ("theta", "first", "second", "log_odds", "on_count", "on_sum", "losses"):
         np.testing.assert_array_equal(several.arrays()[name], one.arrays()[name])
 
@@ -253,11 +253,11 @@ def test_room_for_threads_that_do_not_come_changes_nothing():
 )
 def test_a_thread_stays_within_its_scratch(widths, batch_size, solver):
     settings = naive.Settings(solver=solver)
-    problem = small.problem(widths, batch_size=batch_size)
-    buffers = small.buffers_of(problem, settings, n_threads=2)
+    problem = problems.problem(widths, batch_size=batch_size)
+    buffers = problems.buffers_of(problem, settings, n_threads=2)
     own, of_another = buffers.arrays()["scratch"]
     own[:] = of_another[:] = 77.0
-    small.run(buffers, problem, settings)
+    problems.run(buffers, problem, settings)
     assert (own != 77.0).any()
     np.testing.assert_array_equal(of_another, 77.0)
 

@@ -25,7 +25,7 @@ from fastl0.training.threads import ThreadTeam, ThreadTuner
 FOLDER = pathlib.Path(__file__).resolve().parent
 RESULTS = FOLDER.parent / "results" / "reliability"
 sys.path.append(str(FOLDER.parents[1] / "tests"))
-from crews import state_of  # noqa: E402 (the tests' view of a team of threads)
+from team_state import state_of  # noqa: E402 (the tests' view of a team of threads)
 
 # For the whole process: Python's `catch_warnings` is not safe among threads.
 warnings.simplefilter("ignore", ConvergenceWarning)

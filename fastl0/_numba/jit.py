@@ -1,6 +1,6 @@
 """The one JIT policy, and the C entry points that compiled kernels may call.
 
-Every Numba kernel of fastl0 is decorated with `kernel`. May import only `_kernels` and `forks`.
+Every Numba kernel of fastl0 is decorated with `kernel`.
 
 * ``error_model="numpy"``: a division needs no zero check, so the loops vectorise.
 * ``fastmath`` may fuse and reorder sums but keeps NaN and infinity: a diverging loss

@@ -5,7 +5,7 @@ in vector registers, adds one outer product after another to it and stores it on
 nothing is packed beforehand and rows of the right factor may be picked by an index list:
 units whose gate is closed cost nothing. Every entry of the result is one sum, taken in the
 order of its terms, however the product is cut into tiles: the same bits for any number of
-threads. May import `jit`.
+threads.
 """
 
 import ctypes
@@ -39,15 +39,15 @@ TILE_COLUMNS = LANES * _TILE_VECTORS
 
 #: The most lanes, rows and columns of a tile on any machine. Buffers have room for as many on
 #: all: the same network then takes the same bytes, and a budget the same mini-batches, everywhere.
-MOST_LANES, MOST_ROWS, MOST_COLUMNS = 16, 8, 48
+MAX_LANES, MAX_TILE_ROWS, MAX_TILE_COLUMNS = 16, 8, 48
 
 #: Entries by which a tile may read or write past the last column of a row, on any machine.
-OVERHANG = MOST_LANES - 1
+PADDING = MAX_LANES - 1
 
 
 def padded(n_columns: int) -> int:
     """Length of a row with room for whole vectors of any machine."""
-    return -(-n_columns // MOST_LANES) * MOST_LANES
+    return -(-n_columns // MAX_LANES) * MAX_LANES
 
 
 # --- the tile ------------------------------------------------------------------------
@@ -152,12 +152,12 @@ _single_at, _double_at, _triple_at = (_tile(n, indexed=True) for n in (1, 2, 3))
 
 
 @kernel
-def multiply_(a, a_row, a_step, n_rows, b, b_row, index, n_terms, out_, out_row, n_columns):
+def matmul_(a, a_row, a_step, n_rows, b, b_row, index, n_terms, out_, out_row, n_columns):
     """Overwrite ``out[r, c]`` by the sum over k of ``a[r, k] * b[index[k], c]``.
 
     All matrices are given by the address of their first entry, float32, and by strides
     counted in entries; columns of b and out are adjacent. The factor b is read, and out
-    written, to the end of the vector that holds the last column of each row, at most `OVERHANG`
+    written, to the end of the vector that holds the last column of each row, at most `PADDING`
     entries past it: what follows a row of out is overwritten with anything, unless it is the
     next row.
 
@@ -200,11 +200,11 @@ def multiply_(a, a_row, a_step, n_rows, b, b_row, index, n_terms, out_, out_row,
         low -= TILE_COLUMNS
 
 
-def _multiply_without_jit(
+def _matmul_without_jit(
     a: int, a_row: int, a_step: int, n_rows: int, b: int, b_row: int, index: int, n_terms: int,
     out_: int, out_row: int, n_columns: int,
 ) -> None:  # fmt: skip
-    """Do as `multiply_` does, but write nothing past the last column."""
+    """Do as `matmul_` does, but write nothing past the last column."""
 
     def at(address: int, row: int, step: int, shape: tuple[int, int]) -> Any:
         buffer: Any = (ctypes.c_char * 4).from_address(int(address))
@@ -223,4 +223,4 @@ def _multiply_without_jit(
 
 
 if config.DISABLE_JIT:
-    multiply_ = _multiply_without_jit
+    matmul_ = _matmul_without_jit

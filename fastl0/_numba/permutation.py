@@ -3,7 +3,6 @@
 A Feistel network maps positions to row numbers one by one. Where the number of rows is not
 a power of two, positions that fall outside are mapped again until they fall inside
 (Black and Rogaway 2002, "Ciphers with arbitrary finite domains", cycle walking).
-May import `jit`.
 """
 
 from typing import NamedTuple
@@ -26,7 +25,7 @@ _FIRST, _SECOND = np.uint64(0x9E3779B1), np.uint64(0x85EBCA77)
 _FEWEST_BITS = np.uint64(8)
 
 
-class Order(NamedTuple):
+class RowOrder(NamedTuple):
     """Which rows an epoch visits, and in which order.
 
     Attributes
@@ -58,12 +57,12 @@ def _scramble(value, key):
 
 
 @kernel
-def list_rows_(order, start, rows_):
+def fill_rows_(order, start, rows_):
     """Overwrite `rows_` with the numbers of the rows at places ``start, start + 1, ...``.
 
     Parameters
     ----------
-    order : Order
+    order : RowOrder
     start : int
     rows_ : int32 array of shape (n,)
         With ``start + n <= order.n_rows``.

@@ -3,7 +3,7 @@
 A stream learns one row at a time, and then nearly all time goes into memory: every weight is
 read on the way forward, and read and written with its moments when it is moved. So rows of
 weights are read in the order in which they lie, nothing is packed, no gradient is stored, and
-units that are off are moved in the same run. May import `jit`, `kernels` and `products`.
+units that are off are moved in the same run.
 """
 
 import math
@@ -14,9 +14,10 @@ from llvmlite import ir
 from numba import config, types
 from numba.extending import intrinsic
 
+from fastl0._numba.elementwise import dot
 from fastl0._numba.jit import floats, ints, kernel
-from fastl0._numba.kernels import adam_step_, dot
 from fastl0._numba.matmul import LANES
+from fastl0._numba.optimizers import adam_step_
 
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
@@ -179,7 +180,7 @@ _adam_on_vectors_ = _adam_on_vectors()
 def adam_rank_one_(
     theta_, first_, second_, vector, n, factor, rate, beta_1, beta_2, epsilon, decay
 ):  # fmt: skip
-    """One step of `kernels.adam_step_` with the gradient ``factor * vector``.
+    """One step of `optimizers.adam_step_` with the gradient ``factor * vector``.
 
     Where a second moment overflows, its parameter becomes NaN; so it does where `vector` is not
     finite, even with a factor of 0.

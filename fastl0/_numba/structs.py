@@ -1,6 +1,6 @@
-"""What kernels are lent: the layout of the training buffers, and who works on which part.
+"""What kernels get: pointers into the training buffers, numbers of a step, parts of a range.
 
-Addresses of memory that `memory.Buffers` owns. May import `jit` and `products`.
+The memory is that of `training.buffers`.
 """
 
 from typing import NamedTuple
@@ -8,9 +8,9 @@ from typing import NamedTuple
 from fastl0._numba import matmul
 from fastl0._numba.jit import kernel
 
-#: What `Batch.job` tells the members of a team: rows of this mini-batch and of the next one,
-#: the place of the next one's first row in the epoch, and whether to look for zero columns.
-N_ROWS, N_NEXT, NEXT_START, LOOK = range(4)
+#: What `BatchPointers.job` tells the members of a team: rows of this mini-batch and of the next
+#: one, the place of the next one's first row in the epoch, and whether to look for zero columns.
+N_ROWS, N_NEXT, NEXT_START, LOOK_FOR_NONZERO = range(4)
 JOB = 4
 
 #: Entries of the gradient that are summed up before they are applied, or eight rows if that is
@@ -18,10 +18,10 @@ JOB = 4
 PANEL = 4096
 
 
-class Weights(NamedTuple):
+class ParamPointers(NamedTuple):
     """Addresses of flat float32 buffers in one layout: per layer weights, then biases.
 
-    Weights of a layer are (fan_in, fan_out) in C order.
+    ParamPointers of a layer are (fan_in, fan_out) in C order.
     """
 
     theta: int
@@ -32,13 +32,13 @@ class Weights(NamedTuple):
     n_layers: int  # (not an address)
 
 
-class Gates(NamedTuple):
+class GatePointers(NamedTuple):
     """Addresses; one entry per input and hidden unit, inputs first; float32 unless said."""
 
     log_odds: int
     gate_first: int
     gate_second: int
-    price: int  # derivative of the penalty by the unit's on-probability
+    l0_gradient: int  # derivative of the penalty by the unit's on-probability
     gate_value: int
     gate_slope: int
     on_probability: int
@@ -49,7 +49,7 @@ class Gates(NamedTuple):
     n_gates: int  # (not an address)
 
 
-class Batch(NamedTuple):
+class BatchPointers(NamedTuple):
     """Addresses: the mini-batch, its activations and the lists of active units.
 
     Rows of A and D are padded to whole vectors of any machine; so are the ends of what is read
@@ -57,11 +57,11 @@ class Batch(NamedTuple):
     """
 
     columns: int  # int32 (n_inputs,): the columns of X that are still read
-    wanted: int  # int32 (n_inputs,): those read for this mini-batch
-    landmarks: int  # int32 (n_inputs,): columns to fetch ahead, one from each cache line
-    n_landmarks: int  # int64 (1,): how many
-    lit: int  # uint8 (n_threads, n_inputs): column holds a non-zero in a thread's rows
-    lit_pause: int  # int64 (1,): mini-batches left without looking
+    read_columns: int  # int32 (n_inputs,): those read for this mini-batch
+    prefetch_columns: int  # int32 (n_inputs,): columns to fetch ahead, one from each cache line
+    n_prefetch_columns: int  # int64 (1,): how many
+    nonzero: int  # uint8 (n_threads, n_inputs): column holds a non-zero in a thread's rows
+    nonzero_pause: int  # int64 (1,): mini-batches left without looking
     active: int  # int32 (sum(widths),): positions of the active units
     n_active: int  # int64 (n_layers + 1,): how many in each set
     active_gate: int  # float32 (sum(widths),): their gates
@@ -78,13 +78,13 @@ class Batch(NamedTuple):
     n_targets: int  # (not an address)
 
 
-class Rule(NamedTuple):
+class StepParams(NamedTuple):
     """Numbers that steer an update; the same for a whole call."""
 
     batch_size: int
     activation: int
     loss: int
-    parameter: float  # of the loss, see `kernels.output_loss_`
+    parameter: float  # of the loss, see `losses.output_loss_`
     solver: int
     rate: float
     gate_rate: float
@@ -102,7 +102,7 @@ padded = kernel(part=True)(matmul.padded)
 
 
 @kernel(part=True)
-def share(n, unit, number, size):
+def split_range(n, unit, number, size):
     """Begin of part `number` of `size` parts of ``range(n)``, in whole units but for the last."""
     n_units = (n + unit - 1) // unit
     # Rounded up: what is uneven goes to the leader, who then need not wait for a helper.

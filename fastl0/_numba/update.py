@@ -1,21 +1,21 @@
 """A share of the weights: sum up their gradient over the mini-batch, and move them.
 
-For the notation and the part of threads see `epoch`. May import `jit`, `kernels`, `lent`,
-`one_row` and `products`.
+For the notation see `layers`, for the part of threads `train_loop`.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
+from fastl0._numba.elementwise import dot, scatter_, sum_rows
 from fastl0._numba.jit import floats, ints, kernel, longs, matrix
-from fastl0._numba.kernels import ADAM, adam_step_, clamp_, dot, sgd_step_, spread_, sum_rows
-from fastl0._numba.matmul import LANES, TILE_ROWS, multiply_
+from fastl0._numba.matmul import LANES, TILE_ROWS, matmul_
+from fastl0._numba.optimizers import ADAM, adam_correction, adam_step_, sgd_step_
 from fastl0._numba.single_row import adam_rank_one_
-from fastl0._numba.structs import JOB, N_ROWS, PANEL, padded, share
+from fastl0._numba.structs import JOB, N_ROWS, PANEL, padded, split_range
 
 
-class Step(NamedTuple):
+class SolverStep(NamedTuple):
     """What a step of the weights takes; the same for all of a mini-batch."""
 
     solver: int
@@ -86,13 +86,13 @@ def step_rows_(weights_, step, start, fan_out, active_in, n_in, active_out, n_ou
                 n += 1
             step_(weights_, step, place, n * fan_out, own)
         else:
-            spread_(floats(own, n_out), ints(active_out, n_out), floats(row, fan_out))
+            scatter_(floats(own, n_out), ints(active_out, n_out), floats(row, fan_out))
             step_(weights_, step, place, fan_out, row)
         r += n
 
 
 @kernel
-def step_idle_(weights_, step, start, fan_out, low, high, row):
+def step_inactive_(weights_, step, start, fan_out, low, high, row):
     """Move the weights of the units from `low` to `high`, whose gradient is zero."""
     gradient = floats(row, fan_out)
     for c in range(fan_out if low < high else 0):
@@ -111,13 +111,16 @@ def update_layer_(
     gradient = row + 4 * fan_out
     stride_in, stride_out = padded(n_in), padded(n_out)
     positions = ints(active_in, n_in)
-    low, high = share(n_in, TILE_ROWS, number, size), share(n_in, TILE_ROWS, number + 1, size)
+    low, high = (
+        split_range(n_in, TILE_ROWS, number, size),
+        split_range(n_in, TILE_ROWS, number + 1, size),
+    )
     done = 0 if number == 0 else np.int64(positions[low]) if low < n_in else fan_in
     panel = max(TILE_ROWS, PANEL // n_out // TILE_ROWS * TILE_ROWS)
     for c in range(low, high, panel):
         n = min(panel, high - c)
         some = active_in + 4 * c
-        multiply_(
+        matmul_(
             values + 4 * c, 1, stride_in, n, delta, stride_out, 0, n_rows, gradient, n_out, n_out
         )
         if gate_start >= 0:
@@ -130,10 +133,10 @@ def update_layer_(
         )  # fmt: skip
         # Rows in between that are not active.
         for k in range(c, c + n):
-            step_idle_(weights_, step, start, fan_out, done, np.int64(positions[k]), row)
+            step_inactive_(weights_, step, start, fan_out, done, np.int64(positions[k]), row)
             done = np.int64(positions[k]) + 1
     stop = np.int64(positions[high]) if high < n_in else fan_in
-    step_idle_(weights_, step, start, fan_out, done, stop, row)
+    step_inactive_(weights_, step, start, fan_out, done, stop, row)
 
 
 @kernel
@@ -149,12 +152,12 @@ def update_layer_by_row_(
     row = delta
     if n_out < fan_out:
         row = batch.scratch + 4 * number * batch.n_scratch
-        spread_(floats(delta, n_out), ints(active_out, n_out), floats(row, fan_out))
+        scatter_(floats(delta, n_out), ints(active_out, n_out), floats(row, fan_out))
     gated, n_gates = gate_start >= 0, gates_.n_gates
     gate_values, slopes = floats(gates_.gate_value, n_gates), floats(gates_.gate_slope, n_gates)
     noted = floats(gates_.gate_gradient, n_gates)
     positions, activations = ints(active_in, n_in), floats(values, n_in)
-    low, high = share(fan_in, 1, number, size), share(fan_in, 1, number + 1, size)
+    low, high = split_range(fan_in, 1, number, size), split_range(fan_in, 1, number + 1, size)
     k = 0
     while k < n_in and positions[k] < low:
         k += 1
@@ -181,48 +184,43 @@ def update_biases_(weights_, batch, step, n_rows, place, fan_out, n_out, active_
     gradient = row + 4 * fan_out
     sum_rows(matrix(delta, n_rows, padded(n_out)), floats(gradient, n_out))
     if n_out < fan_out:
-        spread_(floats(gradient, n_out), ints(active_out, n_out), floats(row, fan_out))
+        scatter_(floats(gradient, n_out), ints(active_out, n_out), floats(row, fan_out))
         gradient = row
     step_(weights_, step, place, fan_out, gradient)
 
 
-@kernel
-def adam_correction(rule, t):
-    """Adam's bias correction in its t-th step (Kingma and Ba 2015, section 2)."""
-    return np.sqrt(1.0 - rule.beta_2**t) / (1.0 - rule.beta_1**t)
-
-
 @kernel(part=True)
-def make_step(rule, t, decay):
+def make_step(params, t, decay):
     """Numbers of the t-th step."""
-    return Step(
-        rule.solver,
-        np.float32(rule.rate * adam_correction(rule, t) if rule.solver == ADAM else rule.rate),
-        np.float32(decay), np.float32(rule.beta_1), np.float32(rule.beta_2),
-        np.float32(rule.epsilon), np.float32(rule.momentum), rule.nesterov,
+    rate = params.rate * adam_correction(params, t) if params.solver == ADAM else params.rate
+    return SolverStep(
+        params.solver,
+        np.float32(rate),
+        np.float32(decay), np.float32(params.beta_1), np.float32(params.beta_2),
+        np.float32(params.epsilon), np.float32(params.momentum), params.nesterov,
     )  # fmt: skip
 
 
 @kernel(part=True)
-def update_(weights_, gates_, batch, rule, number, size):
+def update_share_(weights_, gates_, batch, params, number, size):
     """Sum up a member's share of the gradients over the mini-batch, and move those weights."""
     n_layers = weights_.n_layers
     widths, n_active = longs(weights_.widths, n_layers + 1), longs(batch.n_active, n_layers + 1)
     gate_start = longs(gates_.gate_start, n_layers)
     n_rows = longs(batch.job, JOB)[N_ROWS]
     t = float(longs(weights_.step, 1)[0] + 1)
-    step = make_step(rule, t, rule.alpha / n_rows)
-    bias_step = make_step(rule, t, 0.0)
+    step = make_step(params, t, params.alpha / n_rows)
+    bias_step = make_step(params, t, 0.0)
     start, active_in, values, deltas = 0, batch.active, batch.values, batch.deltas
     for layer in range(n_layers):
         fan_in, fan_out = widths[layer], widths[layer + 1]
         n_in, n_out = n_active[layer], n_active[layer + 1]
         active_out = active_in + 4 * fan_in
-        next_values = values + 4 * rule.batch_size * padded(fan_in)
+        next_values = values + 4 * params.batch_size * padded(fan_in)
         delta = deltas if layer < n_layers - 1 else next_values
-        deltas += 4 * rule.batch_size * padded(fan_out)
+        deltas += 4 * params.batch_size * padded(fan_out)
         # Narrower rows do not fill a vector: those of a panel, one after the other, do.
-        if n_rows == 1 and rule.solver == ADAM and fan_out >= LANES:
+        if n_rows == 1 and params.solver == ADAM and fan_out >= LANES:
             update_layer_by_row_(
                 weights_, gates_, batch, step, number, size, start, fan_in, fan_out, n_in, n_out,
                 active_in, active_out, values, delta, gate_start[layer],
@@ -240,27 +238,3 @@ def update_(weights_, gates_, batch, rule, number, size):
             )  # fmt: skip
         start += fan_out
         active_in, values = active_out, next_values
-
-
-@kernel
-def update_gates_(gates_, rule, rate):
-    """Add the penalty's derivative and take one Adam step on the log-odds.
-
-    Gates that are held open stay where they are: only their moments take in dL/dz.
-    """
-    n = gates_.n_gates
-    price, probability = floats(gates_.price, n), floats(gates_.on_probability, n)
-    gradient, slope = floats(gates_.gate_gradient, n), floats(gates_.gate_slope, n)
-    log_odds = floats(gates_.log_odds, n)
-    lam = np.float32(rule.lam)
-    for j in range(n):
-        pi = probability[j]
-        gradient[j] = gradient[j] * slope[j] + lam * price[j] * pi * (np.float32(1.0) - pi)
-    if rule.held_open:
-        rate = 0.0
-    adam_step_(
-        log_odds, floats(gates_.gate_first, n), floats(gates_.gate_second, n), gradient,
-        np.float32(rate), np.float32(rule.beta_1), np.float32(rule.beta_2),
-        np.float32(rule.epsilon), np.float32(0.0),
-    )  # fmt: skip
-    clamp_(log_odds)

@@ -108,7 +108,7 @@ class Network:
         """
         return codes_of(self.outputs(X), self.out_activation)
 
-    def in_units_of(self, center: ArrayLike | None, scale: ArrayLike | None) -> "Network":
+    def denormalize_outputs(self, center: ArrayLike | None, scale: ArrayLike | None) -> "Network":
         """Return the network whose outputs, before activation, are those of targets unscaled.
 
         Parameters
@@ -128,14 +128,14 @@ class Network:
             )
         return replace(self, coefs=coefs, intercepts=intercepts)
 
-    def out_of_units_of(self, center: ArrayLike | None, scale: ArrayLike | None) -> "Network":
-        """Undo `in_units_of`."""
+    def normalize_outputs(self, center: ArrayLike | None, scale: ArrayLike | None) -> "Network":
+        """Undo `denormalize_outputs`."""
         if center is None or scale is None:
             return self
         back = np.reciprocal(np.asarray(scale, np.float64))
         if self.out_activation == "exp":
-            return self.in_units_of(center, back)
-        return self.in_units_of(-np.asarray(center) * back, back)
+            return self.denormalize_outputs(center, back)
+        return self.denormalize_outputs(-np.asarray(center) * back, back)
 
     def _blocks(self, shape: tuple[int, int], itemsize: int) -> Iterator[slice]:
         n_rows, n_features = shape
@@ -216,7 +216,7 @@ def _activate_(values: NDArray[np.floating], activation: str) -> None:
         values /= np.add.reduce(values, axis=1, keepdims=True)
 
 
-def fold(
+def fold_gates(
     layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
     log_odds: Sequence[NDArray[np.float32] | None],
 ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]], NDArray[np.intp]]:

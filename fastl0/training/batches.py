@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastl0._kernels import RowSource
-from fastl0._numba.permutation import Order, draw_keys, list_rows_
+from fastl0._numba.permutation import RowOrder, draw_keys, fill_rows_
 from fastl0.data.blocks import BlockReader
 
 #: Bytes of the window, unless a mini-batch and a block need more.
@@ -40,7 +40,7 @@ class BatchRange(NamedTuple):
     Attributes
     ----------
     x, y : RowSource
-    order : Order
+    order : RowOrder
         Of rows of both.
     first : int
         Number of the first mini-batch within that order.
@@ -49,7 +49,7 @@ class BatchRange(NamedTuple):
 
     x: RowSource
     y: RowSource
-    order: Order
+    order: RowOrder
     first: int
     n_batches: int
 
@@ -78,12 +78,12 @@ class ArrayBatches:
     Parameters
     ----------
     x, y : RowSource
-    order : Order
+    order : RowOrder
     """
 
     needs_reading = False
 
-    def __init__(self, x: RowSource, y: RowSource, order: Order) -> None:
+    def __init__(self, x: RowSource, y: RowSource, order: RowOrder) -> None:
         self.x, self._y, self._order = x, y, order
         self._done = 0
 
@@ -136,7 +136,7 @@ class BlockBatches:
         self._y_columns = np.arange(y.n_columns, dtype=np.int32)
         self.x, self._y_window = RowSource(self._x_rows), RowSource(self._y_rows)
         self._to_read = self._block_order(n_places)
-        self._order = Order(0, _NO_ROWS, _NO_KEYS)
+        self._order = RowOrder(0, _NO_ROWS, _NO_KEYS)
         self._done = self._n_batches = 0  # of what the window holds
 
     def _block_order(self, n_places: int) -> list[int]:
@@ -157,7 +157,7 @@ class BlockBatches:
         while self._to_read and n_rows + self._sizes[self._to_read[-1]] <= len(self._x_rows):
             n_rows = self._read_block(self._to_read.pop(), n_rows)
         keys = _NO_KEYS if self._rng is None else draw_keys(self._rng)
-        self._order = Order(n_rows, _NO_ROWS, keys)
+        self._order = RowOrder(n_rows, _NO_ROWS, keys)
         self._done, self._n_batches = 0, n_rows // self._batch_size
         if not self._to_read:
             self._n_batches = -(-n_rows // self._batch_size)
@@ -166,7 +166,7 @@ class BlockBatches:
         """Move the rows that no mini-batch has had to the front; say how many there are."""
         start = self._n_batches * self._batch_size
         rest = np.empty(max(0, self._order.n_rows - start), np.int32)
-        list_rows_(self._order, start, rest)
+        fill_rows_(self._order, start, rest)
         for rows in (self._x_rows, self._y_rows):
             rows[: len(rest)] = rows[rest]
         return len(rest)

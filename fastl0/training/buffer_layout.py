@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastl0._numba.matmul import MOST_COLUMNS, MOST_ROWS, OVERHANG, padded
+from fastl0._numba.matmul import MAX_TILE_COLUMNS, MAX_TILE_ROWS, PADDING, padded
 from fastl0._numba.structs import JOB, PANEL
 from fastl0.model.network import count_parameters
 
@@ -23,7 +23,7 @@ PER_GATE = {
     "log_odds": np.float32,
     "gate_first": np.float32,
     "gate_second": np.float32,
-    "price": np.float32,
+    "l0_gradient": np.float32,
     "gate_value": np.float32,
     "gate_slope": np.float32,
     "on_probability": np.float32,
@@ -36,9 +36,9 @@ LASTING = ("log_odds", "gate_first", "gate_second", "on_count", "on_sum")
 #: Arrays that go with the mini-batch.
 PER_BATCH = {
     "columns": np.int32,
-    "wanted": np.int32,
-    "landmarks": np.int32,
-    "lit": np.uint8,
+    "read_columns": np.int32,
+    "prefetch_columns": np.int32,
+    "nonzero": np.uint8,
     "active": np.int32,
     "active_gate": np.float32,
     "active_bias": np.float32,
@@ -93,7 +93,7 @@ class BufferLayout:
     @property
     def flat(self) -> dict[str, int]:
         """Entries of the arrays that hold one number a parameter; float32."""
-        size = count_parameters(self.widths) + OVERHANG
+        size = count_parameters(self.widths) + PADDING
         is_there = (True, self.n_moments > 0, self.n_moments > 1, self.averaged)
         return {
             name: size if there else 0 for name, there in zip(PER_PARAMETER, is_there, strict=True)
@@ -105,9 +105,9 @@ class BufferLayout:
         widths, batch_size = self.widths, self.batch_size
         return {
             "columns": (widths[0],),
-            "wanted": (widths[0],),
-            "landmarks": (widths[0],),
-            "lit": (self.n_threads, widths[0]),
+            "read_columns": (widths[0],),
+            "prefetch_columns": (widths[0],),
+            "nonzero": (self.n_threads, widths[0]),
             "active": (sum(widths),),
             "active_gate": (sum(widths),),
             "active_bias": (sum(widths),),
@@ -128,8 +128,8 @@ class BufferLayout:
         return {
             "target_columns": (self.n_targets, np.int32),
             "step": (1, np.int64),
-            "lit_pause": (1, np.int64),
-            "n_landmarks": (1, np.int64),
+            "nonzero_pause": (1, np.int64),
+            "n_prefetch_columns": (1, np.int64),
             "n_active": (n_layers + 1, np.int64),
             "job": (JOB, np.int64),
             "widths": (n_layers + 1, np.int64),
@@ -143,11 +143,11 @@ class BufferLayout:
         # Rows of a gradient, and one row of full width, which a single row of data needs too ...
         widest = max(widths[1:])
         most = max(w * min(v, -(-PANEL // w)) for v, w in zip(widths, widths[1:], strict=False))
-        sizes = [max(MOST_ROWS * widest, most) + widest]
+        sizes = [max(MAX_TILE_ROWS * widest, most) + widest]
         # ... columns of weights whose units are scattered, going forward and back.
         panels = [(v, w) for v, w, g in zip(widths, widths[1:], self.gated[1:], strict=False) if g]
         panels += zip(widths[2:], widths[1:], strict=False)
-        sizes += [n_rows * min(MOST_COLUMNS, padded(width)) for n_rows, width in panels]
+        sizes += [n_rows * min(MAX_TILE_COLUMNS, padded(width)) for n_rows, width in panels]
         return max(sizes) + APART
 
     @property

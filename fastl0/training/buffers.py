@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from fastl0 import _kernels
 from fastl0._kernels import RowSource
-from fastl0._numba.matmul import OVERHANG
-from fastl0._numba.structs import Batch, Gates, Weights
+from fastl0._numba.matmul import PADDING
+from fastl0._numba.structs import BatchPointers, GatePointers, ParamPointers
 from fastl0.checkpoint.state_reader import MAX_COUNT, StateError, StateReader
 from fastl0.model.hard_concrete import LOG_ODDS_LIMIT
 from fastl0.model.network import count_parameters
@@ -125,7 +125,7 @@ class Buffers:
             start += width if gated else 0
         return np.array(starts, dtype=np.int64)
 
-    def pointers(self) -> tuple[Weights, Gates, Batch]:
+    def pointers(self) -> tuple[ParamPointers, GatePointers, BatchPointers]:
         """Lend all buffers to the kernels, by address; good until the next change of size."""
         lent = {name: array.ctypes.data for name, array in self.arrays().items()}
         lent |= {
@@ -135,14 +135,16 @@ class Buffers:
             "n_scratch": self.layout.n_scratch,
         }
         return (
-            Weights(**{name: lent[name] for name in Weights._fields}),
-            Gates(**{name: lent[name] for name in Gates._fields}),
-            Batch(**{name: lent[name] for name in Batch._fields}),
+            ParamPointers(**{name: lent[name] for name in ParamPointers._fields}),
+            GatePointers(**{name: lent[name] for name in GatePointers._fields}),
+            BatchPointers(**{name: lent[name] for name in BatchPointers._fields}),
         )
 
     def begin_epoch(self, source: RowSource) -> None:
         """Look at where X lies."""
-        self._small["n_landmarks"][0] = source.landmarks(self.columns, self._batch["landmarks"])
+        self._small["n_prefetch_columns"][0] = source.landmarks(
+            self.columns, self._batch["prefetch_columns"]
+        )
 
     def reset_gate_counts(self) -> None:
         """Start to count anew how often each gate is open."""
@@ -151,7 +153,7 @@ class Buffers:
 
     def set_l0_gradient(self, prices: NDArray[np.floating]) -> None:
         """Set the price of each gate."""
-        self._gates["price"][:] = prices
+        self._gates["l0_gradient"][:] = prices
 
     def draws(self, n_batches: int) -> NDArray[np.float32]:
         """Lend room for the uniform numbers of `n_batches` <= `DRAWS_AHEAD` mini-batches."""
@@ -249,7 +251,7 @@ class Buffers:
             "averaged": self.layout.averaged,
             "snapshot": self.layout.snapshot,
             "step": int(self._small["step"][0]),
-            "lit_pause": int(self._small["lit_pause"][0]),
+            "nonzero_pause": int(self._small["nonzero_pause"][0]),
             "columns": self.columns,
             **{name: array[:n] for name, array in self._flat.items()},
             **{name: self._gates[name] for name in LASTING},
@@ -290,13 +292,13 @@ class Buffers:
         )
         small = {
             "step": fields.integer("step", 0, MAX_COUNT),
-            "lit_pause": fields.integer("lit_pause", 0, MAX_COUNT),
+            "nonzero_pause": fields.integer("nonzero_pause", 0, MAX_COUNT),
         }
         columns = fields.array("columns", np.int32, (widths[0],), 0, first.widths[0] - 1)
         if (np.diff(columns) <= 0).any():
             raise StateError("`columns` must ascend")
         flat = {
-            name: fields.array(name, np.float32, (max(0, size - OVERHANG),), *_BOUNDS[name])
+            name: fields.array(name, np.float32, (max(0, size - PADDING),), *_BOUNDS[name])
             for name, size in layout.flat.items()
         }
         of_gates = {
@@ -333,13 +335,13 @@ class Buffers:
         for name in self._flat:
             if self._flat[name].size:
                 n_kept = _kernels.pack_weights_(self._flat[name][:before_size], before, flags)
-                self._flat[name][n_kept : n_kept + OVERHANG] = 0.0
+                self._flat[name][n_kept : n_kept + PADDING] = 0.0
         for name in self._gates:
             _pack_vector_(self._gates[name], gate_flags)
         _pack_vector_(self._batch["columns"], keep[0])
         widths = (*(int(k.sum()) for k in keep), self.widths[-1])
-        self._small["lit_pause"][0] = 0
-        self._small["n_landmarks"][0] = 0
+        self._small["nonzero_pause"][0] = 0
+        self._small["n_prefetch_columns"][0] = 0
         self._adopt(replace(self.layout, widths=widths))
 
     def resize_batch(self, batch_size: int, n_threads: int, n_targets: int | None = None) -> None:

@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastl0._kernels import RowSource
-from fastl0._numba.kernels import ACTIVATIONS, LOSSES, SOLVERS
-from fastl0._numba.structs import Rule
+from fastl0._numba.activations import ACTIVATIONS
+from fastl0._numba.losses import LOSSES
+from fastl0._numba.optimizers import SOLVERS
+from fastl0._numba.structs import StepParams
 from fastl0.data.blocks import BlockReader
 from fastl0.training.evaluation import Evaluator
 
@@ -60,7 +62,7 @@ class TrainingConfig:
         lam: float,
         mean_weight: float,
         held_open: bool,
-    ) -> Rule:
+    ) -> StepParams:
         """Settings of some mini-batches as the kernels take them.
 
         Parameters
@@ -75,7 +77,7 @@ class TrainingConfig:
         held_open : bool
             Whether all gates are held open.
         """
-        return Rule(
+        return StepParams(
             batch_size=batch_size,
             activation=ACTIVATIONS[self.activation],
             loss=LOSSES[self.loss],

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastl0._numba.permutation import Order, draw_keys
-from fastl0._numba.structs import Rule
+from fastl0._numba.permutation import RowOrder, draw_keys
+from fastl0._numba.structs import StepParams
 from fastl0._numba.train_loop import train_batches
 from fastl0.data.blocks import BlockReader
 from fastl0.training.batches import ArrayBatches, BatchRange, BatchSource, BlockBatches
@@ -51,12 +51,12 @@ class EpochRunner:
         self._buffers.begin_epoch(self._batches.x)
         self._pointers = self._buffers.pointers()
 
-    def run(self, rule: Rule, n_batches: int, tally_: NDArray[np.float64]) -> bool:
+    def run(self, params: StepParams, n_batches: int, tally_: NDArray[np.float64]) -> bool:
         """Train on the next mini-batches, up to `DRAWS_AHEAD`; stop where the loss is not finite.
 
         Parameters
         ----------
-        rule : Rule
+        params : StepParams
             Present prices included.
         n_batches : int
         tally_ : float64 array of shape (1,)
@@ -72,18 +72,20 @@ class EpochRunner:
                 self._team.stop_helpers()  # nobody holds rows then
                 self._batches.read_next_blocks()
             batches = self._batches.next(n_batches)
-            if not self._run_range(rule, batches, tally_):
+            if not self._run_range(params, batches, tally_):
                 return False
             n_batches -= batches.n_batches
         return True
 
-    def _run_range(self, rule: Rule, batches: BatchRange, tally_: NDArray[np.float64]) -> bool:
+    def _run_range(
+        self, params: StepParams, batches: BatchRange, tally_: NDArray[np.float64]
+    ) -> bool:
         """Train on rows that lie in memory."""
         buffers, team, tuner, lent = self._buffers, self._team, self._tuner, self._pointers
         sources: tuple[Any, ...] = batches.x.address, batches.y.address, batches.order
 
         def help_out(seat: int) -> None:
-            train_batches(*lent, rule, *sources, 0, buffers.draws(0), tally_, team.address, seat)
+            train_batches(*lent, params, *sources, 0, buffers.draws(0), tally_, team.address, seat)
 
         first, end = batches.first, batches.first + batches.n_batches
         while first < end:
@@ -92,7 +94,7 @@ class EpochRunner:
             team.start_helpers(n_threads, help_out)
             uniforms = buffers.draws(n)
             self._rng.random(out=uniforms, dtype=np.float32)
-            done = train_batches(*lent, rule, *sources, first, uniforms, tally_, team.address, 0)
+            done = train_batches(*lent, params, *sources, first, uniforms, tally_, team.address, 0)
             tuner.note(n_threads, done, time.perf_counter() - start, team.was_late)
             if done < n:
                 return False
@@ -105,4 +107,4 @@ def _batches(data: TrainingData, batch_size: int, rng: np.random.Generator | Non
     if isinstance(data.x, BlockReader):
         return BlockBatches(data.x, data.y, data.rows, batch_size, rng)
     keys = np.zeros(0, np.uint64) if rng is None else draw_keys(rng)
-    return ArrayBatches(data.x, data.y, Order(data.n_rows, data.rows, keys))
+    return ArrayBatches(data.x, data.y, RowOrder(data.n_rows, data.rows, keys))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastl0._kernels import RowSource
-from fastl0._numba.permutation import Order
+from fastl0._numba.permutation import RowOrder
 from fastl0._numba.train_loop import train_batches
 from fastl0.data.blocks import BlockReader
 from fastl0.data.online_scaler import OnlineScaler
@@ -136,7 +136,7 @@ class OnlineTrainer:
             flags[:width] = True
         keep[0] = network.support
         buffers.shrink(keep[:-1])
-        network = network.out_of_units_of(config.center, config.scale)
+        network = network.normalize_outputs(config.center, config.scale)
         layers = zip(network.coefs, network.intercepts, strict=True)
         for index, (coef, intercept) in enumerate(layers):
             weights, biases = buffers.layer(index)
@@ -231,7 +231,7 @@ class OnlineTrainer:
         trainer.draw(uniforms)
         tally = np.zeros(1)
         step = trainer.step_params(trainer.config.learning_rate_init, self._total_weight)
-        sources = x.address, y.address, Order(len(codes), _NO_ROWS, _NO_KEYS)
+        sources = x.address, y.address, RowOrder(len(codes), _NO_ROWS, _NO_KEYS)
         if not train_batches(*self._pointers, step, *sources, 0, uniforms, tally, 0, 0):
             raise trainer.diverged()
         loss = float(tally[0])

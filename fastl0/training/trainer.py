@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastl0._numba.structs import Rule
+from fastl0._numba.structs import StepParams
 from fastl0._warnings import warn
 from fastl0.checkpoint.state_reader import MAX_COUNT, StateReader
-from fastl0.model.network import Network, count_parameters, fold
+from fastl0.model.network import Network, count_parameters, fold_gates
 from fastl0.training import criteria, rng_state
 from fastl0.training.buffer_layout import DRAWS_AHEAD, BufferLayout
 from fastl0.training.buffers import Buffers
@@ -274,7 +274,7 @@ class Trainer:
         """Fill with uniform numbers in [0, 1)."""
         self._rng.random(out=uniforms, dtype=np.float32)
 
-    def step_params(self, rate: float, total_weight: float, mean_weight: float = 1.0) -> Rule:
+    def step_params(self, rate: float, total_weight: float, mean_weight: float = 1.0) -> StepParams:
         """Settings of the next mini-batches, present prices included."""
         batch_size = self.buffers.batch_size
         growth = math.sqrt(batch_size / self.config.batch_size)  # gates follow Adam
@@ -328,13 +328,13 @@ class Trainer:
     def freeze(self) -> Network:
         """Fold the deterministic gates in; return what is left as a plain network."""
         buffers = self.buffers
-        coefs, intercepts, kept = fold(buffers.best_layers(), buffers.per_layer("log_odds"))
+        coefs, intercepts, kept = fold_gates(buffers.best_layers(), buffers.per_layer("log_odds"))
         support = np.zeros(self._n_features, dtype=bool)
         support[buffers.columns[kept]] = True
         network = Network(
             coefs, intercepts, support, self.config.activation, self.config.out_activation
         )
-        return network.in_units_of(self.config.center, self.config.scale)
+        return network.denormalize_outputs(self.config.center, self.config.scale)
 
     def best_network(self) -> Network:
         """Return the network as it is, or with early stopping the best one."""

@@ -72,7 +72,7 @@ def test_compiling_is_announced_once_and_only_for_kernels_of_fastl0(caplog):
     def own(n):
         return n + 1.0
 
-    own.py_func.__module__ = "fastl0._numba.kernels"
+    own.py_func.__module__ = "fastl0._numba.gates"
     own(1j)  # said for the whole process by now
     jit.events.register("numba:compile", jit._Announcement())
     caplog.clear()

@@ -2,19 +2,19 @@
 
 import numpy as np
 import pytest
-from elsewhere import run_with_features
 from numba import config
+from subprocesses import run_with_features
 
 from fastl0._numba import matmul
 from fastl0._numba.matmul import (
     LANES,
-    MOST_COLUMNS,
-    MOST_LANES,
-    MOST_ROWS,
-    OVERHANG,
+    MAX_LANES,
+    MAX_TILE_COLUMNS,
+    MAX_TILE_ROWS,
+    PADDING,
     TILE_COLUMNS,
     TILE_ROWS,
-    multiply_,
+    matmul_,
     padded,
 )
 
@@ -46,7 +46,7 @@ class Factors:
         (self._a.T if transposed else self._a)[:n_rows, :n_terms] = self.a
         self._a_strides = (1, n_rows + 3) if transposed else (n_terms + 3, 1)
         self._b_row = n_columns + gap
-        self._b = np.full(n_b * self._b_row + OVERHANG, np.nan, np.float32)
+        self._b = np.full(n_b * self._b_row + PADDING, np.nan, np.float32)
         self._b[: n_b * self._b_row].reshape(n_b, self._b_row)[:, :n_columns] = self.b
 
     def into(self, out, out_row, rows=(0, None), columns=(0, None)):
@@ -55,7 +55,7 @@ class Factors:
         low, left = rows[0], columns[0]
         n_rows = (n_rows if rows[1] is None else rows[1]) - low
         n_columns = (n_columns if columns[1] is None else columns[1]) - left
-        multiply_(
+        matmul_(
             self._a.ctypes.data + 4 * low * self._a_strides[0],
             *self._a_strides,
             n_rows,
@@ -150,11 +150,11 @@ def test_rows_of_the_right_factor_may_repeat_and_come_in_any_order():
 
 
 def test_strides_may_be_zero_or_negative():
-    a, b = np.arange(12, dtype=np.float32).reshape(4, 3), np.ones((3, 2 + OVERHANG), np.float32)
+    a, b = np.arange(12, dtype=np.float32).reshape(4, 3), np.ones((3, 2 + PADDING), np.float32)
     out, last = np.zeros((4, padded(2)), np.float32), a.ctypes.data + 4 * 9
-    multiply_(last, -3, 1, 4, b.ctypes.data, b.shape[1], 0, 3, out.ctypes.data, padded(2), 2)
+    matmul_(last, -3, 1, 4, b.ctypes.data, b.shape[1], 0, 3, out.ctypes.data, padded(2), 2)
     np.testing.assert_array_equal(out[:, 0], a.sum(axis=1)[::-1])
-    multiply_(last, 0, 1, 4, b.ctypes.data, 0, 0, 3, out.ctypes.data, padded(2), 2)
+    matmul_(last, 0, 1, 4, b.ctypes.data, 0, 0, 3, out.ctypes.data, padded(2), 2)
     np.testing.assert_array_equal(out[:, 1], 4 * [a[3].sum()])
 
 
@@ -189,7 +189,7 @@ def test_products_are_the_same_bit_for_bit_however_they_are_cut(n_columns, kind)
 @pytest.mark.parametrize("n_rows", ROWS)
 def test_nothing_is_written_past_the_overhang(n_rows, n_columns):
     for n_terms in (0, 3):
-        for gap in (0, 1, OVERHANG + 9):
+        for gap in (0, 1, PADDING + 9):
             factors, out_row = Factors(n_rows, n_terms, n_columns), n_columns + gap
             out = factors.room(out_row)
             factors.into(out, out_row)
@@ -220,7 +220,7 @@ def test_factors_are_left_alone():
 def test_rows_are_padded_to_whole_vectors_of_any_machine():
     found = [padded(n) for n in range(49)]
     assert found == [0, *16 * [16], *16 * [32], *16 * [48]]
-    assert max(after - before for before, after in enumerate(found)) == OVERHANG
+    assert max(after - before for before, after in enumerate(found)) == PADDING
 
 
 @pytest.mark.parametrize(
@@ -237,9 +237,9 @@ def test_rows_are_padded_to_whole_vectors_of_any_machine():
 def test_buffers_have_room_for_the_tile_of_any_machine(triple, features, tile):
     lanes, rows, vectors = matmul._tile_of(triple, features)
     assert (lanes, rows, lanes * vectors) == tile
-    assert MOST_LANES % lanes == 0
-    assert rows <= MOST_ROWS
-    assert lanes * vectors <= MOST_COLUMNS
+    assert MAX_LANES % lanes == 0
+    assert rows <= MAX_TILE_ROWS
+    assert lanes * vectors <= MAX_TILE_COLUMNS
 
 
 # --- other machines ----------------------------------------------------------------------

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from fastl0._numba.permutation import N_ROUNDS, Order, draw_keys, list_rows_
+from fastl0._numba.permutation import N_ROUNDS, RowOrder, draw_keys, fill_rows_
 
 SIZES = sorted({1, 2, 3, *(2**k + d for k in range(2, 13) for d in (-1, 0, 1)), 1009, 5000})
 NO_ROWS, NO_KEYS = np.zeros(0, np.int32), np.zeros(0, np.uint64)
@@ -16,7 +16,7 @@ def keys(seed=0):
 
 def listed(order, start=0, stop=None):
     rows = np.full((order.n_rows if stop is None else stop) - start, -1, np.int32)
-    list_rows_(order, start, rows)
+    fill_rows_(order, start, rows)
     return rows
 
 
@@ -31,7 +31,7 @@ def test_keys_are_drawn_from_the_generator():
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("n_rows", SIZES)
 def test_every_row_comes_once(n_rows, seed):
-    rows = listed(Order(n_rows, NO_ROWS, keys(seed)))
+    rows = listed(RowOrder(n_rows, NO_ROWS, keys(seed)))
     np.testing.assert_array_equal(np.sort(rows), np.arange(n_rows))
 
 
@@ -39,40 +39,40 @@ def test_every_row_comes_once(n_rows, seed):
 def test_every_row_of_a_subset_comes_once(n_rows):
     rng = np.random.default_rng(0)
     some = rng.choice(5000, n_rows, replace=False).astype(np.int32)
-    rows = listed(Order(n_rows, some, keys()))
+    rows = listed(RowOrder(n_rows, some, keys()))
     np.testing.assert_array_equal(np.sort(rows), np.sort(some))
-    np.testing.assert_array_equal(rows, some[listed(Order(n_rows, NO_ROWS, keys()))])
+    np.testing.assert_array_equal(rows, some[listed(RowOrder(n_rows, NO_ROWS, keys()))])
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 3, 17, 1000])
 def test_without_keys_rows_come_as_they_are(n_rows):
     some = np.arange(n_rows, dtype=np.int32)[::-1] * 3
-    np.testing.assert_array_equal(listed(Order(n_rows, NO_ROWS, NO_KEYS)), np.arange(n_rows))
-    np.testing.assert_array_equal(listed(Order(n_rows, some, NO_KEYS)), some)
+    np.testing.assert_array_equal(listed(RowOrder(n_rows, NO_ROWS, NO_KEYS)), np.arange(n_rows))
+    np.testing.assert_array_equal(listed(RowOrder(n_rows, some, NO_KEYS)), some)
 
 
 @pytest.mark.parametrize("with_keys", [True, False])
 @pytest.mark.parametrize("size", [1, 7, 64, 1000])
 @pytest.mark.parametrize("n_rows", [1, 2, 63, 64, 65, 1009])
 def test_chunks_agree_with_the_whole(n_rows, size, with_keys):
-    order = Order(n_rows, NO_ROWS, keys() if with_keys else NO_KEYS)
+    order = RowOrder(n_rows, NO_ROWS, keys() if with_keys else NO_KEYS)
     chunks = [listed(order, k, min(k + size, n_rows)) for k in range(0, n_rows, size)]
     np.testing.assert_array_equal(np.concatenate(chunks), listed(order))
 
 
 def test_no_rows_are_asked_for():
     for start in (0, 5):
-        assert listed(Order(5, NO_ROWS, keys()), start, start).size == 0
+        assert listed(RowOrder(5, NO_ROWS, keys()), start, start).size == 0
 
 
 def test_rows_that_were_not_asked_for_are_left_alone():
     room = np.full(9, -1, np.int32)
-    list_rows_(Order(5, NO_ROWS, NO_KEYS), 2, room[3:6])
+    fill_rows_(RowOrder(5, NO_ROWS, NO_KEYS), 2, room[3:6])
     np.testing.assert_array_equal(room, [-1, -1, -1, 2, 3, 4, -1, -1, -1])
 
 
 def test_the_same_keys_give_the_same_order_and_other_keys_another():
-    orders = [listed(Order(1000, NO_ROWS, keys(seed))) for seed in (0, 0, 1, 2)]
+    orders = [listed(RowOrder(1000, NO_ROWS, keys(seed))) for seed in (0, 0, 1, 2)]
     np.testing.assert_array_equal(orders[0], orders[1])
     # Two random permutations agree at one place on average.
     for a, b in ((0, 2), (0, 3), (2, 3)):
@@ -83,14 +83,14 @@ def test_the_same_keys_give_the_same_order_and_other_keys_another():
 def test_every_key_counts(place):
     one, other = keys(), keys()
     other[place] ^= np.uint64(1)
-    first, second = (listed(Order(1000, NO_ROWS, k)) for k in (one, other))
+    first, second = (listed(RowOrder(1000, NO_ROWS, k)) for k in (one, other))
     assert np.sum(first == second) < 600
 
 
 def test_the_largest_number_of_rows_fits_into_int32():
     n_rows = 2**31 - 2
     for keys_ in (keys(), NO_KEYS):
-        order = Order(n_rows, NO_ROWS, keys_)
+        order = RowOrder(n_rows, NO_ROWS, keys_)
         rows = np.concatenate([listed(order, start, start + 500) for start in (0, n_rows - 500)])
         assert rows.min() >= 0
         assert rows.max() < n_rows
@@ -102,7 +102,7 @@ def test_the_largest_number_of_rows_fits_into_int32():
 
 def orders(n_rows, n_orders, seed=0):
     rng = np.random.default_rng(seed)
-    return np.array([listed(Order(n_rows, NO_ROWS, draw_keys(rng))) for _ in range(n_orders)])
+    return np.array([listed(RowOrder(n_rows, NO_ROWS, draw_keys(rng))) for _ in range(n_orders)])
 
 
 def assert_uniform(counts, n_free):

@@ -12,13 +12,13 @@ from dataclasses import replace
 
 import naive
 import numpy as np
+import problems
 import pytest
-import small
 from scipy.sparse import csr_array
 
 from fastl0._kernels import RowSource
-from fastl0._numba.kernels import ACTIVATIONS
-from fastl0.model.network import Network, fold
+from fastl0._numba.activations import ACTIVATIONS
+from fastl0.model.network import Network, fold_gates
 from fastl0.training.buffer_layout import DRAWS_AHEAD
 from fastl0.training.config import TrainingConfig, TrainingData
 from fastl0.training.threads import ThreadTeam, ThreadTuner
@@ -43,8 +43,8 @@ ONE_STEP = naive.Settings("sgd", lam=0.01)
 
 
 def assert_gradients_agree(problem, state, settings=ONE_STEP):
-    loss, found, active = small.one_step_gradients(problem, settings)
-    small.assert_close(found, state.gradients, GRADIENTS)
+    loss, found, active = problems.one_step_gradients(problem, settings)
+    problems.assert_close(found, state.gradients, GRADIENTS)
     np.testing.assert_allclose(loss, state.loss, rtol=1e-5)
     return active
 
@@ -57,7 +57,7 @@ def assert_gradients_agree(problem, state, settings=ONE_STEP):
 @pytest.mark.parametrize("outputs", OUTPUTS)
 def test_gradients_of_the_reference_are_central_differences(activation, outputs, penalty):
     loss, n_outputs = OUTPUTS[outputs]
-    problem, _ = small.off_kinks(
+    problem, _ = problems.off_kinks(
         (5, 4, 3, n_outputs),
         activation,
         loss,
@@ -93,11 +93,11 @@ def test_gradients_of_the_reference_are_central_differences(activation, outputs,
                 )
             differences[number][place] = (sides[1] - sides[0]) / (2 * step)
     assert all(np.any(g) for g in gradients)
-    small.assert_close(gradients, differences, 1e-7)
+    problems.assert_close(gradients, differences, 1e-7)
 
 
 def test_weight_decay_of_the_reference_is_a_central_difference():
-    problem = small.problem((3, 2), n_rows=5, batch_size=5)
+    problem = problems.problem((3, 2), n_rows=5, batch_size=5)
     network, alpha, step = problem.network, 0.7, 1e-5
     values = []
     for sign in (-1, 1):
@@ -125,7 +125,7 @@ def test_weight_decay_of_the_reference_is_a_central_difference():
 def test_loss_and_every_gradient_agree(activation, outputs, gates, penalty):
     loss, n_outputs = OUTPUTS[outputs]
     settings = replace(ONE_STEP, **PENALTIES[penalty])
-    problem, state = small.off_kinks(
+    problem, state = problems.off_kinks(
         (23, 17, 11, n_outputs),
         activation,
         loss,
@@ -143,7 +143,7 @@ def test_loss_and_every_gradient_agree(activation, outputs, gates, penalty):
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_gradients_agree_at_odd_shapes(activation, n_rows, widths):
     loss = "logistic" if widths[-1] % 2 else "softmax"
-    problem, state = small.off_kinks(
+    problem, state = problems.off_kinks(
         widths, activation, loss, n_rows=n_rows, batch_size=n_rows, settings=ONE_STEP
     )
     assert_gradients_agree(problem, state)
@@ -153,7 +153,7 @@ def test_gradients_agree_at_odd_shapes(activation, n_rows, widths):
 @pytest.mark.parametrize("activation", ["relu", "logistic"])
 def test_products_are_compact_where_gates_are_closed_and_gradients_agree(activation, closed):
     widths = (40, 30, 20, 5)
-    problem, state = small.off_kinks(
+    problem, state = problems.off_kinks(
         widths, activation, closed=closed, dark=0, n_rows=17, batch_size=17, settings=ONE_STEP
     )
     active = assert_gradients_agree(problem, state)
@@ -163,7 +163,7 @@ def test_products_are_compact_where_gates_are_closed_and_gradients_agree(activat
 
 @pytest.mark.parametrize("gated", [(True, True), (False, True), (False, False)])
 def test_products_leave_out_columns_that_are_zero_in_the_whole_mini_batch(gated):
-    problem, state = small.off_kinks(
+    problem, state = problems.off_kinks(
         (40, 30, 5),
         gated=gated,
         closed=None,
@@ -179,9 +179,9 @@ def test_products_leave_out_columns_that_are_zero_in_the_whole_mini_batch(gated)
 @pytest.mark.parametrize("layers", list(itertools.product((False, True), repeat=3)))
 def test_gradients_agree_when_all_gates_of_a_layer_are_closed(layers):
     closed = tuple(1.0 if shut else None for shut in layers)
-    problem = small.problem((9, 8, 7, 3), closed=closed, n_rows=5, batch_size=5)
+    problem = problems.problem((9, 8, 7, 3), closed=closed, n_rows=5, batch_size=5)
     problem.uniforms[:] = 0.5
-    state = small.trained(problem, ONE_STEP)
+    state = problems.trained(problem, ONE_STEP)
     assert state.distance_to_kinks > 1e-4
     active = assert_gradients_agree(problem, state)
     for n, width, shut in zip(active[1:], (8, 7), layers[1:], strict=True):
@@ -189,38 +189,38 @@ def test_gradients_agree_when_all_gates_of_a_layer_are_closed(layers):
 
 
 def test_a_column_that_lights_up_while_nobody_looks_for_dark_ones_is_read():
-    problem = small.problem((31, 5), n_rows=21, batch_size=7)
+    problem = problems.problem((31, 5), n_rows=21, batch_size=7)
     problem.X[problem.X == 0] = 0.5
     problem.X[:7, 13] = 0
     problem.network.log_odds[0][13] = 3.0
-    state = small.trained(problem, ADAM)
+    state = problems.trained(problem, ADAM)
     assert state.distance_to_kinks > 1e-4
     buffers = assert_runs_agree(problem, state, ADAM)
-    assert buffers.arrays()["lit_pause"][0] > 0
-    assert small.n_active(buffers)[0] < 31
+    assert buffers.arrays()["nonzero_pause"][0] > 0
+    assert problems.n_active(buffers)[0] < 31
 
 
 def test_gradients_agree_on_an_all_black_mini_batch():
-    problem = small.problem((9, 8, 3), "tanh", dark=1, n_rows=5, batch_size=5)
+    problem = problems.problem((9, 8, 3), "tanh", dark=1, n_rows=5, batch_size=5)
     assert not problem.X.any()
-    assert assert_gradients_agree(problem, small.trained(problem, ONE_STEP))[0] == 1
+    assert assert_gradients_agree(problem, problems.trained(problem, ONE_STEP))[0] == 1
 
 
 # --- whole runs ----------------------------------------------------------------------
 
 
 def assert_runs_agree(problem, state, settings, X=None):
-    buffers = small.buffers_of(problem, settings)
-    loss = small.run(buffers, problem, settings, X)
+    buffers = problems.buffers_of(problem, settings)
+    loss = problems.run(buffers, problem, settings, X)
     n_weights = 2 * len(problem.network.weights)
-    small.assert_close(small.parameters(buffers), state.network.arrays(), TEN_STEPS)
-    first = small.per_parameter(buffers, "first", "gate_first")
-    small.assert_close(first, state.first, TEN_STEPS, floor=1e-3)
+    problems.assert_close(problems.parameters(buffers), state.network.arrays(), TEN_STEPS)
+    first = problems.per_parameter(buffers, "first", "gate_first")
+    problems.assert_close(first, state.first, TEN_STEPS, floor=1e-3)
     second = [v for v in buffers.per_layer("gate_second") if v is not None]
     if settings.solver == "adam":
-        second = small.per_parameter(buffers, "second", "gate_second")
+        second = problems.per_parameter(buffers, "second", "gate_second")
     # Of squares: twice the relative error of what is squared.
-    small.assert_close(second, state.second[len(first) - len(second) :], 2 * TEN_STEPS)
+    problems.assert_close(second, state.second[len(first) - len(second) :], 2 * TEN_STEPS)
     np.testing.assert_allclose(loss, state.loss, rtol=TEN_STEPS)
     arrays = buffers.arrays()
     np.testing.assert_array_equal(arrays["on_count"], state.on_count)
@@ -237,7 +237,7 @@ def assert_runs_agree(problem, state, settings, X=None):
 def test_parameters_and_moments_agree_after_ten_steps(activation, outputs, gates, solver):
     loss, n_outputs = OUTPUTS[outputs]
     settings = SETTINGS[solver]
-    problem, state = small.off_kinks(
+    problem, state = problems.off_kinks(
         (17, 13, 7, n_outputs),
         activation,
         loss,
@@ -257,7 +257,7 @@ def test_parameters_and_moments_agree_after_ten_steps(activation, outputs, gates
 def test_runs_agree_at_odd_widths_with_a_last_mini_batch_of_one_row(solver, widths):
     loss = "logistic" if widths[-1] % 2 else "softmax"
     settings = SETTINGS[solver]
-    problem, state = small.off_kinks(
+    problem, state = problems.off_kinks(
         widths, "relu", loss, n_rows=29, batch_size=7, settings=settings, margin=3e-5
     )
     assert_runs_agree(problem, state, settings)
@@ -266,10 +266,10 @@ def test_runs_agree_at_odd_widths_with_a_last_mini_batch_of_one_row(solver, widt
 @pytest.mark.parametrize("solver", ["adam", "nesterov"])
 def test_runs_agree_on_compact_products(solver):
     settings = SETTINGS[solver]
-    problem, state = small.off_kinks(
+    problem, state = problems.off_kinks(
         (41, 31, 23, 5), closed=0.6, n_rows=57, batch_size=6, settings=settings, margin=3e-5
     )
-    active = small.n_active(assert_runs_agree(problem, state, settings))
+    active = problems.n_active(assert_runs_agree(problem, state, settings))
     assert all(n <= 0.7 * width for n, width in zip(active, problem.widths, strict=False))
 
 
@@ -278,45 +278,45 @@ def test_runs_agree_on_compact_products(solver):
 @pytest.mark.parametrize("gates", GATES)
 def test_runs_agree_row_by_row(gates, solver, closed):
     settings = SETTINGS[solver]
-    problem, state = small.off_kinks(
+    problem, state = problems.off_kinks(
         (41, 31, 23, 3), gated=GATES[gates], closed=closed, n_rows=10, batch_size=1,
         settings=settings, margin=3e-5,
     )  # fmt: skip
-    active = small.n_active(assert_runs_agree(problem, state, settings))
+    active = problems.n_active(assert_runs_agree(problem, state, settings))
     if closed == 0.6 and all(problem.gated):
         assert all(n <= 0.7 * width for n, width in zip(active, problem.widths, strict=False))
 
 
 def test_log_odds_stay_within_their_clamp():
     settings = naive.Settings(gate_rate=5.0, epsilon=1e-3, lam=1.0)
-    problem, state = small.off_kinks((7, 5, 2), settings=settings, margin=3e-5)
+    problem, state = problems.off_kinks((7, 5, 2), settings=settings, margin=3e-5)
     buffers = assert_runs_agree(problem, state, settings)
     assert buffers.arrays()["log_odds"].min() == np.float32(-4.605)
 
 
 def test_csr_rows_train_the_same_network_as_dense_rows():
-    problem = small.problem((41, 31, 5))
+    problem = problems.problem((41, 31, 5))
     results = []
     for X in (problem.X, csr_array(problem.X), problem.X.astype(np.float32)):
-        buffers = small.buffers_of(problem)
-        small.run(buffers, problem, ADAM, X)
+        buffers = problems.buffers_of(problem)
+        problems.run(buffers, problem, ADAM, X)
         results.append(buffers.arrays()["theta"].copy())
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
 
 
 def test_a_loss_that_is_not_finite_changes_no_parameter():
-    problem = small.problem((5, 3, 2), closed=None, dark=0)
+    problem = problems.problem((5, 3, 2), closed=None, dark=0)
     problem.X[9] = np.inf
-    buffers = small.buffers_of(problem)
-    with pytest.raises(small.NotFiniteError):
-        small.run(buffers, problem, ADAM)
+    buffers = problems.buffers_of(problem)
+    with pytest.raises(problems.NotFiniteError):
+        problems.run(buffers, problem, ADAM)
     assert buffers.arrays()["step"][0] == 1
     first = problem.with_uniforms(problem.uniforms[:1])
     first.X, first.targets = problem.X[:7], problem.targets[:7]
-    expected = small.buffers_of(first)
-    small.run(expected, first, ADAM)
-    small.assert_close(small.parameters(buffers), small.parameters(expected), 0)
+    expected = problems.buffers_of(first)
+    problems.run(expected, first, ADAM)
+    problems.assert_close(problems.parameters(buffers), problems.parameters(expected), 0)
 
 
 # --- epochs --------------------------------------------------------------------------
@@ -394,7 +394,7 @@ def run_epoch(trainer, data, rate):
 def test_an_epoch_agrees_and_returns_the_objective(pruning, gate_inputs, penalty):
     settings = replace(ADAM, **PENALTIES[penalty])
     gated = (gate_inputs and pruning != "none", pruning != "none")
-    problem, _ = small.off_kinks(
+    problem, _ = problems.off_kinks(
         (7, 5, 2),
         gated=gated,
         closed=0.2,
@@ -404,19 +404,19 @@ def test_an_epoch_agrees_and_returns_the_objective(pruning, gate_inputs, penalty
         margin=3e-5,
     )
     planned = plan(problem, settings, pruning=pruning)
-    trainer = Trainer(planned, small.layout_of(problem), np.random.default_rng(0))
+    trainer = Trainer(planned, problems.layout_of(problem), np.random.default_rng(0))
     trainer.pruner.gates_held_open = False
-    small.fill(trainer.buffers, problem)
+    problems.fill(trainer.buffers, problem)
     trainer._rng = Uniforms(problem.uniforms)
     upside_down = np.arange(len(problem.X))[::-1]
     problem.X, problem.targets = problem.X[::-1].copy(), problem.targets[::-1].copy()
-    state = small.trained(problem, settings)
+    state = problems.trained(problem, settings)
     assert state.distance_to_kinks > 1e-5
     problem.X, problem.targets = problem.X[::-1].copy(), problem.targets[::-1].copy()
     loss, shrunk = run_epoch(trainer, data(problem, upside_down), settings.rate)
     assert not shrunk
     assert trainer._rng.dealt == len(problem.uniforms) > DRAWS_AHEAD
-    small.assert_close(small.parameters(trainer.buffers), state.network.arrays(), TEN_STEPS)
+    problems.assert_close(problems.parameters(trainer.buffers), state.network.arrays(), TEN_STEPS)
     n_rows = len(problem.X)
     squares = sum(np.sum(w**2) for w in state.network.weights)
     decay = settings.alpha / 2 * squares * len(problem.uniforms) / n_rows
@@ -428,7 +428,7 @@ def test_an_epoch_agrees_and_returns_the_objective(pruning, gate_inputs, penalty
 
 def hard_run(seed, settings, n_epochs=4):
     """What the reference does with deletions, and the uniform numbers it was given."""
-    problem = small.problem((13, 11, 9, 3), closed=0.3, n_rows=61, batch_size=3, seed=seed)
+    problem = problems.problem((13, 11, 9, 3), closed=0.3, n_rows=61, batch_size=3, seed=seed)
     rng = np.random.default_rng(seed)
     state = naive.State(copy.deepcopy(problem.network))
     columns, tables, widths = np.arange(13), [], []
@@ -447,7 +447,7 @@ def hard_run(seed, settings, n_epochs=4):
             columns = columns[keep[0]]
             naive.shrink(state, keep)
         n_gates = sum(len(a) for a in state.network.log_odds)
-        tables.append(small.single(rng.uniform(0.02, 0.98, (21, n_gates))))
+        tables.append(problems.single(rng.uniform(0.02, 0.98, (21, n_gates))))
         naive.train(state, problem.X[:, columns], problem.targets, 3, tables[-1], settings)
         widths.append([len(w) for w in state.network.weights])
     return problem, state, columns, tables, widths
@@ -464,18 +464,18 @@ def test_runs_with_deletions_agree(solver):
     assert all(after < before for before, after in zip(widths[0], widths[-1], strict=True))
     assert len({tuple(w) for w in widths}) > 2
     planned = plan(problem, settings, pruning="hard")
-    layout = small.layout_of(problem, settings.solver)
+    layout = problems.layout_of(problem, settings.solver)
     trainer = Trainer(planned, layout, np.random.default_rng(0))
     trainer.pruner.gates_held_open = False
-    small.fill(trainer.buffers, problem)
+    problems.fill(trainer.buffers, problem)
     for epoch, table in enumerate(tables):
         trainer._rng = Uniforms(table)
         run_epoch(trainer, data(problem), settings.rate)
         assert list(trainer.buffers.widths[:-1]) == widths[epoch]
     np.testing.assert_array_equal(trainer.buffers.columns, columns)
-    small.assert_close(small.parameters(trainer.buffers), state.network.arrays(), TEN_STEPS)
-    first = small.per_parameter(trainer.buffers, "first", "gate_first")
-    small.assert_close(first, state.first, TEN_STEPS, floor=1e-3)
+    problems.assert_close(problems.parameters(trainer.buffers), state.network.arrays(), TEN_STEPS)
+    first = problems.per_parameter(trainer.buffers, "first", "gate_first")
+    problems.assert_close(first, state.first, TEN_STEPS, floor=1e-3)
     np.testing.assert_array_equal(trainer.buffers.arrays()["on_count"], state.on_count)
 
 
@@ -486,7 +486,7 @@ def test_runs_with_deletions_agree(solver):
 def test_gates_that_are_held_open_note_their_derivatives_and_stay(batch_size, monkeypatch):
     """All are 1, whatever the draws say; dL/dz goes into their moments."""
     settings = replace(ADAM, lam=0.0)
-    problem = small.problem((23, 17, 19, 5), n_rows=batch_size, batch_size=batch_size)
+    problem = problems.problem((23, 17, 19, 5), n_rows=batch_size, batch_size=batch_size)
     all_open = naive.Network(
         problem.network.weights,
         problem.network.biases,
@@ -496,18 +496,18 @@ def test_gates_that_are_held_open_note_their_derivatives_and_stay(batch_size, mo
         naive, "draw", lambda network, _: ([np.ones(len(w)) for w in network.weights],) * 2
     )
     loss, gradients = naive.backward(all_open, problem.X, problem.targets, None)
-    buffers = small.buffers_of(problem, settings)
+    buffers = problems.buffers_of(problem, settings)
     before = buffers.arrays()["log_odds"].copy()
-    assert small.run(buffers, problem, settings, held_open=True) == pytest.approx(loss, rel=1e-5)
+    assert problems.run(buffers, problem, settings, held_open=True) == pytest.approx(loss, rel=1e-5)
     np.testing.assert_array_equal(buffers.arrays()["log_odds"], before)
     expected = np.concatenate(gradients[-3:])
     assert np.count_nonzero(expected) > 20
     found = buffers.arrays()
-    small.assert_close([found["gate_gradient"]], [expected], GRADIENTS)
+    problems.assert_close([found["gate_gradient"]], [expected], GRADIENTS)
     keep_1, keep_2 = (float(np.float32(1) - np.float32(beta)) for beta in (0.9, 0.999))
-    small.assert_close([found["gate_first"]], [keep_1 * expected], GRADIENTS)
+    problems.assert_close([found["gate_first"]], [keep_1 * expected], GRADIENTS)
     # Twice the error of what is squared, and that of 1 - 0.999 in float32, however it is fused.
-    small.assert_close([found["gate_second"]], [keep_2 * expected**2], 5 * GRADIENTS, floor=0.0)
+    problems.assert_close([found["gate_second"]], [keep_2 * expected**2], 5 * GRADIENTS, floor=0.0)
     np.testing.assert_array_equal(found["on_count"], 1)
     np.testing.assert_array_equal(found["on_sum"], 1.0)
 
@@ -517,13 +517,13 @@ def test_gates_that_are_held_open_note_their_derivatives_and_stay(batch_size, mo
 
 def deletable(widths=(23, 17, 11, 5), **keywords):
     """A problem of one mini-batch, and which units stay; gates of the others are closed in it."""
-    problem = small.problem(widths, n_rows=13, batch_size=13, **keywords)
+    problem = problems.problem(widths, n_rows=13, batch_size=13, **keywords)
     keep = [np.ones(width, dtype=bool) for width in widths]
     for number, (stays, a) in enumerate(zip(keep, problem.network.log_odds, strict=False)):
         stays[number :: 2 + number] = False
-        a[~stays] = small.single(np.random.default_rng(number).uniform(-4.5, -4.0, sum(~stays)))
+        a[~stays] = problems.single(np.random.default_rng(number).uniform(-4.5, -4.0, sum(~stays)))
         a[stays] = np.maximum(a[stays], -0.5)
-    problem.uniforms = small.single(
+    problem.uniforms = problems.single(
         np.random.default_rng(1).uniform(0.1, 0.9, (1, sum(widths[:-1])))
     )
     return problem, keep
@@ -531,8 +531,8 @@ def deletable(widths=(23, 17, 11, 5), **keywords):
 
 def warmed_up(problem, settings):
     """Buffers whose moments are not zero, closed units' included."""
-    buffers = small.buffers_of(problem, settings)
-    small.run(buffers, problem.with_uniforms(0 * problem.uniforms + 0.97), settings)
+    buffers = problems.buffers_of(problem, settings)
+    problems.run(buffers, problem.with_uniforms(0 * problem.uniforms + 0.97), settings)
     return buffers
 
 
@@ -545,24 +545,24 @@ def test_shrink_then_step_equals_step_then_shrink(activation, solver):
     buffers = [warmed_up(problem, settings) for _ in range(2)]
     for closed in (b.arrays()["gate_first"][~flags] for b in buffers):
         assert np.all(closed != 0)
-    small.run(buffers[0], problem, settings)
+    problems.run(buffers[0], problem, settings)
     assert not np.any(buffers[0].arrays()["gate_value"][~flags])
     buffers[0].shrink(keep[:-1])
     buffers[1].shrink(keep[:-1])
     kept = problem.with_uniforms(problem.uniforms[:, flags])
-    small.run(buffers[1], kept, settings)
+    problems.run(buffers[1], kept, settings)
     for name in ("theta", "first", "second", "log_odds", "gate_first", "gate_second"):
         after, before = (b.arrays()[name] for b in buffers)
-        small.assert_close([after], [before], 1e-6)
+        problems.assert_close([after], [before], 1e-6)
 
 
 def test_shrinking_leaves_the_deterministic_outputs_unchanged():
     problem, keep = deletable()
-    buffers = small.buffers_of(problem)
+    buffers = problems.buffers_of(problem)
 
     def outputs(buffers):
         layers = [buffers.layer(index) for index in range(3)]
-        coefs, intercepts, kept = fold(layers, buffers.per_layer("log_odds"))
+        coefs, intercepts, kept = fold_gates(layers, buffers.per_layer("log_odds"))
         support = np.zeros(problem.widths[0], dtype=bool)
         support[buffers.columns[kept]] = True
         return Network(coefs, intercepts, support, "relu", "softmax").outputs(problem.X)

@@ -7,8 +7,8 @@ import sys
 import naive
 import numpy as np
 import pytest
-from elsewhere import run_with_features
 from numba import config
+from subprocesses import run_with_features
 
 from fastl0._numba.matmul import LANES
 from fastl0._numba.single_row import adam_rank_one_, combine_rows_, dot_rows_

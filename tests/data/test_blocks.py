@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import zarr
+from block_arrays import Endless, Sliceable
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
@@ -16,7 +17,6 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sliceable import Endless, Sliceable
 
 from fastl0 import HardL0MLPClassifier, HardL0MLPClassifierCV, HardL0MLPRegressor, l0_path
 from fastl0.data import blocks

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from fastl0._numba import kernels
+from fastl0._numba.gates import sample_gates
 from fastl0.model import hard_concrete
 
 
@@ -71,7 +71,7 @@ def test_gates_are_closed_full_and_between_as_often_as_the_closed_forms_say(log_
     n = 100_000
     uniforms = np.random.default_rng(0).random(n, dtype=np.float32)
     z, slopes, pi = np.empty((3, n), np.float32)
-    kernels.sample_gates(uniforms, np.full(n, log_odds, np.float32), z, slopes, pi)
+    sample_gates(uniforms, np.full(n, log_odds, np.float32), z, slopes, pi)
     full = expit(log_odds - naive.C)
     on = hard_concrete.on_probability([log_odds])[0]
     for happened, probability in ((z > 0, on), (z == 1, full), ((z > 0) & (z < 1), on - full)):
@@ -87,7 +87,7 @@ def test_the_mean_slope_is_the_slope_of_the_mean_gate():
 
     def mean(log_odds, which):
         drawn = np.empty((3, n), np.float32)
-        kernels.sample_gates(uniforms, np.full(n, log_odds, np.float32), *drawn)
+        sample_gates(uniforms, np.full(n, log_odds, np.float32), *drawn)
         return drawn[which].mean(dtype=float)
 
     for a in (-1.0, 0.0, 2.0):

@@ -1,11 +1,11 @@
 import naive
 import numpy as np
+import problems
 import pytest
-import small
 from scipy.sparse import csr_array, csr_matrix
 
 from fastl0.model import network
-from fastl0.model.network import Network, codes_of, fold
+from fastl0.model.network import Network, codes_of, fold_gates
 
 ACTIVATIONS = ["identity", "logistic", "tanh", "relu"]
 
@@ -175,9 +175,9 @@ def parts(problem):
 @pytest.mark.parametrize("gated", [(True, True, True), (False, True, True), (False,) * 3])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_folding_leaves_the_deterministic_function_unchanged(activation, gated):
-    problem = small.problem((13, 11, 7, 3), activation, gated=gated)
+    problem = problems.problem((13, 11, 7, 3), activation, gated=gated)
     layers, log_odds, gates = parts(problem)
-    coefs, intercepts, kept = fold(layers, log_odds)
+    coefs, intercepts, kept = fold_gates(layers, log_odds)
     expected = naive.forward(problem.network, problem.X, gates)[1][-1]
     support = np.isin(np.arange(13), kept)
     found = by_reference(Network(coefs, intercepts, support, activation, "softmax"), problem.X)
@@ -188,8 +188,8 @@ def test_folding_leaves_the_deterministic_function_unchanged(activation, gated):
 
 
 def test_folding_drops_exactly_the_units_whose_gate_is_zero():
-    layers, log_odds, gates = parts(small.problem((13, 11, 7, 3)))
-    coefs, intercepts, kept = fold(layers, log_odds)
+    layers, log_odds, gates = parts(problems.problem((13, 11, 7, 3)))
+    coefs, intercepts, kept = fold_gates(layers, log_odds)
     on = [np.flatnonzero(z) for z in gates] + [np.arange(3)]
     np.testing.assert_array_equal(kept, on[0])
     for layer, (weights, bias) in enumerate(layers):
@@ -201,11 +201,11 @@ def test_folding_drops_exactly_the_units_whose_gate_is_zero():
 
 
 def test_a_layer_whose_gates_are_all_zero_keeps_the_unit_with_the_highest_log_odds():
-    problem = small.problem((5, 4, 3))
+    problem = problems.problem((5, 4, 3))
     problem.network.log_odds[0][:] = [-4, -3, -2.5, -3, -4]
     problem.network.log_odds[1][:] = [-3, -4, -4, -2.6]
     layers, log_odds, _ = parts(problem)
-    coefs, intercepts, kept = fold(layers, log_odds)
+    coefs, intercepts, kept = fold_gates(layers, log_odds)
     np.testing.assert_array_equal(kept, [2])
     assert [coef.shape for coef in coefs] == [(1, 1), (1, 3)]
     np.testing.assert_array_equal(intercepts[0], layers[0][1][[3]])
@@ -214,9 +214,9 @@ def test_a_layer_whose_gates_are_all_zero_keeps_the_unit_with_the_highest_log_od
 
 
 def test_folding_copies_and_changes_nothing():
-    layers, log_odds, _ = parts(small.problem((5, 4, 3), gated=(False, False)))
+    layers, log_odds, _ = parts(problems.problem((5, 4, 3), gated=(False, False)))
     before = [array.copy() for layer in layers for array in layer]
-    coefs, intercepts, _ = fold(layers, log_odds)
+    coefs, intercepts, _ = fold_gates(layers, log_odds)
     for array in [*coefs, *intercepts]:
         assert not any(np.shares_memory(array, own) for layer in layers for own in layer)
         array[:] = 7

@@ -16,7 +16,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
-from displayed import QUICK
+from display_data import QUICK
 
 import fastl0
 from fastl0 import (

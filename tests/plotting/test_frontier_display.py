@@ -14,7 +14,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
-from displayed import QUICK, SIZES, Fitted, texts
+from display_data import QUICK, SIZES, Fitted, texts
 
 from fastl0 import FrontierDisplay, HardL0MLPClassifierCV, L0Path
 from fastl0.plotting.style import LINES

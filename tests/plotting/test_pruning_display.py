@@ -11,7 +11,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
-from displayed import Fitted, texts
+from display_data import Fitted, texts
 
 from fastl0 import PruningDisplay
 from fastl0.plotting.style import LINES

@@ -11,7 +11,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
-from displayed import drawn_labels, texts
+from display_data import drawn_labels, texts
 
 from fastl0 import SupportDisplay
 

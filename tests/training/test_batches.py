@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from block_arrays import Sliceable
 from hypothesis import given
 from hypothesis import strategies as st
-from sliceable import Sliceable
 
 from fastl0._kernels import RowSource
-from fastl0._numba.permutation import Order, draw_keys, list_rows_
+from fastl0._numba.permutation import RowOrder, draw_keys, fill_rows_
 from fastl0.data import blocks
 from fastl0.data.blocks import BlockReader
 from fastl0.training import batches
@@ -42,7 +42,7 @@ def batches_of(visit, n_rows, batch_size, at_once=4):
         for number in range(stretch.first, stretch.first + stretch.n_batches):
             start = number * batch_size
             rows = np.empty(min(batch_size, stretch.order.n_rows - start), np.int32)
-            list_rows_(stretch.order, start, rows)
+            fill_rows_(stretch.order, start, rows)
             X, y = gather(stretch.x, rows), gather(stretch.y, rows)
             np.testing.assert_array_equal(X, y[:, :1] + np.float32([0, 0.25, 0.5]))
             found.append(y[:, 0].astype(int))
@@ -70,11 +70,11 @@ def visit_of(n_rows, batch_size, rows=(), seed=0):
 
 def test_an_array_is_visited_in_one_stretch():
     X, y = rows_from(50)
-    order = Order(50, NO_ROWS, draw_keys(np.random.default_rng(0)))
+    order = RowOrder(50, NO_ROWS, draw_keys(np.random.default_rng(0)))
     visit = ArrayBatches(RowSource(X), RowSource(y), order)
     found = batches_of(visit, 50, 8, at_once=3)
     rows = np.empty(50, np.int32)
-    list_rows_(order, 0, rows)
+    fill_rows_(order, 0, rows)
     np.testing.assert_array_equal(np.concatenate(found), rows)
 
 
@@ -107,7 +107,7 @@ def test_rows_that_find_room_at_once_come_in_the_order_of_an_array(sizes):
     sizes(7, 100)
     found = np.concatenate(batches_of(visit_of(100, 8), 100, 8))
     rows = np.empty(100, np.int32)
-    list_rows_(Order(100, NO_ROWS, draw_keys(np.random.default_rng(0))), 0, rows)
+    fill_rows_(RowOrder(100, NO_ROWS, draw_keys(np.random.default_rng(0))), 0, rows)
     np.testing.assert_array_equal(found, rows)
 
 

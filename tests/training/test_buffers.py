@@ -10,15 +10,15 @@ from dataclasses import replace
 import joblib
 import naive
 import numpy as np
+import problems
 import pytest
-import small
-from elsewhere import run_with_features
 from hypothesis import given
 from hypothesis import strategies as st
+from subprocesses import run_with_features
 
 from fastl0 import HardL0MLPClassifier
 from fastl0._kernels import RowSource
-from fastl0._numba.matmul import MOST_ROWS, OVERHANG, padded
+from fastl0._numba.matmul import MAX_TILE_ROWS, PADDING, padded
 from fastl0.checkpoint.state_reader import StateError, StateReader
 from fastl0.estimators import build_config
 from fastl0.estimators.params import parse_bytes
@@ -32,7 +32,7 @@ GATED = [(True, True), (False, True), (False, False)]
 
 
 #: What the kernels go by, beside what they compute.
-SHAPE = ("columns", "lit", "step", "lit_pause", "target_columns", "widths", "gate_start")
+SHAPE = ("columns", "nonzero", "step", "nonzero_pause", "target_columns", "widths", "gate_start")
 
 
 def laid_out(widths, gates=(True, True), batch_size=4, n_moments=2, **changes):
@@ -118,7 +118,7 @@ def test_buffers_that_an_interruption_left_broken_stay_so_in_a_pickle():
 def test_arrays_have_the_sizes_that_training_needs(widths, gates, n_moments):
     buffers = buffers_with_numbers(widths, gates, batch_size=5, n_moments=n_moments)
     arrays = buffers.arrays()
-    n = count_parameters(widths) + OVERHANG
+    n = count_parameters(widths) + PADDING
     gated = buffers.layout.gated
     n_gates = sum(w for w, g in zip(widths[:-1], gated, strict=True) if g)
     assert arrays["theta"].size == n
@@ -244,13 +244,13 @@ def test_every_thread_has_its_own_marks_and_scratch(n_threads):
         Buffers(laid_out((13, 11, 7), batch_size=5, n_threads=n)).arrays() for n in (1, n_threads)
     )
     for name in one:
-        if name in ("lit", "scratch"):
+        if name in ("nonzero", "scratch"):
             assert several[name].shape == (n_threads, *one[name].shape[1:])
         else:
             assert several[name].shape == one[name].shape
     # Rows of a gradient and one more, or a panel of scattered columns; then another line.
-    n_most = max((MOST_ROWS + 1) * 11, 13 * padded(11))
-    assert several["scratch"].shape[1] >= n_most + OVERHANG
+    n_most = max((MAX_TILE_ROWS + 1) * 11, 13 * padded(11))
+    assert several["scratch"].shape[1] >= n_most + PADDING
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
@@ -288,12 +288,18 @@ def test_an_epoch_begins_where_x_lies_with_its_prices_and_without_tallies():
     after = buffers.arrays()
     marks = np.zeros(3, np.int32)
     n_marks = source.landmarks(np.arange(3, dtype=np.int32), marks)
-    np.testing.assert_array_equal(after["n_landmarks"], n_marks)
-    np.testing.assert_array_equal(after["landmarks"][:n_marks], marks[:n_marks])
-    np.testing.assert_array_equal(after["price"], [2, 2, 2, 4, 4])
+    np.testing.assert_array_equal(after["n_prefetch_columns"], n_marks)
+    np.testing.assert_array_equal(after["prefetch_columns"][:n_marks], marks[:n_marks])
+    np.testing.assert_array_equal(after["l0_gradient"], [2, 2, 2, 4, 4])
     assert not after["on_count"].any()
     assert not after["on_sum"].any()
-    for name in set(after) - {"price", "on_count", "on_sum", "landmarks", "n_landmarks"}:
+    for name in set(after) - {
+        "l0_gradient",
+        "on_count",
+        "on_sum",
+        "prefetch_columns",
+        "n_prefetch_columns",
+    }:
         np.testing.assert_array_equal(after[name], before[name])
 
 
@@ -301,7 +307,7 @@ def test_layers_and_sets_are_views_in_the_documented_layout():
     buffers = buffers_with_numbers((3, 2, 4))
     theta = buffers.arrays()["theta"]
     for layer, (weights, bias) in enumerate(
-        small.split(theta, (3, 2, 4))[k : k + 2] for k in (0, 2)
+        problems.split(theta, (3, 2, 4))[k : k + 2] for k in (0, 2)
     ):
         for found, expected in zip(buffers.layer(layer), (weights, bias), strict=True):
             np.testing.assert_array_equal(found, expected)
@@ -313,7 +319,7 @@ def test_layers_and_sets_are_views_in_the_documented_layout():
 
 def test_squared_norm_is_that_of_the_weights_without_biases():
     buffers = buffers_with_numbers((3, 2, 4))
-    weights = small.split(buffers.arrays()["theta"].astype(float), (3, 2, 4))[::2]
+    weights = problems.split(buffers.arrays()["theta"].astype(float), (3, 2, 4))[::2]
     assert buffers.squared_norm() == pytest.approx(sum((w**2).sum() for w in weights))
 
 
@@ -338,12 +344,12 @@ def test_shrinking_keeps_the_right_numbers_and_cuts_every_array(widths, gates, n
     optional = {"second": n_moments == 2, "average": averaged}
     for name in ("theta", "first", *(name for name, there in optional.items() if there)):
         packed = naive.pack_weights(before[name], widths, every)
-        np.testing.assert_array_equal(after[name][:-OVERHANG], packed)
-        np.testing.assert_array_equal(after[name][-OVERHANG:], np.zeros(OVERHANG))
+        np.testing.assert_array_equal(after[name][:-PADDING], packed)
+        np.testing.assert_array_equal(after[name][-PADDING:], np.zeros(PADDING))
     flags = np.concatenate([[], *(k for k, g in zip(keep, gated, strict=True) if g)]).astype(bool)
     per_gate = [name for name, a in before.items() if a.shape == before["log_odds"].shape]
     assert not flags.size or {"gate_first", "gate_second", "on_count", "on_sum"} <= {*per_gate}
-    for name in ("log_odds", "gate_first", "gate_second", "price", "on_count", "on_sum"):
+    for name in ("log_odds", "gate_first", "gate_second", "l0_gradient", "on_count", "on_sum"):
         np.testing.assert_array_equal(after[name], before[name][flags])
     np.testing.assert_array_equal(after["columns"], np.flatnonzero(keep[0]))
     fresh = Buffers(laid_out(kept, gates, n_moments=n_moments, averaged=averaged)).arrays()
@@ -377,8 +383,17 @@ def test_every_array_owns_its_memory_and_stays_where_it_is_known():
 
 
 SCRATCH = (
-    *("wanted", "lit", "active", "active_gate", "active_bias", "values", "deltas", "scratch"),
-    *("draws", "rows", "losses", "n_active", "job", "landmarks", "n_landmarks"),
+    *(
+        "read_columns",
+        "nonzero",
+        "active",
+        "active_gate",
+        "active_bias",
+        "values",
+        "deltas",
+        "scratch",
+    ),
+    *("draws", "rows", "losses", "n_active", "job", "prefetch_columns", "n_prefetch_columns"),
 )
 HOLDERS = {
     "theta": lambda b: b.layer(0)[0],
@@ -499,15 +514,15 @@ def logits(buffers, gates, X):
 @pytest.mark.parametrize("n_moments", [0, 1, 2])
 @pytest.mark.parametrize("gated", [(True, True, True), (False, True, True), (False, False, True)])
 def test_folding_leaves_the_deterministic_network_as_it_was(gated, n_moments):
-    problem = small.problem((13, 11, 7, 3), gated=gated, closed=0)
-    buffers = Buffers(replace(small.layout_of(problem), n_moments=n_moments))
-    small.fill(buffers, problem)
+    problem = problems.problem((13, 11, 7, 3), gated=gated, closed=0)
+    buffers = Buffers(replace(problems.layout_of(problem), n_moments=n_moments))
+    problems.fill(buffers, problem)
     rng = np.random.default_rng(0)
     moments = {name: buffers.arrays()[name] for name in ("first", "second")}
     for array in moments.values():
         array[:] = rng.uniform(0.1, 1.0, array.size)
     before = {
-        name: small.split(array.copy(), buffers.widths)
+        name: problems.split(array.copy(), buffers.widths)
         for name, array in moments.items()
         if array.size
     }
@@ -535,13 +550,13 @@ def test_folding_leaves_the_deterministic_network_as_it_was(gated, n_moments):
 
 def test_a_step_after_folding_is_that_of_weights_which_always_were_such():
     """Adam on w' = z * w, its moments divided by z and z squared."""
-    problem = small.problem((5, 3), gated=(False,), n_rows=4, batch_size=4, dark=0)
+    problem = problems.problem((5, 3), gated=(False,), n_rows=4, batch_size=4, dark=0)
     settings = naive.Settings(epsilon=1e-12)
     z = np.linspace(0.25, 1.0, 5).astype(np.float32)
-    gated = small.problem((5, 3), closed=None, n_rows=4, batch_size=4, dark=0)
-    folded = Buffers(small.layout_of(gated))
-    small.fill(folded, gated)
-    always = small.buffers_of(problem)
+    gated = problems.problem((5, 3), closed=None, n_rows=4, batch_size=4, dark=0)
+    folded = Buffers(problems.layout_of(gated))
+    problems.fill(folded, gated)
+    always = problems.buffers_of(problem)
     rng = np.random.default_rng(0)
     first, second = rng.normal(0, 0.1, (5, 3)), rng.uniform(0.1, 1.0, (5, 3))
     weights = rng.normal(size=(5, 3))
@@ -554,9 +569,9 @@ def test_a_step_after_folding_is_that_of_weights_which_always_were_such():
     folded.fold_gates([z])
     folded.begin_epoch(RowSource(problem.X))
     for buffers in (folded, always):
-        small.run(buffers, problem, settings)
+        problems.run(buffers, problem, settings)
     for name in ("theta", "first", "second"):
-        small.assert_close([folded.arrays()[name]], [always.arrays()[name]], 1e-5)
+        problems.assert_close([folded.arrays()[name]], [always.arrays()[name]], 1e-5)
 
 
 def in_units(loss, y, ratio, center):
@@ -571,7 +586,7 @@ def in_units(loss, y, ratio, center):
 
 def numbers_problem(loss, batch_size):
     """A problem with numbers as targets, and settings that move nothing."""
-    problem = small.problem((7, 5, 3), "tanh", loss, n_rows=12, batch_size=batch_size)
+    problem = problems.problem((7, 5, 3), "tanh", loss, n_rows=12, batch_size=batch_size)
     targets = np.random.default_rng(0).gamma(2.0, size=problem.targets.shape).astype(np.float32)
     settings = naive.Settings(rate=0.0, gate_rate=0.0, alpha=0.0, lam=0.0)
     return replace(problem, targets=targets), settings
@@ -587,23 +602,25 @@ def test_moments_are_as_if_smaller_units_of_the_outputs_had_been_such_from_the_s
 ):
     problem, settings = numbers_problem(loss, batch_size)
     targets, *change = in_units(loss, problem.targets, 1 / 64, 2.0)
-    late, always = small.buffers_of(problem, settings), small.buffers_of(problem, settings)
-    small.run(late, problem, settings)
+    late, always = problems.buffers_of(problem, settings), problems.buffers_of(problem, settings)
+    problems.run(late, problem, settings)
     late.rescale_outputs(*change)
     always.rescale_outputs(*change)
-    small.run(always, replace(problem, targets=targets.astype(np.float32)), settings)
+    problems.run(always, replace(problem, targets=targets.astype(np.float32)), settings)
     for name in MOMENTS:
         assert late.arrays()[name].any()
         tolerance = 1e-4 if loss != "absolute_error" else 1e-3
-        small.assert_close([late.arrays()[name]], [always.arrays()[name]], tolerance, floor=1e-30)
+        problems.assert_close(
+            [late.arrays()[name]], [always.arrays()[name]], tolerance, floor=1e-30
+        )
     np.testing.assert_allclose(late.arrays()["theta"], always.arrays()["theta"], rtol=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "poisson"])
 def test_moments_stay_where_derivatives_become_larger(loss):
     problem, settings = numbers_problem(loss, 4)
-    buffers = small.buffers_of(problem, settings)
-    small.run(buffers, problem, settings)
+    buffers = problems.buffers_of(problem, settings)
+    problems.run(buffers, problem, settings)
     before = {name: buffers.arrays()[name].copy() for name in MOMENTS}
     buffers.rescale_outputs(*in_units(loss, problem.targets, 64.0, 2.0)[1:])
     for name, array in before.items():
@@ -614,8 +631,8 @@ def test_a_velocity_goes_along_with_the_weights():
     """A step of gradient descent under way leads to the same outputs in other units."""
     problem, _ = numbers_problem("squared_error", 4)
     settings = naive.Settings(solver="sgd", rate=0.01, gate_rate=0.0, alpha=0.0, lam=0.0)
-    buffers = small.buffers_of(problem, settings)
-    small.run(buffers, problem, settings)
+    buffers = problems.buffers_of(problem, settings)
+    problems.run(buffers, problem, settings)
     velocity = [buffers.layer(k, "first") for k in range(2)]
     before = [[part.copy() for part in layer] for layer in velocity]
     factor = np.array([0.5, 1.0, 30.0])
@@ -708,7 +725,7 @@ def test_going_back_brings_back_weights_and_gates_and_forgets_the_rest(gates, n_
     forgotten = {"first", "second", "gate_first", "gate_second", "on_count", "on_sum", "step"}
     for name in lasting | forgotten:
         array = buffers.arrays()[name]
-        array[: len(array) - OVERHANG if name == "theta" else None] = 77
+        array[: len(array) - PADDING if name == "theta" else None] = 77
     buffers.restore_snapshot()
     for name, array in buffers.arrays().items():
         expected = np.zeros_like(array) if name in forgotten else before[name]
@@ -740,7 +757,7 @@ def sound_buffers(gates=(True, True), **changes):
         array = buffers.arrays()[name]
         array[:] = rng.integers(0, 4, array.size)
     buffers.arrays()["step"][0] = 12
-    buffers.arrays()["lit_pause"][0] = 5
+    buffers.arrays()["nonzero_pause"][0] = 5
     return buffers
 
 
@@ -764,7 +781,7 @@ def test_restored_buffers_are_as_those_whose_state_it_is(gates, n_moments, folde
     found = restored(buffers.state(), laid_out((13, 11, 7), gates, **changes))
     assert found.is_consistent
     assert found.layout == replace(buffers.layout, n_threads=1)  # which is the machine's business
-    of_a_mini_batch = ("price", "gate_value", "gate_slope", "on_probability", "gate_gradient")
+    of_a_mini_batch = ("l0_gradient", "gate_value", "gate_slope", "on_probability", "gate_gradient")
     for name in set(found.arrays()) - {*SCRATCH, *of_a_mini_batch, "targets", "snapshot"}:
         np.testing.assert_array_equal(found.arrays()[name], buffers.arrays()[name], err_msg=name)
 

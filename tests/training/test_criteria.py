@@ -3,8 +3,8 @@ import math
 
 import naive
 import numpy as np
+import problems
 import pytest
-import small
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,7 +87,7 @@ def terms(problem, kind, surcharge):
 @pytest.mark.parametrize("gated", list(itertools.product((True, False), repeat=3)))
 @pytest.mark.parametrize(("kind", "surcharge"), KINDS)
 def test_prices_and_the_penalty_are_those_of_the_formulas(kind, surcharge, gated):
-    problem = small.problem((7, 5, 3, 2), gated=gated)
+    problem = problems.problem((7, 5, 3, 2), gated=gated)
     per_layer = naive.prices(problem.network, kind, surcharge)
     expected = [
         np.full(w, p) for w, p, g in zip(problem.widths, per_layer, gated, strict=False) if g
@@ -103,7 +103,7 @@ def test_prices_and_the_penalty_are_those_of_the_formulas(kind, surcharge, gated
 
 @pytest.mark.parametrize("kind", ["fan_out", "size"])
 def test_prices_are_derivatives_of_the_expected_size(kind):
-    problem = small.problem((7, 5, 3, 2))
+    problem = problems.problem((7, 5, 3, 2))
     network, step, found = problem.network, 1e-5, []
     for layer, a in enumerate(network.log_odds):
         for j in range(len(a)):

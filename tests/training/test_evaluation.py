@@ -63,7 +63,7 @@ def test_judged_by_r2_in_units_of_y(n_outputs):
     judge = evaluation.default_evaluator(
         RowSource(X), np.arange(500, dtype=np.int32), encoded, None
     )
-    score, loss = judge(net.in_units_of(0.0 * encoded.center, np.full(n_outputs, 1e6)))
+    score, loss = judge(net.denormalize_outputs(0.0 * encoded.center, np.full(n_outputs, 1e6)))
     residuals = 1e6 * net.outputs(X) - y
     shares = (residuals**2).mean(axis=0) / y.var(axis=0)
     np.testing.assert_allclose(score, 1 - shares.mean(), rtol=1e-4)

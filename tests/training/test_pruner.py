@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 
 import numpy as np
+import problems
 import pytest
-import small
 
 from fastl0 import HardL0MLPRegressor
 from fastl0.training.pruner import Pruner
@@ -36,8 +36,8 @@ def test_inputs_may_be_as_dear(input_price):
 
 
 def test_a_price_that_float32_can_square_is_what_it_is_set_to():
-    problem = small.problem((5, 12, 1), n_rows=4, batch_size=4)
-    buffers = small.buffers_of(problem)
+    problem = problems.problem((5, 12, 1), n_rows=4, batch_size=4)
+    buffers = problems.buffers_of(problem)
     config = SimpleNamespace(
         penalty="size", input_price=3.0, lam=7.0, target=0, droprate_init=(0.2, 0.5)
     )
@@ -45,6 +45,6 @@ def test_a_price_that_float32_can_square_is_what_it_is_set_to():
     pruner.update_l0_at(0.0)
     assert pruner.strength_of_mean_loss(100.0) == 0.07
     pruner.l0_strength = 1e20
-    dearest = max(values.max() for values in buffers.per_layer("price"))
+    dearest = max(values.max() for values in buffers.per_layer("l0_gradient"))
     assert dearest > 3.0
     assert pruner.strength_of_mean_loss(1.0) * dearest == pytest.approx(1e15)

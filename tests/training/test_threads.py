@@ -10,8 +10,8 @@ import time
 from concurrent.futures import Future
 
 import pytest
-from crews import AWAY, PATIENCE, READY, helpers_alive, state_of, wait_for
 from joblib import Parallel, cpu_count, delayed
+from team_state import AWAY, PATIENCE, READY, helpers_alive, state_of, wait_for
 from threadpoolctl import threadpool_limits
 
 from fastl0._kernels import Team, addresses

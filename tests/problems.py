@@ -7,9 +7,11 @@ import naive
 import numpy as np
 
 from fastl0._kernels import RowSource
-from fastl0._numba.kernels import ACTIVATIONS, LOSSES, SOLVERS
-from fastl0._numba.permutation import Order
-from fastl0._numba.structs import Rule
+from fastl0._numba.activations import ACTIVATIONS
+from fastl0._numba.losses import LOSSES
+from fastl0._numba.optimizers import SOLVERS
+from fastl0._numba.permutation import RowOrder
+from fastl0._numba.structs import StepParams
 from fastl0._numba.train_loop import train_batches
 from fastl0.training.buffer_layout import BufferLayout
 from fastl0.training.buffers import Buffers
@@ -176,7 +178,7 @@ def parameters(buffers):
 
 
 def rule(problem, settings, held_open=False):
-    return Rule(
+    return StepParams(
         batch_size=problem.batch_size,
         activation=ACTIVATIONS[problem.network.activation],
         loss=LOSSES[problem.network.loss],
@@ -196,7 +198,7 @@ def rule(problem, settings, held_open=False):
 
 
 def as_they_come(n_rows):
-    return Order(n_rows, np.zeros(0, np.int32), np.zeros(0, np.uint64))
+    return RowOrder(n_rows, np.zeros(0, np.int32), np.zeros(0, np.uint64))
 
 
 def run(buffers, problem, settings, X=None, held_open=False):

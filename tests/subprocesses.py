@@ -1,6 +1,6 @@
 """Code, and whole modules of tests, run as on a processor that has some features only.
 
-`python tests/elsewhere.py` runs the modules below as on each kind of processor whose vectors are
+`python tests/subprocesses.py` runs the modules below as on each kind of processor whose vectors are
 narrower than those of this one; arguments go on to pytest.
 """
 

@@ -1,0 +1,66 @@
+"""Adam and gradient descent with momentum, on vectors of parameters."""
+
+import math
+
+import numpy as np
+
+from fastl0._numba.jit import kernel
+
+ADAM, SGD = range(2)
+SOLVERS = {"adam": ADAM, "sgd": SGD}
+
+_ONE = np.float32(1.0)  # a Python float in a kernel would turn the loop into float64
+
+
+@kernel
+def adam_step_(theta_, first_, second_, gradient, rate, beta_1, beta_2, epsilon, decay):
+    """One Adam step (Kingma and Ba 2015, algorithm 1, in scikit-learn's arrangement).
+
+    With ``g = gradient + decay * theta``: ``m = beta_1 * m + (1 - beta_1) * g``,
+    ``v = beta_2 * v + (1 - beta_2) * g**2``, ``theta -= rate * m / (sqrt(v) + epsilon)``;
+    `rate` already holds the bias correction.
+
+    Parameters
+    ----------
+    theta_, first_, second_ : float32 arrays of shape (n,)
+        Parameters and moments, overwritten.
+    gradient : float32 array of shape (n,)
+    rate, beta_1, beta_2, epsilon, decay : float32
+    """
+    keep_1 = _ONE - beta_1
+    keep_2 = _ONE - beta_2
+    for k in range(len(theta_)):
+        g = gradient[k] + decay * theta_[k]
+        m = beta_1 * first_[k] + keep_1 * g
+        v = beta_2 * second_[k] + keep_2 * g * g
+        first_[k] = m
+        second_[k] = v
+        theta_[k] -= rate * m / (math.sqrt(v) + epsilon)
+
+
+@kernel
+def sgd_step_(theta_, velocity_, gradient, rate, momentum, nesterov, decay):
+    """One step of gradient descent with momentum, as in scikit-learn.
+
+    With ``g = gradient + decay * theta``: ``velocity = momentum * velocity - rate * g``;
+    theta moves by it, or with Nesterov by ``momentum * velocity - rate * g``.
+
+    Parameters
+    ----------
+    theta_, velocity_ : float32 arrays of shape (n,)
+        Overwritten.
+    gradient : float32 array of shape (n,)
+    rate, momentum, decay : float32
+    nesterov : bool
+    """
+    for k in range(len(theta_)):
+        step = rate * (gradient[k] + decay * theta_[k])
+        v = momentum * velocity_[k] - step
+        velocity_[k] = v
+        theta_[k] += momentum * v - step if nesterov else v
+
+
+@kernel
+def adam_correction(params, t):
+    """Adam's bias correction in its t-th step (Kingma and Ba 2015, section 2)."""
+    return np.sqrt(1.0 - params.beta_2**t) / (1.0 - params.beta_1**t)
