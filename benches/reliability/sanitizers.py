@@ -35,8 +35,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benches" / "results" / "reliability" / "sanitizers.csv"
 HERE = "benches/reliability"
 SANITIZE = "-g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
-CORE = "gather kernels products one_row ordering reference memory threads"
-CORE_TESTS = [f"tests/test_{name}.py" for name in CORE.split()]
+CORE_TESTS = [
+    "tests/test_gather.py",
+    "tests/_numba",
+    "tests/training/test_buffers.py",
+    "tests/training/test_threads.py",
+]
 N_MINI_BATCHES = 100_000
 #: Where reports arise: in `_kernels`, in what Numba has compiled, in the interpreter and others.
 PLACES = ("core", "kernels", "elsewhere")

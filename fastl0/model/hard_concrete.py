@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-#: BatchRange of the concrete distribution and its temperature ([LWK] section 4).
+#: Stretch of the concrete distribution and its temperature ([LWK] section 4).
 GAMMA, ZETA, BETA = -0.1, 1.1, 2.0 / 3.0
 
 #: P(z != 0) = sigmoid(a + SHIFT); SHIFT = -beta * log(-gamma / zeta) ([LWK] eq. 12).
