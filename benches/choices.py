@@ -3,7 +3,7 @@
     python benches/choices.py --data DIR [--only NAME ...] [--targets N ...] [--seeds N]
         [--epochs N] [--jobs N]
 
-Every variant differs in one setting from `fastl0 frontier`'s. Rows are appended to
+Every variant differs in one setting from `make frontier`'s. Rows are appended to
 ``results/choices.csv`` as they finish; those that are there are not run anew. Errors are those
 of the network after the last epoch; the training set's last 10,000 rows are held out and the
 test set is not looked at, so that the settings are not chosen by it.

@@ -143,7 +143,7 @@ def fit_history(model, X, y):
 
 
 def training(arguments):
-    """All 500 hard epochs of `fastl0 paper`, and epochs of the others before and after."""
+    """All 500 hard epochs of `make paper`, and epochs of the others before and after."""
     X, y = workloads.load_images()
     X = workloads.scaled(X)
     fit_history(estimator(max_iter=1), X, y)

@@ -31,7 +31,7 @@ SETTINGS = {
     "max_iter": 2,
     "random_state": 0,
 }
-#: Of fastl0 alone: the price of `fastl0 paper`, and no last phase without gates.
+#: Of fastl0 alone: the price of `make paper`, and no last phase without gates.
 OWN_SETTINGS = {"lam": 0.1, "penalty": "fan_out", "finetune_fraction": 0.0}
 KINDS = ("fastl0 hard", "fastl0 soft", "fastl0 none", "sklearn")
 RESULTS = pathlib.Path(__file__).parent / "results"

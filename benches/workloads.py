@@ -38,7 +38,7 @@ BATCH_SIZE = 128
 WHOLE = (784, 300, 100, 10)
 #: From the whole network to one of the smallest published (VIBNet).
 WIDTHS = (WHOLE, (400, 200, 80, 10), (219, 214, 100, 10), (97, 71, 33, 10))
-#: The experiment of `fastl0 paper`: its price, and no last phase without gates.
+#: The experiment of `make paper`: its price, and no last phase without gates.
 PAPER = {"lam": 0.1, "penalty": "fan_out", "finetune_fraction": 0.0}
 #: Of MNIST's training set.
 SHARE_OF_ZEROS, N_BLACK_PIXELS = 0.809, 67
