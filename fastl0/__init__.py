@@ -10,6 +10,8 @@ size by cross-validation.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from fastl0._version import __version__
+
 if TYPE_CHECKING:
     from fastl0.estimators.classifier import HardL0MLPClassifier
     from fastl0.estimators.cv import HardL0MLPClassifierCV, HardL0MLPRegressorCV
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from fastl0.plotting.pruning import PruningDisplay
     from fastl0.plotting.support import SupportDisplay
 
-__version__ = "0.1.0"
 __all__ = [
     "FrontierDisplay",
     "HardL0MLPClassifier",

@@ -27,7 +27,9 @@ def digits():
 @pytest.fixture
 def classifier(monkeypatch):
     """Swap the estimator that commands train for a stand-in."""
-    monkeypatch.setattr("fastl0.HardL0MLPClassifier", fake_estimator.Classifier, raising=False)
+    monkeypatch.setattr(
+        "fastl0.estimators.classifier.HardL0MLPClassifier", fake_estimator.Classifier
+    )
     monkeypatch.setattr(fake_estimator.Classifier, "seen", [])
     training_run.compile_kernels.cache_clear()
     yield fake_estimator.Classifier

@@ -14,15 +14,18 @@ PACKAGE = Path(fastl0.__file__).parent
 MAY_IMPORT = {
     "_kernels": "",
     "_warnings": "",
+    "_version": "",
     "_fork_safety": "",
     "model": "",
     "plotting": "",
     "data": "model",
     "_numba": "_kernels _fork_safety model",
-    "checkpoint": "data _warnings",
+    "checkpoint": "data _warnings _version",
     "training": "checkpoint _numba data model _kernels _warnings",
     "estimators": "training checkpoint data model _kernels _fork_safety _warnings",
-    "cli": "estimators plotting",
+    "__init__": "estimators plotting _version",
+    "cli": "estimators plotting _version",
+    "__main__": "cli",
 }
 
 
@@ -62,3 +65,14 @@ def test_all_kernels_are_in_one_sub_package():
     for path in PACKAGE.rglob("*.py"):
         if re.search(r"^@kernel|= kernel\(", path.read_text(encoding="utf-8"), re.MULTILINE):
             assert place_of(path) == "_numba", path
+
+
+def test_every_file_has_its_place():
+    assert {place_of(path) for path in PACKAGE.rglob("*.py")} == set(MAY_IMPORT) - {"_kernels"}
+
+
+def test_importing_a_sub_package_imports_nothing_else_of_fastl0():
+    for path in PACKAGE.glob("*/__init__.py"):
+        for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                assert "fastl0" not in ast.unparse(statement), path

@@ -30,7 +30,8 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 from numba.np.numpy_support import from_dtype
 
-from fastl0 import _fork_safety, _kernels
+from fastl0._fork_safety import wait_for
+from fastl0._kernels import addresses
 
 _POLICY: dict[str, Any] = {
     "nogil": True,
@@ -176,12 +177,12 @@ matrix = _view("f4", ndim=2)
 
 
 events.register("numba:compile", _Announcement())
-_fork_safety.wait_for(global_compiler_lock)
+wait_for(global_compiler_lock)
 
 
 def _entry_point(name: str, result: str, n_arguments: int) -> Any:
     """Make the C function `name` callable from kernels (and from Python without a JIT)."""
-    address = _kernels.addresses()[name]
+    address = addresses()[name]
     if config.DISABLE_JIT:
         restype = ctypes.c_int64 if result == "int64" else None
         call = ctypes.CFUNCTYPE(restype, *[ctypes.c_int64] * n_arguments)(address)

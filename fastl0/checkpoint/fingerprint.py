@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from fastl0 import __version__
+from fastl0._version import __version__
 from fastl0.data.blocks import BlockReader, is_blockwise
 
 #: Parameters on which no result depends.

@@ -53,7 +53,7 @@ def run(
         0 if all went well, 2 after a wrong option, a missing or a damaged file, 130 after Ctrl-C,
         141 if whoever read the output has gone, as in ``fastl0 demo | head -1``.
     """
-    from fastl0 import __version__
+    from fastl0._version import __version__
     from fastl0.cli import console
 
     parser = console.Parser(prog=prog, description=description)

@@ -58,7 +58,7 @@ class TrainingRun(NamedTuple):
 @cache
 def compile_kernels() -> None:
     """Train on next to nothing, so that no epoch's time holds the compiling or loading of code."""
-    from fastl0 import HardL0MLPClassifier
+    from fastl0.estimators.classifier import HardL0MLPClassifier
 
     X = np.eye(4, dtype=np.float32)
     with warnings.catch_warnings():
@@ -81,7 +81,7 @@ def try_out(parameters: Mapping[str, Any], n_features: int, n_classes: int) -> N
     ValueError
         If a parameter breaks a rule.
     """
-    from fastl0 import HardL0MLPClassifier
+    from fastl0.estimators.classifier import HardL0MLPClassifier
 
     batch_size = parameters.get("batch_size", "auto")
     n_rows = max(n_classes, batch_size if isinstance(batch_size, int) else 1)
@@ -122,7 +122,7 @@ def train(
     """
     from sklearn.exceptions import ConvergenceWarning
 
-    from fastl0 import HardL0MLPClassifier
+    from fastl0.estimators.classifier import HardL0MLPClassifier
 
     compile_kernels()
     n_epochs = parameters["max_iter"]

@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from fastl0 import _fork_safety
+from fastl0._fork_safety import importing
 
 
 def load() -> tuple[ModuleType, ModuleType]:
@@ -14,7 +14,7 @@ def load() -> tuple[ModuleType, ModuleType]:
     -------
     fit, partial_fit : module
     """
-    with _fork_safety.importing:
+    with importing:
         from fastl0.estimators import fit, partial_fit
 
     return fit, partial_fit

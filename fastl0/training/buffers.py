@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastl0 import _kernels
-from fastl0._kernels import RowSource
+from fastl0._kernels import RowSource, pack_weights_
 from fastl0._numba.matmul import PADDING
 from fastl0._numba.structs import BatchPointers, GatePointers, ParamPointers
 from fastl0.checkpoint.state_reader import MAX_COUNT, StateError, StateReader
@@ -334,7 +333,7 @@ class Buffers:
         gate_flags = np.concatenate(gated) if gated else np.zeros(0, dtype=bool)
         for name in self._flat:
             if self._flat[name].size:
-                n_kept = _kernels.pack_weights_(self._flat[name][:before_size], before, flags)
+                n_kept = pack_weights_(self._flat[name][:before_size], before, flags)
                 self._flat[name][n_kept : n_kept + PADDING] = 0.0
         for name in self._gates:
             _pack_vector_(self._gates[name], gate_flags)

@@ -1,13 +1,10 @@
 """Who is told of the epochs of a fit."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastl0.model.network import Network
 from fastl0.training.history import HISTORY_KEYS
-
-if TYPE_CHECKING:
-    from fastl0.training.trainer import Trainer
 
 #: Called after every epoch with its number (from 0), a function that freezes the network
 #: as it is, and the epoch's history entries; True stops the training.
@@ -20,7 +17,7 @@ class EpochListener:
     def begin_epoch(self) -> None:
         """An epoch begins."""
 
-    def end_epoch(self, trainer: "Trainer") -> bool:
+    def end_epoch(self, trainer: Any) -> bool:
         """An epoch is over and in the trainer's history; return whether to stop."""
         return False
 
@@ -40,7 +37,7 @@ class HookListener(EpochListener):
     def __init__(self, hook: EpochHook) -> None:
         self._hook = hook
 
-    def end_epoch(self, trainer: "Trainer") -> bool:
+    def end_epoch(self, trainer: Any) -> bool:
         """Call it; return whether to stop."""
         history = trainer.history
         entries = {name: history.epochs[-1][name] for name in HISTORY_KEYS}

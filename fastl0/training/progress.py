@@ -2,14 +2,11 @@
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tqdm import tqdm
 
 from fastl0.training.listeners import EpochListener
-
-if TYPE_CHECKING:
-    from fastl0.training.trainer import Trainer
 
 _LOGGER = logging.getLogger("fastl0")
 
@@ -36,7 +33,7 @@ class Progress(EpochListener):
             self._bar = tqdm(total=n_epochs, initial=n_done, unit="epoch")
         self._logs = self._bar is None and bool(verbose)
 
-    def end_epoch(self, trainer: "Trainer") -> bool:
+    def end_epoch(self, trainer: Any) -> bool:
         """Show the epoch that is over."""
         entries = trainer.history.epochs[-1]
         self._n_done += 1
