@@ -112,7 +112,7 @@ class Epoch:
         settings |= {"loss": "softmax", "loss_parameter": 0.0, "out_activation": "softmax"}
         settings |= {"learning_rate_init": 1e-7}
         settings |= {"gate_learning_rate_init": 1e-7}
-        self.plan = TrainingConfig(**settings)
+        self.config = TrainingConfig(**settings)
         codes = y.reshape(-1, 1)
         none = np.zeros(0, np.int32)
         x = RowSource(X, n_threads)
@@ -120,16 +120,16 @@ class Epoch:
         rng = np.random.default_rng(0)
         gated = (pruning != "none",) * (len(WHOLE) - 1)
         layout = BufferLayout(WHOLE, BATCH_SIZE, 1, 2, gated, n_threads)
-        self.trainer = Trainer(self.plan, layout, rng)
+        self.trainer = Trainer(self.config, layout, rng)
         self._reach(widths, X)
-        self._crew, self._pace = ThreadTeam(n_threads), ThreadTuner(n_threads)
+        self._team, self._tuner = ThreadTeam(n_threads), ThreadTuner(n_threads)
 
     def __enter__(self):
-        self._crew.__enter__()
+        self._team.__enter__()
         return self
 
     def __exit__(self, *error):
-        self._crew.__exit__(*error)
+        self._team.__exit__(*error)
 
     def _reach(self, widths, X):
         buffers = self.trainer.buffers
@@ -144,11 +144,11 @@ class Epoch:
             if log_odds is not None:
                 log_odds[:] = np.where(flags, 4.0, -4.0)
         del log_odds
-        if self.plan.pruning != "soft":
+        if self.config.pruning != "soft":
             buffers.shrink(keep)
 
     def run(self):
-        return self.trainer.run_epoch(self.plan, self.data, 1e-7, self._crew, self._pace)
+        return self.trainer.run_epoch(self.data, 1e-7, self._team, self._tuner)
 
 
 # --- single mini-batches -------------------------------------------------------------
@@ -323,7 +323,7 @@ class Minibatches:
         self._rule = StepParams(
             batch_size=BATCH_SIZE, activation=RELU, loss=SOFTMAX_LOSS, parameter=0.0,
             solver=ADAM, rate=1e-9, gate_rate=1e-9, momentum=0.9, nesterov=True, beta_1=0.9,
-            beta_2=0.999, epsilon=1e-8, alpha=1e-4, lam=1e-6, gates_held_open=False,
+            beta_2=0.999, epsilon=1e-8, alpha=1e-4, lam=1e-6, held_open=False,
         )  # fmt: skip
         shares = [open_inputs] + [open_hidden] * (len(widths) - 2)
         self._draws = self._draw(rng, widths[:-1], shares)
@@ -351,6 +351,6 @@ class Minibatches:
         if pieces is None:
             pieces = ROWS | LISTS | GATHER | FORWARD | LOSS | BACKWARD | UPDATE
         run_batches_(
-            *self._buffers.lend(), self._rule, self._x.address, self._y.address, self._order,
+            *self._buffers.pointers(), self._rule, self._x.address, self._y.address, self._order,
             self._draws, np.array(limits, np.float32), pieces,
         )  # fmt: skip

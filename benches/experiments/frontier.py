@@ -116,7 +116,7 @@ def settings(plan: Plan, mnist: MNIST) -> dict[str, Any]:
 def by_size(target_size: run_store.Kind) -> dict[str, float]:
     """Return the settings that depend on the size of the network."""
     if isinstance(target_size, str):
-        from fastl0.estimators.params import parse_bytes
+        from fastl0.estimators.byte_sizes import parse_bytes
 
         n_parameters = parse_bytes("target_size", target_size) / 4
     elif isinstance(target_size, float):

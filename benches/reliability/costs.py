@@ -53,7 +53,7 @@ def measure(pruning, X, y, n_rounds, folder):
             run(number % 2 == 1)
             buffers.allow_snapshot(True)
             buffers.save_snapshot()
-            times["copying"].append(timed(buffers.remember))
+            times["copying"].append(timed(buffers.save_snapshot))
             state = buffers.state()
             times["checkpoint"].append(timed(functools.partial(checkpoints.save, number, state)))
             del state

@@ -171,7 +171,7 @@ def retype(data, rng):
         way = rng.choice(ways)
         before = entry(header, way)
         value = rng.choice(WRONG)
-        if way == ("state", "trainer", "record", "best") and value is None:
+        if way == ("state", "trainer", "history", "best_network") and value is None:
             continue  # there need not be one
         is_float = isinstance(before, float) or kind_of(before) == "$float"
         if is_float and (isinstance(value, float) or value in ({"$float": "inf"}, _LOWEST)):
@@ -182,13 +182,13 @@ def retype(data, rng):
 
 #: Bounds that an entry is pushed over.
 BEYOND = {
-    "number": (-1, 0, 12, 13, 99, 2**40, 2**70), "most": (-1, 2**60, 2**70),
+    "number": (-1, 0, 12, 13, 99, 2**40, 2**70), "max_parameters": (-1, 2**60, 2**70),
     "n_draws": (-1, 2**60), "n_dropped": (-1, 2**60), "rate": (-1e-3, 1.0, 1e30),
     "batch_size": (-1, 0, 1, 999, 2**31, 2**40), "step": (-1, 2**60), "nonzero_pause": (-1, 2**60),
-    "begin": (-1, 0, 13, 2**31), "end": (-1, 0, 2, 13, 2**31), "target": (-1, 0, 10**9),
+    "finetune_start": (-1, 0, 13, 2**31), "end": (-1, 0, 2, 13, 2**31), "target": (-1, 0, 10**9),
     "full": (-1, 0, 10**9), "log_price": (-99.0, 99.0), "progress": (-0.1, 1.1),
     "factor": (-0.1, 1.1), "state": (-1, 2**128), "inc": (-1, 0, 2, 2**128, 2**128 + 1),
-    "has_uint32": (-1, 2), "uinteger": (-1, 2**32), "waited": (-1, 2**60), "weight": (-0.1, 2.0),
+    "has_uint32": (-1, 2), "uinteger": (-1, 2**32), "n_waited": (-1, 2**60), "weight": (-0.1, 2.0),
 }  # fmt: skip
 
 
@@ -368,8 +368,8 @@ def disagree(data, rng):
     """Change topologies: sizes that are sound by themselves, and do not agree."""
     header, found = arrays_of(data)
     of_buffers = {w[-1]: w for w in found if w[:3] == ("state", "trainer", "buffers")}
-    of_best = {w[-1]: w for w in found if w[:4] == ("state", "trainer", "record", "best")}
-    of_epochs = {w[-1]: w for w in found if w[:4] == ("state", "trainer", "record", "epochs")}
+    of_best = {w[-1]: w for w in found if w[:4] == ("state", "trainer", "history", "best_network")}
+    of_epochs = {w[-1]: w for w in found if w[:4] == ("state", "trainer", "history", "epochs")}
     columns = found[of_buffers["columns"]]
     way = rng.randrange(9 if of_best else 6)
     if way == 0:  # a unit more or fewer than there are weights for

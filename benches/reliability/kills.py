@@ -120,7 +120,7 @@ def tell_of_checkpoints(log):
 
     def resuming(self, *arguments):
         resume(self, *arguments)
-        os.write(log, f"r {self.record.n_epochs}\n".encode())
+        os.write(log, f"r {self.history.n_epochs}\n".encode())
 
     def discarding(self):
         os.write(log, b"o 0\n")

@@ -87,7 +87,7 @@ def fail_in_every_way():
         ({"lam": -1.0}, X, y),
         ({"memory_budget": "1kB"}, X, y),
         ({}, with_nan, y),
-        ({}, X, np.zeros(len(X))),
+        ({}, X, np.full(len(X), np.nan)),
         ({"pruning": "none"}, X * np.float32(1e30), y),
     ):
         try:

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from fastl0.data.targets import Targets
-from fastl0.estimators import params
+from fastl0.estimators import byte_sizes, params
 from fastl0.estimators.target_size import parameters_of
 from fastl0.model import hard_concrete
 from fastl0.training.buffer_layout import BufferLayout, fit_into
@@ -90,7 +90,7 @@ def initial_layout(
     if estimator.batch_size == "dynamic":
         # Mini-batches grow up to the budget: with more threads they could not grow as far.
         layout = replace(layout, n_threads=1)
-    budget = params.parse_bytes("memory_budget", estimator.memory_budget)
+    budget = byte_sizes.parse_bytes("memory_budget", estimator.memory_budget)
     fewest = min(_FEWEST_ROWS, layout.batch_size)
     fewest_moments = 1 if warm is None else layout.n_moments
     found = fit_into(layout, budget, fewest, fewest_moments)
@@ -167,7 +167,7 @@ def build_config(
         "scale": None if targets.scale is None else tuple(map(float, targets.scale)),
         "lam": lam,
         "target": target,
-        "memory_limit": 0 if budget is None else params.parse_bytes("memory_budget", budget),
+        "memory_limit": 0 if budget is None else byte_sizes.parse_bytes("memory_budget", budget),
     }
     if estimator.pruning != "hard" or (estimator.warm_start and target_size is None):
         settings["finetune_fraction"] = 0.0

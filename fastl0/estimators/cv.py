@@ -236,8 +236,8 @@ class HardL0MLPClassifierCV(BaseSizeCV, ClassifierMixin, BaseEstimator):
         Scores on the rows that the fold was not trained on.
     n_parameters_path_ : ndarray of shape (n_sizes, n_folds), int
         Weights and biases of the networks that were scored.
-    classes_, coefs_, intercepts_, support_, feature_importances_, n_units_, n_parameters_,
-    n_layers_, n_outputs_, n_iter_, out_activation_
+    classes_, coefs_, intercepts_, support_, feature_importances_, n_units_, n_parameters_, \
+n_layers_, n_outputs_, n_iter_, out_activation_
         Those of `best_estimator_`.
     n_features_in_ : int
         Number of features seen in fit.
@@ -380,8 +380,8 @@ class HardL0MLPRegressorCV(BaseSizeCV, RegressorMixin, BaseEstimator):
         Scores on the rows that the fold was not trained on.
     n_parameters_path_ : ndarray of shape (n_sizes, n_folds), int
         Weights and biases of the networks that were scored.
-    center_, scale_, coefs_, intercepts_, support_, feature_importances_, n_units_,
-    n_parameters_, n_layers_, n_outputs_, n_iter_, out_activation_
+    center_, scale_, coefs_, intercepts_, support_, feature_importances_, n_units_, \
+n_parameters_, n_layers_, n_outputs_, n_iter_, out_activation_
         Those of `best_estimator_`.
     n_features_in_ : int
         Number of features seen in fit.

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.utils._param_validation import Interval
 
-from fastl0.estimators import params
+from fastl0.estimators import byte_sizes, params
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_shares_of_rows():
     ],
 )
 def test_numbers_of_bytes(value, expected):
-    found = params.parse_bytes("memory_budget", value)
+    found = byte_sizes.parse_bytes("memory_budget", value)
     assert found == expected
     assert type(found) is int
 
@@ -155,7 +155,7 @@ def test_bad_numbers_of_bytes_are_refused(name, value):
         rf'got {re.escape(repr(value))}\. Write for instance "64KiB"'
     )
     with pytest.raises(ValueError, match=message):
-        params.parse_bytes(name, value)
+        byte_sizes.parse_bytes(name, value)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from fastl0._kernels import RowSource
 from fastl0._numba.matmul import MAX_TILE_ROWS, PADDING, padded
 from fastl0.checkpoint.state_reader import StateError, StateReader
 from fastl0.estimators import build_config
-from fastl0.estimators.params import parse_bytes
+from fastl0.estimators.byte_sizes import parse_bytes
 from fastl0.model.network import count_parameters
 from fastl0.training import trainer
 from fastl0.training.buffer_layout import DRAWS_AHEAD, BufferLayout, fit_into
