@@ -1,0 +1,118 @@
+"""How Sphinx builds the documentation: `make docs`."""
+
+import os
+import re
+import sys
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("MPLBACKEND", "agg")
+
+DOCS = Path(__file__).parent
+sys.path[:0] = [str(DOCS / "_ext"), str(DOCS.parent / "benches")]
+
+import pages  # noqa: E402
+
+import fastl0  # noqa: E402
+
+# --- the project ---------------------------------------------------------------------
+
+project = "fastl0"
+author = "The fastl0 developers"
+copyright = author
+version = release = fastl0.__version__
+
+# --- what is read --------------------------------------------------------------------
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.doctest",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+    "mathml",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_templates", "examples", "evidence/tables"]
+#: As in the docstrings: `name` is code.
+default_role = "literal"
+html_math_renderer = "mathml"
+
+autosummary_generate = True
+numpydoc_show_class_members = False  # the template of classes lists them
+numpydoc_class_members_toctree = False
+
+# --- examples that run ---------------------------------------------------------------
+
+# Every block that starts with >>> is run, those of the docstrings too, in a folder that is
+# thrown away.
+doctest_global_setup = """
+import os, tempfile, warnings
+warnings.simplefilter("ignore")
+_before, _folder = os.getcwd(), tempfile.TemporaryDirectory()
+os.chdir(_folder.name)
+"""
+doctest_global_cleanup = """
+import matplotlib.pyplot
+matplotlib.pyplot.close("all")
+os.chdir(_before)
+_folder.cleanup()
+"""
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "tutorials",
+    "filename_pattern": "/plot_",
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "doc_module": ("fastl0",),
+    "backreferences_dir": "reference/generated/backreferences",
+    "reference_url": {"fastl0": None},
+    "download_all_examples": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+}
+warnings.filterwarnings("ignore", message=".* too few for the gates")
+
+# --- the pages -----------------------------------------------------------------------
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"fastl0 {release}"
+html_static_path = ["_static"]
+html_css_files = ["fastl0.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "logo": {"text": "fastl0"},
+    "show_prev_next": True,
+    "navigation_with_keys": False,
+    "header_links_before_dropdown": 7,
+    "navbar_align": "left",
+    "navbar_end": ["theme-switcher"],
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_sidebars = {"index": []}
+
+
+# --- what is made while it is built --------------------------------------------------
+
+
+def write_evidence(app, config):
+    """Make the tables and pictures of the evidence anew from their CSV files."""
+    pages.write(DOCS / "evidence" / "tables")
+
+
+_LINK_TO_SKLEARN = re.compile(r":(?:ref|term):`([^`<]+?)(?:\s*<[^`>]+>)?`", re.DOTALL)
+
+
+def drop_links_to_sklearn(app, what, name, obj, options, lines):
+    """Leave out links of inherited docstrings to scikit-learn's user guide, which is not here."""
+    lines[:] = _LINK_TO_SKLEARN.sub(r"\1", "\n".join(lines)).split("\n")
+
+
+def setup(app):
+    """Connect both to the build."""
+    app.connect("config-inited", write_evidence)
+    app.connect("autodoc-process-docstring", drop_links_to_sklearn)
