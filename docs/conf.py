@@ -105,14 +105,21 @@ def write_evidence(app, config):
 
 
 _LINK_TO_SKLEARN = re.compile(r":(?:ref|term):`([^`<]+?)(?:\s*<[^`>]+>)?`", re.DOTALL)
+_SHAPE = re.compile(r"of shape \([^)]*\)")
 
 
-def drop_links_to_sklearn(app, what, name, obj, options, lines):
-    """Leave out links of inherited docstrings to scikit-learn's user guide, which is not here."""
-    lines[:] = _LINK_TO_SKLEARN.sub(r"\1", "\n".join(lines)).split("\n")
+def mend_docstring(app, what, name, obj, options, lines):
+    """Make reStructuredText of what reads well in an editor only.
+
+    Inherited docstrings link to scikit-learn's user guide, which is not here, and a shape such as
+    (n_features_in_,) looks like a link.
+    """
+    text = _LINK_TO_SKLEARN.sub(r"\1", "\n".join(lines))
+    text = _SHAPE.sub(lambda shape: re.sub(r"_(?=[,)])", r"\\_", shape[0]), text)
+    lines[:] = text.split("\n")
 
 
 def setup(app):
     """Connect both to the build."""
     app.connect("config-inited", write_evidence)
-    app.connect("autodoc-process-docstring", drop_links_to_sklearn)
+    app.connect("autodoc-process-docstring", mend_docstring, priority=400)  # before numpydoc
