@@ -331,8 +331,8 @@ def path_costs():
         seeds = sorted({key[0] for key in seconds})
         ratios = [seconds[seed, "path"] / seconds[seed, "separate"] for seed in seeds]
         n_sizes = len({row["target_size"] for row in group})
-        rows.append((data, n_sizes, f"{np.median(ratios):.2f}", f"{min(ratios):.2f}",
-                     f"{max(ratios):.2f}", len(ratios), verdict(np.median(ratios) < 1)))  # fmt: skip
+        numbers = (f"{value:.2f}" for value in (np.median(ratios), min(ratios), max(ratios)))
+        rows.append((data, n_sizes, *numbers, len(ratios), verdict(np.median(ratios) < 1)))
     header = (
         "data", "sizes", "CPU time of the path over separate fits", "least", "most", "seeds",
         "cheaper",
@@ -437,10 +437,15 @@ def reliability():
     kills, hostile, costs, fuzz, determinism, leaks, sanitizers, concurrency = found.values()
 
     def total(rows, name, **where):
-        return int(column([r for r in rows if all(r[k] == v for k, v in where.items())], name).sum())
+        chosen = [row for row in rows if all(row[k] == v for k, v in where.items())]
+        return int(column(chosen, name).sum())
 
     same = sum(row["identical"] == "True" for row in kills)
-    copies = [row["of_a_plain_epoch"] for row in costs if row["what"] == "epoch with a copy"]
+    copies = [
+        f"{float(row['of_a_plain_epoch']):.2f}"
+        for row in costs
+        if row["what"] == "epoch with a copy"
+    ]
     written = [float(row["of_a_plain_epoch"]) for row in costs if row["what"] == "checkpoint"]
     count = {row["what"]: int(row["count"]) for row in fuzz if not row["which"]}
     held = {(row["measure"], row["planted_bytes_per_fit"]): row for row in leaks}
@@ -530,8 +535,9 @@ def reliability():
             f"bit-identical to the same fits alone, {total(concurrency, 'hanging')} hung, "
             f"{total(concurrency, 'aborted')} aborted",
         ),
-    ]  # fmt: skip
-    return ("what", "command", "outcome"), [(a, f"``{b}``", c) for a, b, c in rows]
+    ]
+    cells = [(f"{what}\n\n``{command}``", outcome) for what, command, outcome in rows]
+    return ("what", "outcome"), cells
 
 
 @table("python benches/reliability/hostile.py", "reliability/hostile.csv")
@@ -554,10 +560,11 @@ def concurrency():
 BLUE, GREY, RED = "#1f6fb4", "#8a8f98", "#c8452d"
 
 
-def plain(ax, **settings):
+def plain(ax, grid="y", **settings):
     ax.set(**settings)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(axis="y", alpha=0.25)
+    ax.set_axisbelow(True)
+    ax.grid(axis=grid, alpha=0.25)
 
 
 @picture
@@ -595,7 +602,7 @@ def epoch_times(plt):
         low, middle, high = np.array([found[name] for name in order]).T
         colours = [BLUE if name.startswith("fastl0") else "#c3c7ce" for name in order]
         ax.barh(order, middle, color=colours, xerr=[middle - low, high - middle])
-        plain(ax, title=network, xlabel="seconds of an epoch of 60,000 rows")
+        plain(ax, "x", title=network, xlabel="seconds of an epoch of 60,000 rows")
     return figure
 
 
@@ -627,7 +634,9 @@ def as_rst(header, rows, command, files):
     for row in (header, *rows):
         if len(row) != len(header):
             raise ValueError(f"a row must have {len(header)} cells, got {row}")
-        lines += [f"   {'*' if k == 0 else ' '} - {cell}" for k, cell in enumerate(row)]
+        for k, cell in enumerate(row):
+            text = str(cell).replace("\n", "\n" + 7 * " ")
+            lines.append(f"   {' ' if k else '*'} - {text}".rstrip())
     links = ", ".join(
         f":download:`{name.rpartition('/')[2]} <../../benches/results/{name}>`" for name in files
     )

@@ -11,9 +11,9 @@ os.environ.setdefault("MPLBACKEND", "agg")
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS / "_ext"), str(DOCS.parent / "benches")]
 
-import pages  # noqa: E402
+import pages
 
-import fastl0  # noqa: E402
+import fastl0
 
 # --- the project ---------------------------------------------------------------------
 
@@ -38,7 +38,9 @@ exclude_patterns = ["_build", "_templates", "examples", "evidence/tables"]
 default_role = "literal"
 html_math_renderer = "mathml"
 
+autodoc_typehints = "none"  # the docstrings say more
 autosummary_generate = True
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False  # the template of classes lists them
 numpydoc_class_members_toctree = False
 
@@ -68,6 +70,7 @@ sphinx_gallery_conf = {
     "doc_module": ("fastl0",),
     "backreferences_dir": "reference/generated/backreferences",
     "reference_url": {"fastl0": None},
+    "ignore_repr_types": r"matplotlib|fastl0\.plotting",  # nobody wants to read an address
     "download_all_examples": False,
     "show_signature": False,
     "remove_config_comments": True,
