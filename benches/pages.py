@@ -83,7 +83,7 @@ def quartiles(values, write=significant):
 
 def mean(values, digits=2, sign=""):
     """Mean and standard deviation."""
-    text = f"{np.mean(values):{sign},.{digits}f}"
+    text = f"{np.round(np.mean(values), digits) + 0.0:{sign},.{digits}f}"  # no -0.00
     spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
     return text if spread == 0 else f"{text} ± {spread:,.{digits}f}"
 
@@ -620,7 +620,8 @@ def frontier_picture(plt):
     label = "Gallego-Posada et al. 2022"
     ax.errorbar(n, published, spread, fmt="s--", color=GREY, label=label)
     plain(ax, xlabel="parameters", ylabel="test error, %", xscale="log", ylim=(0, None))
-    ax.set_xticks([10_000, 30_000, 70_000], ["10,000", "30,000", "70,000"])
+    ax.set_xticks([7_000, 10_000, 30_000, 70_000], ["7,000", "10,000", "30,000", "70,000"])
+    ax.xaxis.set_minor_formatter("")
     ax.legend(frameon=False)
     return figure
 
