@@ -30,13 +30,13 @@ extensions = [
     "sphinx.ext.doctest",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
-    "mathml",
+    "svg_math",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates", "examples", "evidence/tables"]
 #: As in the docstrings: `name` is code.
 default_role = "literal"
-html_math_renderer = "mathml"
+html_math_renderer = "svg"
 
 autodoc_typehints = "none"  # the docstrings say more
 autosummary_generate = True
