@@ -21,6 +21,19 @@ FOLDER = BENCHES.parent / "docs" / "evidence" / "tables"
 
 TABLES, PICTURES = {}, {}
 
+#: Tables whose last column asks whether fastl0 is ahead: the page, and what is compared.
+COMPARISONS = {
+    "beside_others": ("speed", "time beside other libraries"),
+    "busy": ("speed", "two threads beside one, on busy processors"),
+    "defaults": ("accuracy", "default network beside one that is not pruned: score"),
+    "frontier": ("accuracy", "MNIST beside published results: error"),
+    "few_updates": ("few_updates", "few epochs or rows, beside no pruning: score"),
+    "selection": ("selection", "madelon, own network beside boosting on all inputs: score"),
+    "path_costs": ("paths", "a path beside separate fits: time"),
+    "path_scores": ("paths", "a path beside separate fits: score"),
+    "stream": ("streams", "one row of a stream, beside scikit-learn: time"),
+}
+
 #: What ``fastl0 frontier`` is shown beside: Gallego-Posada et al. 2022, arXiv 2208.04425, test
 #: errors of five seeds after the last epoch. By size asked for: parameters, error, its SD.
 PUBLISHED = {70_000: (70_854, 1.77, 0.08), 27_000: (28_237, 2.03, 0.13), 9_700: (9_091, 2.82, 0.31)}
@@ -297,7 +310,9 @@ SELECTION = "python benches/selection.py --data DIR"
 def selection():
     rows = []
     fits = [row for row in read("selection.csv") if row["stage"] == "test"]
-    for (selector,), group in grouped(fits, "selector").items():
+    groups = grouped(fits, "selector")
+    boosting = column(groups["all inputs",], "boosting").mean()
+    for (selector,), group in groups.items():
         if selector == "fastl0, chosen settings":
             chosen = group[0]
             selector += (
@@ -309,10 +324,11 @@ def selection():
                 "n_inputs", "n_relevant", "network", "nearest_neighbours", "forest", "boosting"
             )
         ]  # fmt: skip
-        rows.append((selector, *cells))
+        own = column(group, "network")
+        rows.append((selector, *cells, verdict(own.mean() > boosting) if len(own) else ""))
     header = (
         "inputs chosen by", "inputs", "of the 20", "own network, %", "nearest neighbours, %",
-        "forest, %", "boosting, %",
+        "forest, %", "boosting, %", "own network ahead of boosting on all",
     )  # fmt: skip
     return header, rows
 
@@ -626,11 +642,29 @@ def frontier_picture(plt):
     return figure
 
 
+# --- all comparisons -----------------------------------------------------------------
+
+
+def overview(found):
+    """How many rows of each comparison fastl0 wins and loses.
+
+    Parameters
+    ----------
+    found : dict of str to (header, rows)
+        All tables.
+    """
+    rows = []
+    for name, (page, what) in COMPARISONS.items():
+        answers = [row[-1] for row in found[name][1]]
+        rows.append((f":doc:`{what} <{page}>`", answers.count("yes"), answers.count("**no**")))
+    return ("comparison", "rows that fastl0 wins", "rows that it loses"), rows
+
+
 # --- writing -------------------------------------------------------------------------
 
 
-def as_rst(header, rows, command, files):
-    """A table in reStructuredText, and where its numbers come from."""
+def as_rst(header, rows):
+    """A table in reStructuredText."""
     lines = [".. list-table::", "   :header-rows: 1", "   :class: evidence", ""]
     for row in (header, *rows):
         if len(row) != len(header):
@@ -638,11 +672,16 @@ def as_rst(header, rows, command, files):
         for k, cell in enumerate(row):
             text = str(cell).replace("\n", "\n" + 7 * " ")
             lines.append(f"   {' ' if k else '*'} - {text}".rstrip())
+    return "\n".join([*lines, ""])
+
+
+def source(command, files):
+    """Where the numbers of a table come from."""
     links = ", ".join(
         f":download:`{name.rpartition('/')[2]} <../../benches/results/{name}>`" for name in files
     )
     made = command if command.startswith("the ") else f"``{command}``"
-    return "\n".join([*lines, "", ".. rst-class:: source", "", f"Made by {made}; {links}.", ""])
+    return "\n".join(["", ".. rst-class:: source", "", f"Made by {made}; {links}.", ""])
 
 
 def put(path, text):
@@ -654,8 +693,10 @@ def put(path, text):
 def write(folder=FOLDER):
     """Write all tables and pictures."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, (function, command, files) in TABLES.items():
-        put(folder / f"{name}.rst", as_rst(*function(), command, files))
+    found = {name: function() for name, (function, _, _) in TABLES.items()}
+    for name, (_, command, files) in TABLES.items():
+        put(folder / f"{name}.rst", as_rst(*found[name]) + source(command, files))
+    put(folder / "overview.rst", as_rst(*overview(found)))
     import matplotlib as mpl
     import matplotlib.pyplot as plt
 
