@@ -34,7 +34,7 @@ COMPARISONS = {
     "stream": ("streams", "one row of a stream, beside scikit-learn: time"),
 }
 
-#: What ``fastl0 frontier`` is shown beside: Gallego-Posada et al. 2022, arXiv 2208.04425, test
+#: What ``make frontier`` is shown beside: Gallego-Posada et al. 2022, arXiv 2208.04425, test
 #: errors of five seeds after the last epoch. By size asked for: parameters, error, its SD.
 PUBLISHED = {70_000: (70_854, 1.77, 0.08), 27_000: (28_237, 2.03, 0.13), 9_700: (9_091, 2.82, 0.31)}
 
@@ -228,7 +228,7 @@ def defaults():
 
 
 @table(
-    "fastl0 frontier --data DIR --sizes 70000 27000 9700 6800 --seeds 5 --epochs 200 --out DIR",
+    'make frontier ARGS="--data DIR --sizes 70000 27000 9700 6800 --seeds 5 --epochs 200 --out DIR"',
     "frontier/frontier.csv",
 )
 def frontier():
@@ -252,7 +252,7 @@ def frontier():
     return header, rows
 
 
-@table("fastl0 paper --data DIR --epochs 500 --seeds 5 --out DIR", "paper/paper.csv")
+@table('make paper ARGS="--data DIR --epochs 500 --seeds 5 --out DIR"', "paper/paper.csv")
 def paper():
     fits = grouped(read("paper/paper.csv"), "pruning")
     kinds = ("hard", "soft", "none")
