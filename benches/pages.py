@@ -228,7 +228,8 @@ def defaults():
 
 
 @table(
-    'make frontier ARGS="--data DIR --sizes 70000 27000 9700 6800 --seeds 5 --epochs 200 --out DIR"',
+    'make frontier ARGS="--data DIR --sizes 70000 27000 9700 6800 --seeds 5 --epochs 200 '
+    '--out DIR"',
     "frontier/frontier.csv",
 )
 def frontier():
