@@ -3,7 +3,6 @@
 import os
 import re
 import sys
-import warnings
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -75,7 +74,6 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "remove_config_comments": True,
 }
-warnings.filterwarnings("ignore", message=".* too few for the gates")
 
 # --- the pages -----------------------------------------------------------------------
 
