@@ -110,5 +110,5 @@ $(VENV)/.created:
 clean:
 	rm -rf $(VENV) build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f fastl0/_kernels.c fastl0/_kernels.html fastl0/*.so
-	rm -rf docs/_build docs/evidence/tables docs/reference/generated docs/tutorials docs/sg_execution_times.rst
+	rm -rf docs/_build docs/evidence/tables docs/reference/generated docs/tutorials docs/sg_execution_times.rst docs/contributing/modules.inc
 	find fastl0 tests benches docs -name __pycache__ -type d -prune -exec rm -rf {} +

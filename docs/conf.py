@@ -1,5 +1,6 @@
 """How Sphinx builds the documentation: `make docs`."""
 
+import ast
 import os
 import re
 import sys
@@ -105,6 +106,18 @@ def write_evidence(app, config):
     pages.write(DOCS / "evidence" / "tables")
 
 
+def write_modules(app, config):
+    """List all modules with the first sentence of each, for the page on the architecture."""
+    lines = [".. list-table::", "   :widths: 40 60", "   :class: evidence", ""]
+    for path in sorted((DOCS.parent / "fastl0").rglob("*.py")):
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        sentence = re.match(r".*?(?:\.(?=\s|$)|$)", text.partition("\n\n")[0], re.DOTALL)[0]
+        name = path.relative_to(DOCS.parent).with_suffix("").as_posix().replace("/", ".")
+        name = name.removeprefix("fastl0.").removesuffix(".__init__")
+        lines += [f"   * - ``{name}``", f"     - {' '.join(sentence.split())}"]
+    pages.put(DOCS / "contributing" / "modules.inc", "\n".join([*lines, ""]))
+
+
 _LINK_TO_SKLEARN = re.compile(r":(?:ref|term):`([^`<]+?)(?:\s*<[^`>]+>)?`", re.DOTALL)
 _SHAPE = re.compile(r"of shape \([^)]*\)")
 
@@ -121,6 +134,7 @@ def mend_docstring(app, what, name, obj, options, lines):
 
 
 def setup(app):
-    """Connect both to the build."""
+    """Connect them to the build."""
     app.connect("config-inited", write_evidence)
+    app.connect("config-inited", write_modules)
     app.connect("autodoc-process-docstring", mend_docstring, priority=400)  # before numpydoc
