@@ -17,9 +17,10 @@ KERNELS := $(wildcard fastl0/_numba/*.py) fastl0/model/hard_concrete.py fastl0/_
 covers-plot := plot
 covers-test := test plot
 covers-bench := bench plot
+covers-docs := docs test plot
 covers-dev := dev test plot
 
-.PHONY: help demo test test-vectors bench compare paper frontier lint typecheck venv clean
+.PHONY: help demo test test-vectors bench compare paper frontier docs lint typecheck venv clean
 # Two targets may want to install into the same environment.
 .NOTPARALLEL:
 
@@ -31,6 +32,7 @@ help:
 	@echo 'make test-vectors  some of it as on processors with narrower vectors'
 	@echo 'make bench      the benchmarks'
 	@echo 'make compare    fastl0 beside scikit-learn, PyTorch and bare BLAS: table and pictures'
+	@echo 'make docs       the documentation in docs/_build/html; its examples are run'
 	@echo 'make lint       ruff and cython-lint'
 	@echo 'make typecheck  mypy'
 	@echo 'make clean      delete $(VENV) and everything that was built'
@@ -59,6 +61,13 @@ bench: $(VENV)/.ready-test $(VENV)/.kernels
 compare: $(VENV)/.ready-bench $(VENV)/.kernels
 	$(BIN)/python benches/compare.py $(ARGS)
 	$(BIN)/python benches/report.py
+
+# A warning is an error, and so is an example that fails or prints something else.
+docs: $(VENV)/.ready-docs $(VENV)/.kernels
+	$(BIN)/sphinx-build --fail-on-warning --keep-going -q -d docs/_build/doctrees docs docs/_build/html $(ARGS)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going -q -d docs/_build/doctrees -b doctest docs docs/_build/doctest
+	$(BIN)/python -W ignore -m doctest README.md
+	@echo 'Open docs/_build/html/index.html'
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
@@ -101,4 +110,5 @@ $(VENV)/.created:
 clean:
 	rm -rf $(VENV) build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f fastl0/_kernels.c fastl0/_kernels.html fastl0/*.so
-	find fastl0 tests benches -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf docs/_build docs/evidence/tables docs/reference/generated docs/tutorials docs/sg_execution_times.rst docs/contributing/modules.inc
+	find fastl0 tests benches docs -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,7 @@
 """What scikit-learn's own tests ask of MLPClassifier and MLPRegressor, asked of the two here.
 
-The table in docs/reliability.md says behaviour by behaviour which test this is, and where the
-two differ on purpose.
+The table in docs/evidence/sklearn_behaviours.rst says behaviour by behaviour which test this is,
+and where the two differ on purpose.
 """
 
 import pickle
