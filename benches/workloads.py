@@ -19,10 +19,9 @@ from fastl0._kernels import RowSource
 from fastl0._numba import matmul
 from fastl0._numba.activations import RELU
 from fastl0._numba.active_units import find_nonzero_columns_, list_units_, merge_nonzero_columns_
-from fastl0._numba.elementwise import gather_
 from fastl0._numba.gates import draw_gates_, update_gates_
 from fastl0._numba.jit import floats, flush_begin, flush_end, ints, kernel, longs
-from fastl0._numba.layers import backward_, compute_loss_, forward_
+from fastl0._numba.layers import backward_, compute_loss_, forward_, read_batch_
 from fastl0._numba.losses import SOFTMAX_LOSS
 from fastl0._numba.optimizers import ADAM
 from fastl0._numba.permutation import RowOrder, draw_keys, fill_rows_
@@ -186,7 +185,7 @@ def run_batches_(weights_, gates_, batch_, rule, x_source, y_source, order, draw
             list_units_(weights_, gates_, batch_, pieces & LIT != 0, limits[0], limits[1])
         if pieces & GATHER:
             n_in = longs(batch_.n_active, 1)[0]
-            gather_(batch_, x_source, y_source, 0, n_rows, 0, n_in)
+            read_batch_(batch_, x_source, y_source, 0, n_rows, 0, n_in)
         if pieces & FORWARD:
             forward_(weights_, batch_, rule, 0, n_rows, 0)
         if pieces & LOSS:
