@@ -18,11 +18,15 @@ from sklearn.model_selection import train_test_split
 
 X, y = load_digits(return_X_y=True)
 X = X / 16
-X_rest, X_test, y_rest, y_test = train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
+X_rest, X_test, y_rest, y_test = train_test_split(
+    X, y, test_size=0.25, stratify=y, random_state=0
+)
 X_train, X_val, y_train, y_val = train_test_split(
     X_rest, y_rest, test_size=0.25, stratify=y_rest, random_state=0
 )
-print(f"{len(X_train)} training, {len(X_val)} validation and {len(X_test)} test rows")
+print(
+    f"{len(X_train)} training, {len(X_val)} validation and {len(X_test)} test rows"
+)
 
 # %%
 # Ten networks from one run
@@ -37,7 +41,9 @@ net = HardL0MLPClassifier(max_iter=80, random_state=0)
 path = l0_path(X_train, y_train, estimator=net, X_val=X_val, y_val=y_val)
 
 print("parameters  accuracy  units")
-for size, score, clf in zip(path.n_parameters, path.scores, path.estimators, strict=True):
+for size, score, clf in zip(
+    path.n_parameters, path.scores, path.estimators, strict=True
+):
     print(f"{size:10,}  {score:8.3f}  {'-'.join(map(str, clf.n_units_))}")
 
 # %%
@@ -55,15 +61,33 @@ from fastl0 import FrontierDisplay
 logistic = LogisticRegression(max_iter=1000).fit(X_train, y_train)
 mlp = MLPClassifier((200, 100), random_state=0).fit(X_train, y_train)
 others = {
-    "logistic regression": (logistic, logistic.coef_.size + logistic.intercept_.size, "s"),
-    "MLPClassifier": (mlp, sum(w.size for w in mlp.coefs_ + mlp.intercepts_), "^"),
+    "logistic regression": (
+        logistic,
+        logistic.coef_.size + logistic.intercept_.size,
+        "s",
+    ),
+    "MLPClassifier": (
+        mlp,
+        sum(w.size for w in mlp.coefs_ + mlp.intercepts_),
+        "^",
+    ),
 }
 
-display = FrontierDisplay.from_path(path, score_name="validation accuracy", name="fastl0")
+display = FrontierDisplay.from_path(
+    path, score_name="validation accuracy", name="fastl0"
+)
 for name, (clf, n_parameters, marker) in others.items():
     score = clf.score(X_val, y_val)
     print(f"{name}: {n_parameters:,} parameters, accuracy {score:.3f}")
-    display.ax_.plot(n_parameters, score, marker, color="#555555", ms=8, ls="none", label=name)
+    display.ax_.plot(
+        n_parameters,
+        score,
+        marker,
+        color="#555555",
+        ms=8,
+        ls="none",
+        label=name,
+    )
 display.ax_.legend(loc="lower right")
 plt.show()
 
@@ -85,13 +109,19 @@ search = HardL0MLPClassifierCV(
 )
 search.fit(X_rest, y_rest)
 
-FrontierDisplay.from_estimator(search, score_name="accuracy in cross-validation")
+FrontierDisplay.from_estimator(
+    search, score_name="accuracy in cross-validation"
+)
 plt.show()
 
-print(f"chosen: target_size={search.target_size_}, that is {search.n_parameters_:,} parameters")
+print(
+    f"chosen: target_size={search.target_size_}, that is {search.n_parameters_:,} parameters"
+)
 print(f"accuracy on test rows: {search.score(X_test, y_test):.3f}")
 mlp.fit(X_rest, y_rest)
-print(f"MLPClassifier, {others['MLPClassifier'][1]:,} parameters: {mlp.score(X_test, y_test):.3f}")
+print(
+    f"MLPClassifier, {others['MLPClassifier'][1]:,} parameters: {mlp.score(X_test, y_test):.3f}"
+)
 
 # %%
 # Ask for a size
@@ -101,7 +131,9 @@ print(f"MLPClassifier, {others['MLPClassifier'][1]:,} parameters: {mlp.score(X_t
 # it.
 
 for target_size in (0.05, 2000, "8KiB"):
-    clf = HardL0MLPClassifier(target_size=target_size, max_iter=80, random_state=0)
+    clf = HardL0MLPClassifier(
+        target_size=target_size, max_iter=80, random_state=0
+    )
     clf.fit(X_rest, y_rest)
     print(
         f"target_size={target_size!r:6}: {clf.n_parameters_:,} parameters, "

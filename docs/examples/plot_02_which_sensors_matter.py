@@ -26,8 +26,12 @@ names += [f"spare_{i:02}" for i in range(1, 35)]
 X = pd.DataFrame(X, columns=names)
 X["current_2"] = X["current"] + np.random.default_rng(0).normal(0, 0.1, len(X))
 
-X_rest, X_test, y_rest, y_test = train_test_split(X, y, test_size=700, random_state=0)
-X_train, X_val, y_train, y_val = train_test_split(X_rest, y_rest, test_size=600, random_state=0)
+X_rest, X_test, y_rest, y_test = train_test_split(
+    X, y, test_size=700, random_state=0
+)
+X_train, X_val, y_train, y_val = train_test_split(
+    X_rest, y_rest, test_size=600, random_state=0
+)
 print(f"{X_train.shape[0]} training rows, {X_train.shape[1]} sensors")
 
 # %%
@@ -46,7 +50,9 @@ from fastl0 import HardL0MLPRegressor
 def make_model(**settings):
     return make_pipeline(
         StandardScaler().set_output(transform="pandas"),
-        HardL0MLPRegressor(target_size=0.1, max_iter=60, random_state=0, **settings),
+        HardL0MLPRegressor(
+            target_size=0.1, max_iter=60, random_state=0, **settings
+        ),
     )
 
 
@@ -55,7 +61,10 @@ net = model[-1]
 print("kept:", *net.feature_names_in_[net.support_])
 
 blind = make_model(gate_inputs=False).fit(X_train, y_train)
-for label, m in (("inputs are deleted", model), ("all inputs are read", blind)):
+for label, m in (
+    ("inputs are deleted", model),
+    ("all inputs are read", blind),
+):
     print(
         f"{label:20}: {m[-1].n_units_[0]:2} inputs, {m[-1].n_parameters_:,} parameters, "
         f"validation R2 {m.score(X_val, y_val):.3f}"
@@ -84,7 +93,10 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 correlation = X_train.corrwith(pd.Series(y_train, X_train.index)).abs()
 ranks = correlation.rank(ascending=False).astype(int)
-print("rank by correlation:", ", ".join(f"{name} {ranks[name]}" for name in names[:6]))
+print(
+    "rank by correlation:",
+    ", ".join(f"{name} {ranks[name]}" for name in names[:6]),
+)
 
 trees = HistGradientBoostingRegressor(random_state=0).fit(X_train, y_train)
 print(f"gradient boosting: validation R2 {trees.score(X_val, y_val):.3f}")
@@ -105,7 +117,10 @@ for i, price in enumerate(prices):
         m[-1].set_params(random_state=seed)
         m.fit(X_train, y_train)
         lost[price] |= set(names[:5]) - set(m[-1].get_feature_names_out())
-        n_sensors[i, seed], scores[i, seed] = m[-1].support_.sum(), m.score(X_val, y_val)
+        n_sensors[i, seed], scores[i, seed] = (
+            m[-1].support_.sum(),
+            m.score(X_val, y_val),
+        )
 
 fig, axes = plt.subplots(2, sharex=True, layout="constrained")
 for ax, values, label in zip(
@@ -124,7 +139,9 @@ axes[1].set_xlabel("input_price")
 plt.show()
 
 for price in prices[2:]:
-    print(f"input_price={price}: of the five, lost: {', '.join(sorted(lost[price])) or 'none'}")
+    print(
+        f"input_price={price}: of the five, lost: {', '.join(sorted(lost[price])) or 'none'}"
+    )
 
 # %%
 # Too low a price keeps spare sensors, too high a price deletes sensors that matter, and the score
@@ -139,7 +156,9 @@ for price in prices[2:]:
 # the test rows may speak now.
 
 selected = model[-1].get_feature_names_out()
-trees_selected = HistGradientBoostingRegressor(random_state=0).fit(X_train[selected], y_train)
+trees_selected = HistGradientBoostingRegressor(random_state=0).fit(
+    X_train[selected], y_train
+)
 print("test R2")
 for label, score in (
     (f"fastl0, {len(selected)} sensors", model.score(X_test, y_test)),

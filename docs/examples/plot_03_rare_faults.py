@@ -28,27 +28,43 @@ def simulate(n=10_000, seed=0):
     """A milling machine that fails by the rules of AI4I 2020."""
     rng = np.random.default_rng(seed)
     walk = rng.normal(size=(n, 2)).cumsum(axis=0)
-    air, warming = ((walk - walk.mean(axis=0)) / walk.std(axis=0) * [2, 1] + [300, 10]).T
+    air, warming = (
+        (walk - walk.mean(axis=0)) / walk.std(axis=0) * [2, 1] + [300, 10]
+    ).T
     quality = rng.choice(3, n, p=[0.6, 0.3, 0.1])
     torque = rng.normal(40, 10, n).clip(3.8)
-    speed = np.exp(8.68 - 0.368 * np.log(torque) + rng.normal(0, 0.036, n)).clip(1168, 2886)
+    speed = np.exp(
+        8.68 - 0.368 * np.log(torque) + rng.normal(0, 0.036, n)
+    ).clip(1168, 2886)
     wear, worn_out, life = np.zeros(n), np.zeros(n, bool), 220
     for i in range(1, n):
         wear[i] = wear[i - 1] + (2, 3, 5)[quality[i]]
         if wear[i] >= life:  # the tool is changed, in time or too late
-            worn_out[i - 1], wear[i], life = rng.random() < 0.4, 0, rng.uniform(200, 240)
+            worn_out[i - 1], wear[i], life = (
+                rng.random() < 0.4,
+                0,
+                rng.uniform(200, 240),
+            )
     power = torque * speed * 2 * np.pi / 60
-    failure = worn_out | ((warming < 8.6) & (speed < 1380)) | (power < 3500) | (power > 9000)
+    failure = (
+        worn_out
+        | ((warming < 8.6) & (speed < 1380))
+        | (power < 3500)
+        | (power > 9000)
+    )
     failure |= wear * torque > np.array([11_000, 12_000, 13_000])[quality]
     failure |= rng.random(n) < 0.001
     columns = {"quality": quality, "air": air, "process": air + warming}
-    return pd.DataFrame(columns | {"speed": speed, "torque": torque, "wear": wear}), failure
+    return pd.DataFrame(
+        columns | {"speed": speed, "torque": torque, "wear": wear}
+    ), failure
 
 
 def read(file):
     table = pd.read_csv(file, encoding="utf-8-sig")
     X = table.iloc[:, 2:8].set_axis(
-        ["quality", "air", "process", "speed", "torque", "wear"], axis="columns"
+        ["quality", "air", "process", "speed", "torque", "wear"],
+        axis="columns",
     )
     X["quality"] = X["quality"].map({"L": 0, "M": 1, "H": 2})
     return X, table["Machine failure"].to_numpy(bool)
@@ -77,13 +93,19 @@ print(f"{len(X):,} rows, {y.sum()} failures, {X.shape[1]} inputs")
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-X_rest, X_test, y_rest, y_test = train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
+X_rest, X_test, y_rest, y_test = train_test_split(
+    X, y, test_size=0.25, stratify=y, random_state=0
+)
 X_train, X_val, y_train, y_val = train_test_split(
     X_rest, y_rest, test_size=1 / 3, stratify=y_rest, random_state=0
 )
 scaler = StandardScaler().set_output(transform="pandas").fit(X_train)
 Z_train, Z_val, Z_test = map(scaler.transform, (X_train, X_val, X_test))
-for name, part in (("training", y_train), ("validation", y_val), ("test", y_test)):
+for name, part in (
+    ("training", y_train),
+    ("validation", y_val),
+    ("test", y_test),
+):
     print(f"{name:10}: {len(part):,} rows, {part.sum()} failures")
 
 # %%
@@ -120,16 +142,22 @@ def make_net(**settings):
 
 models = {
     "fastl0": make_net(scoring="average_precision"),
-    "fastl0, balanced": make_net(scoring="balanced_accuracy", class_weight="balanced"),
+    "fastl0, balanced": make_net(
+        scoring="balanced_accuracy", class_weight="balanced"
+    ),
 }
 for net in models.values():
     net.fit(Z_train, y_train, X_val=Z_val, y_val=y_val)
-models["gradient boosting"] = HistGradientBoostingClassifier(random_state=0).fit(Z_train, y_train)
+models["gradient boosting"] = HistGradientBoostingClassifier(
+    random_state=0
+).fit(Z_train, y_train)
 models["logistic regression"] = LogisticRegression().fit(Z_train, y_train)
 
 print("validation rows:      average precision  balanced accuracy at 0.5")
 for name, model in models.items():
-    precision = average_precision_score(y_val, model.predict_proba(Z_val)[:, 1])
+    precision = average_precision_score(
+        y_val, model.predict_proba(Z_val)[:, 1]
+    )
     balanced = balanced_accuracy_score(y_val, model.predict(Z_val))
     print(f"{name:20}  {precision:17.3f}  {balanced:24.3f}")
 
@@ -171,8 +199,18 @@ for (name, model), colour in zip(models.items(), colours, strict=True):
     chosen[name] = thresholds[np.argmin(costs)]
     ax.plot(thresholds, costs, color=colour, label=name)
     ax.plot(chosen[name], min(costs), "o", ms=7, color=colour)
-ax.axhline(cost(y_val, np.zeros_like(y_val)), color="#999999", ls=":", label="no alarm, ever")
-ax.set(xscale="log", xlabel="threshold", ylabel="cost of the validation rows", ylim=(0, None))
+ax.axhline(
+    cost(y_val, np.zeros_like(y_val)),
+    color="#999999",
+    ls=":",
+    label="no alarm, ever",
+)
+ax.set(
+    xscale="log",
+    xlabel="threshold",
+    ylabel="cost of the validation rows",
+    ylim=(0, None),
+)
 ticks = [0.002, 0.01, 0.05, 0.2, 1]
 ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
 ax.set_xticks([], minor=True)
@@ -192,7 +230,9 @@ for name, model in models.items():
         f"{np.sum(~y_test & alarm):12}  {cost(y_test, alarm):4}  {cost(y_test, p >= 0.5):6}"
     )
 print(f"no alarm, ever: cost {cost(y_test, np.zeros_like(y_test))}")
-print(f"size of fastl0: {4 * models['fastl0'].n_parameters_:,} bytes of weights")
+print(
+    f"size of fastl0: {4 * models['fastl0'].n_parameters_:,} bytes of weights"
+)
 trees = len(pickle.dumps(models["gradient boosting"]))
 print(f"size of gradient boosting, pickled: {trees:,} bytes")
 

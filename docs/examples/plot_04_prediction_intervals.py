@@ -23,13 +23,22 @@ from sklearn.model_selection import train_test_split
 
 rng = np.random.default_rng(0)
 n = 5000
-X = pd.DataFrame(rng.uniform(size=(n, 5)), columns=["load", "inlet", "wear", "door", "clock"])
+X = pd.DataFrame(
+    rng.uniform(size=(n, 5)),
+    columns=["load", "inlet", "wear", "door", "clock"],
+)
 power = 20 + 60 * X["load"] ** 2 + 15 * X["inlet"] * X["load"] + 5 * X["wear"]
 y = power + (0.5 + 6 * X["load"] ** 2) * rng.gamma(2, size=n)
 
-X_rest, X_test, y_rest, y_test = train_test_split(X, y, test_size=2000, random_state=0)
-X_train, X_cal, y_train, y_cal = train_test_split(X_rest, y_rest, test_size=1000, random_state=0)
-print(f"{len(X_train)} training, {len(X_cal)} calibration and {len(X_test)} test rows")
+X_rest, X_test, y_rest, y_test = train_test_split(
+    X, y, test_size=2000, random_state=0
+)
+X_train, X_cal, y_train, y_cal = train_test_split(
+    X_rest, y_rest, test_size=1000, random_state=0
+)
+print(
+    f"{len(X_train)} training, {len(X_cal)} calibration and {len(X_test)} test rows"
+)
 
 # %%
 # One network for each end
@@ -49,8 +58,12 @@ ENDS = (0.05, 0.95)
 
 
 def make_net(**settings):
-    net = HardL0MLPRegressor(target_size=0.05, max_iter=120, input_price=1, random_state=0)
-    return make_pipeline(StandardScaler(), net.set_params(**settings)).fit(X_train, y_train)
+    net = HardL0MLPRegressor(
+        target_size=0.05, max_iter=120, input_price=1, random_state=0
+    )
+    return make_pipeline(StandardScaler(), net.set_params(**settings)).fit(
+        X_train, y_train
+    )
 
 
 def make_trees(**settings):
@@ -63,7 +76,9 @@ trees = [make_trees(loss="quantile", quantile=q) for q in ENDS]
 mean_net = make_net()
 for q, net in zip(ENDS, nets, strict=True):
     kept = X.columns[net[-1].support_]
-    print(f"{q:.0%} network: {net[-1].n_parameters_:,} parameters, reads {', '.join(kept)}")
+    print(
+        f"{q:.0%} network: {net[-1].n_parameters_:,} parameters, reads {', '.join(kept)}"
+    )
 
 # %%
 # Correct the intervals
@@ -87,7 +102,9 @@ def correction(models):
 
 
 bands = {}
-print("on test rows              inside    width    corrected by    inside    width")
+print(
+    "on test rows              inside    width    corrected by    inside    width"
+)
 for name, models in (
     ("fastl0, quantiles", nets),
     ("gradient boosting", trees),
@@ -119,11 +136,29 @@ load = X_test["load"]
 shown = load.sort_values().index[::4]
 centre = pd.Series(mean_net.predict(X_test), X_test.index)
 
-fig, axes = plt.subplots(1, 2, sharey=True, figsize=(6.4, 4), layout="constrained")
-for ax, name in zip(axes, ("fastl0, quantiles", "fastl0, constant"), strict=True):
+fig, axes = plt.subplots(
+    1, 2, sharey=True, figsize=(6.4, 4), layout="constrained"
+)
+for ax, name in zip(
+    axes, ("fastl0, quantiles", "fastl0, constant"), strict=True
+):
     low, high = (pd.Series(end, X_test.index) - centre for end in bands[name])
-    ax.vlines(load[shown], low[shown], high[shown], color="#9CC4E4", lw=1.2, label="interval")
-    ax.plot(load[shown], (y_test - centre)[shown], ".", ms=3.5, color="#D55E00", label="true value")
+    ax.vlines(
+        load[shown],
+        low[shown],
+        high[shown],
+        color="#9CC4E4",
+        lw=1.2,
+        label="interval",
+    )
+    ax.plot(
+        load[shown],
+        (y_test - centre)[shown],
+        ".",
+        ms=3.5,
+        color="#D55E00",
+        label="true value",
+    )
     ax.set(title=name, xlabel="load", ylim=(-20, 30))
 axes[0].set_ylabel("distance from the single prediction, kW")
 axes[0].legend(loc="upper left")
@@ -132,11 +167,20 @@ plt.show()
 labels = ["0 to 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8", "0.8 to 1"]
 groups = pd.cut(load, np.linspace(0, 1, 6), labels=labels)
 inside = pd.DataFrame(
-    {name: (low <= y_test) & (y_test <= high) for name, (low, high) in bands.items()}
+    {
+        name: (low <= y_test) & (y_test <= high)
+        for name, (low, high) in bands.items()
+    }
 )
 fig, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")
 shares = inside.groupby(groups, observed=True).mean()
-shares.plot.bar(ax=ax, rot=0, width=0.75, color=["#0072B2", "#009E73", "#BBBBBB"], legend=False)
+shares.plot.bar(
+    ax=ax,
+    rot=0,
+    width=0.75,
+    color=["#0072B2", "#009E73", "#BBBBBB"],
+    legend=False,
+)
 ax.axhline(0.9, color="#555555", ls=":", label="wanted")
 ax.set(xlabel="load", ylabel="share of test rows inside", ylim=(0.5, 1.02))
 fig.legend(loc="outside upper center", ncols=4, columnspacing=1)

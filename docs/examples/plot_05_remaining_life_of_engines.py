@@ -29,8 +29,19 @@ COLUMNS = ["engine", "cycle", "setting_1", "setting_2", "setting_3", *SENSORS]
 
 def simulate(n_engines, rng, cut):
     """Engines that drift: readings up to failure, or up to some cycles before it."""
-    drift = np.zeros(21)  # by how much sensors move until the end; seven never do
-    drift[[1, 2, 3, 6, 7, 8, 10, 11]] = [4.5, 4.1, 6.9, -6.4, 6.1, 10, 8.2, -7.4]
+    drift = np.zeros(
+        21
+    )  # by how much sensors move until the end; seven never do
+    drift[[1, 2, 3, 6, 7, 8, 10, 11]] = [
+        4.5,
+        4.1,
+        6.9,
+        -6.4,
+        6.1,
+        10,
+        8.2,
+        -7.4,
+    ]
     drift[[12, 13, 14, 16, 19, 20]] = [6.2, 9.5, 5.4, 4.5, -5.1, -5.1]
     tables, left = [], []
     for engine in range(1, n_engines + 1):
@@ -42,8 +53,14 @@ def simulate(n_engines, rng, cut):
             0, 1.2, 21
         )  # each engine is different
         readings = 100 + np.outer(wear, drift) + (drift != 0) * noise
-        settings = [0, 0, 100] + rng.normal(size=(len(cycle), 3)) * [0.002, 0.0003, 0]
-        table = np.column_stack([np.full(len(cycle), engine), cycle, settings, readings])
+        settings = [0, 0, 100] + rng.normal(size=(len(cycle), 3)) * [
+            0.002,
+            0.0003,
+            0,
+        ]
+        table = np.column_stack(
+            [np.full(len(cycle), engine), cycle, settings, readings]
+        )
         tables.append(pd.DataFrame(table, columns=COLUMNS))
     return pd.concat(tables, ignore_index=True), np.array(left)
 
@@ -51,7 +68,12 @@ def simulate(n_engines, rng, cut):
 folder = Path(os.environ.get("FASTL0_DATA", "")) / "cmapss"
 if (folder / "train_FD001.txt.gz").exists():
     train, test = (
-        pd.read_csv(folder / f"{part}_FD001.txt.gz", sep=r"\s+", header=None, names=COLUMNS)
+        pd.read_csv(
+            folder / f"{part}_FD001.txt.gz",
+            sep=r"\s+",
+            header=None,
+            names=COLUMNS,
+        )
         for part in ("train", "test")
     )
     left_test = np.loadtxt(folder / "RUL_FD001.txt.gz")
@@ -88,7 +110,11 @@ def make_features(table):
 
 
 def cycles_left(table, left_at_end=0):
-    return table.groupby("engine")["cycle"].transform("max") - table["cycle"] + left_at_end
+    return (
+        table.groupby("engine")["cycle"].transform("max")
+        - table["cycle"]
+        + left_at_end
+    )
 
 
 X = make_features(train)
@@ -122,13 +148,19 @@ model = make_pipeline(
 ).fit(X, y)
 net = model[-1]
 
-FrontierDisplay.from_estimator(net, score_name="minus RMSE, cycles (5 folds of engines)")
+FrontierDisplay.from_estimator(
+    net, score_name="minus RMSE, cycles (5 folds of engines)"
+)
 plt.show()
 
-print(f"chosen: {net.n_parameters_} parameters, units {'-'.join(map(str, net.n_units_))}")
+print(
+    f"chosen: {net.n_parameters_} parameters, units {'-'.join(map(str, net.n_units_))}"
+)
 features = net.feature_names_in_[net.support_]
 columns = {name.removesuffix(" change") for name in features}
-print(f"reads {len(features)} of {X.shape[1]} features, made from {len(columns)} columns:")
+print(
+    f"reads {len(features)} of {X.shape[1]} features, made from {len(columns)} columns:"
+)
 print(*sorted(columns, key=X.columns.get_loc), sep=", ")
 
 # %%
@@ -147,7 +179,9 @@ X_last = X_test[~test["engine"].duplicated(keep="last")]
 models = {
     "fastl0": model,
     "Ridge": make_pipeline(StandardScaler(), Ridge()).fit(X, y),
-    "HistGradientBoosting": HistGradientBoostingRegressor(random_state=0).fit(X, y),
+    "HistGradientBoosting": HistGradientBoostingRegressor(random_state=0).fit(
+        X, y
+    ),
 }
 print("RMSE on test engines     as given  capped")
 for name, m in models.items():
@@ -158,9 +192,16 @@ for name, m in models.items():
 
 fig, ax = plt.subplots(layout="constrained")
 ax.plot([0, 150], [0, 150], color="#999999", lw=1)
-ax.plot(left_test, model.predict(X_last), "o", ms=5, alpha=0.7, color="#0072B2")
+ax.plot(
+    left_test, model.predict(X_last), "o", ms=5, alpha=0.7, color="#0072B2"
+)
 ax.axhline(CAP, color="#999999", lw=1, ls=":")
-ax.set(xlabel="true cycles left", ylabel="predicted cycles left", xlim=(0, 150), ylim=(0, 150))
+ax.set(
+    xlabel="true cycles left",
+    ylabel="predicted cycles left",
+    xlim=(0, 150),
+    ylim=(0, 150),
+)
 ax.set_aspect("equal")
 plt.show()
 
@@ -193,12 +234,20 @@ plt.show()
 
 longest = test["engine"].value_counts().index[:3]
 fig, ax = plt.subplots(layout="constrained")
-for engine, colour in zip(longest, ("#0072B2", "#D55E00", "#009E73"), strict=True):
+for engine, colour in zip(
+    longest, ("#0072B2", "#D55E00", "#009E73"), strict=True
+):
     rows = test[test["engine"] == engine]
     truth = cycles_left(rows, left_test[int(engine) - 1]).clip(upper=CAP)
     ax.plot(rows["cycle"], truth, color=colour, lw=1, ls="--")
     predicted = model.predict(X_test.loc[rows.index])
-    ax.plot(rows["cycle"], predicted, color=colour, lw=1.6, label=f"engine {engine:.0f}")
+    ax.plot(
+        rows["cycle"],
+        predicted,
+        color=colour,
+        lw=1.6,
+        label=f"engine {engine:.0f}",
+    )
 ax.plot([], [], color="#555555", lw=1, ls="--", label="true (capped)")
 ax.set(xlabel="cycle", ylabel="predicted cycles left", ylim=(0, None))
 ax.legend(loc="lower left")
