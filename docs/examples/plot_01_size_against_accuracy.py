@@ -130,14 +130,15 @@ print(
 # parameters at the start, as a number of parameters, or in bytes. The fitted network never exceeds
 # it.
 
+print("target_size  parameters   bytes  accuracy")
 for target_size in (0.05, 2000, "8KiB"):
     clf = HardL0MLPClassifier(
         target_size=target_size, max_iter=80, random_state=0
     )
     clf.fit(X_rest, y_rest)
+    n_parameters, score = clf.n_parameters_, clf.score(X_test, y_test)
     print(
-        f"target_size={target_size!r:6}: {clf.n_parameters_:,} parameters, "
-        f"{4 * clf.n_parameters_:,} bytes of weights, test accuracy {clf.score(X_test, y_test):.3f}"
+        f"{target_size!r:11}  {n_parameters:10,}  {4 * n_parameters:6,}  {score:8.3f}"
     )
 
 # %%

@@ -38,8 +38,8 @@ print(f"{X_train.shape[0]} training rows, {X_train.shape[1]} sensors")
 # Train, and ask what is left
 # ---------------------------
 # Nothing has to be switched on: inputs carry gates unless ``gate_inputs=False``. We ask for a tenth
-# of the parameters and compare with a network of that size that has to read all its inputs. Inputs
-# are standardised first; ``set_output`` hands the names of the columns on.
+# of the parameters and compare, on validation rows, with a network of that size that has to read
+# all inputs. Inputs are standardised first; ``set_output`` hands the names of the columns on.
 
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -66,8 +66,8 @@ for label, m in (
     ("all inputs are read", blind),
 ):
     print(
-        f"{label:20}: {m[-1].n_units_[0]:2} inputs, {m[-1].n_parameters_:,} parameters, "
-        f"validation R2 {m.score(X_val, y_val):.3f}"
+        f"{label}: {m[-1].n_units_[0]:2} inputs, {m[-1].n_parameters_:,} parameters, "
+        f"R2 {m.score(X_val, y_val):.3f}"
     )
 
 # %%
@@ -93,13 +93,10 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 correlation = X_train.corrwith(pd.Series(y_train, X_train.index)).abs()
 ranks = correlation.rank(ascending=False).astype(int)
-print(
-    "rank by correlation:",
-    ", ".join(f"{name} {ranks[name]}" for name in names[:6]),
-)
+print("ranks:", ", ".join(f"{name} {ranks[name]}" for name in names[:6]))
 
 trees = HistGradientBoostingRegressor(random_state=0).fit(X_train, y_train)
-print(f"gradient boosting: validation R2 {trees.score(X_val, y_val):.3f}")
+print(f"gradient boosting: R2 {trees.score(X_val, y_val):.3f}")
 
 # %%
 # What an input is worth

@@ -153,13 +153,13 @@ models["gradient boosting"] = HistGradientBoostingClassifier(
 ).fit(Z_train, y_train)
 models["logistic regression"] = LogisticRegression().fit(Z_train, y_train)
 
-print("validation rows:      average precision  balanced accuracy at 0.5")
+print("on validation rows   average precision  balanced accuracy")
 for name, model in models.items():
     precision = average_precision_score(
         y_val, model.predict_proba(Z_val)[:, 1]
     )
     balanced = balanced_accuracy_score(y_val, model.predict(Z_val))
-    print(f"{name:20}  {precision:17.3f}  {balanced:24.3f}")
+    print(f"{name:19}  {precision:17.3f}  {balanced:17.3f}")
 
 fig, ax = plt.subplots(layout="constrained")
 colours = ("#0072B2", "#D55E00", "#009E73", "#555555")
@@ -221,12 +221,12 @@ plt.show()
 # Now the test rows, once. For all models but the weighted network one half is far from the best
 # threshold.
 
-print("test rows:            threshold  found  false alarms  cost  at 0.5")
+print("on test rows         threshold  found  false alarms  cost  at 0.5")
 for name, model in models.items():
     p = model.predict_proba(Z_test)[:, 1]
     alarm = p >= chosen[name]
     print(
-        f"{name:20}  {chosen[name]:9.3f}  {np.sum(y_test & alarm):2}/{y_test.sum()}  "
+        f"{name:19}  {chosen[name]:9.3f}  {np.sum(y_test & alarm):2}/{y_test.sum()}  "
         f"{np.sum(~y_test & alarm):12}  {cost(y_test, alarm):4}  {cost(y_test, p >= 0.5):6}"
     )
 print(f"no alarm, ever: cost {cost(y_test, np.zeros_like(y_test))}")

@@ -102,9 +102,7 @@ def correction(models):
 
 
 bands = {}
-print(
-    "on test rows              inside    width    corrected by    inside    width"
-)
+print("on test rows       inside  width  corrected by  inside  width")
 for name, models in (
     ("fastl0, quantiles", nets),
     ("gradient boosting", trees),
@@ -116,8 +114,8 @@ for name, models in (
     before = np.mean((low <= y_test) & (y_test <= high))
     after = np.mean((low - by <= y_test) & (y_test <= high + by))
     print(
-        f"{name:24} {before:7.1%} {np.mean(high - low):8.2f} {by:15.2f} {after:9.1%} "
-        f"{np.mean(high - low) + 2 * by:8.2f}"
+        f"{name:17} {before:7.1%} {np.mean(high - low):6.2f} {by:13.2f} {after:7.1%} "
+        f"{np.mean(high - low) + 2 * by:6.2f}"
     )
 
 # %%
