@@ -183,11 +183,11 @@ cdef void gather_dense(
             out += out_row
 
 
-cdef void lit_dense(
+cdef void mark_dense(
     numeric *tag, const Source *source,
     const int32_t *rows, Py_ssize_t n_rows,
     const int32_t *columns, Py_ssize_t n_columns,
-    uint8_t *lit,                               # OUT, n_columns
+    uint8_t *nonzero,                               # OUT, n_columns
 ) noexcept nogil:
     cdef Py_ssize_t i, j
     cdef const char *row
@@ -199,14 +199,14 @@ cdef void lit_dense(
             values = <const numeric *> row
             if n_columns == source.n_columns:
                 for j in range(n_columns):
-                    lit[j] |= values[j] != 0
+                    nonzero[j] |= values[j] != 0
             else:
                 for j in range(n_columns):
-                    lit[j] |= values[columns[j]] != 0
+                    nonzero[j] |= values[columns[j]] != 0
         else:
             for j in range(n_columns):
                 memcpy(&value, row + columns[j] * source.column_stride, sizeof(numeric))
-                lit[j] |= value != 0
+                nonzero[j] |= value != 0
 
 
 cdef void visit_csr(
@@ -215,7 +215,7 @@ cdef void visit_csr(
     const int32_t *position,
     const float *scale,
     float *out, Py_ssize_t out_row,             # ADDED TO, or NULL
-    uint8_t *lit,                               # OUT, or NULL
+    uint8_t *nonzero,                               # OUT, or NULL
 ) noexcept nogil:
     cdef const numeric *values = <const numeric *> source.data
     cdef const index_t *indices = <const index_t *> source.indices
@@ -226,8 +226,8 @@ cdef void visit_csr(
             place = <Py_ssize_t> position[indices[k]] - 1
             if place < 0:
                 continue
-            if lit != NULL:
-                lit[place] |= values[k] != 0
+            if nonzero != NULL:
+                nonzero[place] |= values[k] != 0
             elif scale != NULL:
                 out[i * out_row + place] += <float> values[k] * scale[place]
             else:
@@ -238,17 +238,17 @@ cdef void read_typed(
     numeric *tag, const Source *source,
     const int32_t *rows, Py_ssize_t n_rows,
     const int32_t *columns, Py_ssize_t n_columns, const int32_t *position,
-    const float *scale, float *out, Py_ssize_t out_row, uint8_t *lit,
+    const float *scale, float *out, Py_ssize_t out_row, uint8_t *nonzero,
 ) noexcept nogil:
     cdef int32_t *narrow = NULL
     cdef int64_t *wide = NULL
     if source.sparse:
         if source.wide_index:
-            visit_csr(tag, wide, source, rows, n_rows, position, scale, out, out_row, lit)
+            visit_csr(tag, wide, source, rows, n_rows, position, scale, out, out_row, nonzero)
         else:
-            visit_csr(tag, narrow, source, rows, n_rows, position, scale, out, out_row, lit)
-    elif lit != NULL:
-        lit_dense(tag, source, rows, n_rows, columns, n_columns, lit)
+            visit_csr(tag, narrow, source, rows, n_rows, position, scale, out, out_row, nonzero)
+    elif nonzero != NULL:
+        mark_dense(tag, source, rows, n_rows, columns, n_columns, nonzero)
     else:
         gather_dense(tag, source, rows, n_rows, columns, n_columns, scale, out, out_row)
 
@@ -259,16 +259,16 @@ cdef void read_rows(
     const int32_t *columns, Py_ssize_t n_columns,
     const float *scale,
     float *out, Py_ssize_t out_row,             # OUT (n_rows, n_columns), or NULL
-    uint8_t *lit,                               # OUT (n_columns), or NULL
+    uint8_t *nonzero,                               # OUT (n_columns), or NULL
 ) noexcept nogil:
-    """Gather rows into `out`, or mark in `lit` the columns that hold a non-zero.
+    """Gather rows into `out`, or mark in `nonzero` the columns that hold a non-zero.
 
     Threads that read at the same time need different numbers as `reader`.
     """
     cdef Py_ssize_t i, j
     cdef int32_t *position = NULL
-    if lit != NULL:
-        memset(lit, 0, n_columns)
+    if nonzero != NULL:
+        memset(nonzero, 0, n_columns)
     if source.sparse:
         position = source.position + reader * (source.n_columns + 1)
         if out != NULL:
@@ -278,34 +278,34 @@ cdef void read_rows(
             position[columns[j]] = <int32_t> (j + 1)
     if source.dtype == F4:
         read_typed(<float *> NULL, source, rows, n_rows, columns, n_columns, position,
-                   scale, out, out_row, lit)
+                   scale, out, out_row, nonzero)
     elif source.dtype == F8:
         read_typed(<double *> NULL, source, rows, n_rows, columns, n_columns, position,
-                   scale, out, out_row, lit)
+                   scale, out, out_row, nonzero)
     elif source.dtype == U1:
         read_typed(<uint8_t *> NULL, source, rows, n_rows, columns, n_columns, position,
-                   scale, out, out_row, lit)
+                   scale, out, out_row, nonzero)
     elif source.dtype == U2:
         read_typed(<uint16_t *> NULL, source, rows, n_rows, columns, n_columns, position,
-                   scale, out, out_row, lit)
+                   scale, out, out_row, nonzero)
     elif source.dtype == U4:
         read_typed(<uint32_t *> NULL, source, rows, n_rows, columns, n_columns, position,
-                   scale, out, out_row, lit)
+                   scale, out, out_row, nonzero)
     elif source.dtype == U8:
         read_typed(<uint64_t *> NULL, source, rows, n_rows, columns, n_columns, position,
-                   scale, out, out_row, lit)
+                   scale, out, out_row, nonzero)
     elif source.dtype == I1:
         read_typed(<int8_t *> NULL, source, rows, n_rows, columns, n_columns, position,
-                   scale, out, out_row, lit)
+                   scale, out, out_row, nonzero)
     elif source.dtype == I2:
         read_typed(<int16_t *> NULL, source, rows, n_rows, columns, n_columns, position,
-                   scale, out, out_row, lit)
+                   scale, out, out_row, nonzero)
     elif source.dtype == I4:
         read_typed(<int32_t *> NULL, source, rows, n_rows, columns, n_columns, position,
-                   scale, out, out_row, lit)
+                   scale, out, out_row, nonzero)
     else:
         read_typed(<int64_t *> NULL, source, rows, n_rows, columns, n_columns, position,
-                   scale, out, out_row, lit)
+                   scale, out, out_row, nonzero)
     if source.sparse:
         for j in range(n_columns):
             position[columns[j]] = 0
@@ -507,7 +507,7 @@ cdef class RowSource:
             read_rows(&self.source, 0, &r[0], r.shape[0], &c[0], c.shape[0], factors,
                       &out[0, 0], c.shape[0], NULL)
 
-    def lit(self, rows, columns, uint8_t[::1] out):
+    def nonzero(self, rows, columns, uint8_t[::1] out):
         """Mark in `out` which of `columns` hold a non-zero in any of `rows`.
 
         Parameters and errors as in `gather`; `out` is a uint8 array of shape (k,),
@@ -545,7 +545,7 @@ cdef class RowSource:
         Raises
         ------
         IndexError, ValueError
-            As in `lit`.
+            As in `nonzero`.
         """
         cdef const int32_t[::1] c = columns
         cdef Py_ssize_t j, n = 0, line, last = -1
@@ -723,12 +723,12 @@ cdef class Team:
 
 cdef void c_read_rows(
     int64_t source, int64_t reader, int64_t rows, int64_t n_rows, int64_t columns,
-    int64_t n_columns, int64_t scale, int64_t out, int64_t out_row, int64_t lit,
+    int64_t n_columns, int64_t scale, int64_t out, int64_t out_row, int64_t nonzero,
 ) noexcept nogil:
     read_rows(<const Source *> <uintptr_t> source, reader, <const int32_t *> <uintptr_t> rows,
               n_rows, <const int32_t *> <uintptr_t> columns, n_columns,
               <const float *> <uintptr_t> scale, <float *> <uintptr_t> out, out_row,
-              <uint8_t *> <uintptr_t> lit)
+              <uint8_t *> <uintptr_t> nonzero)
 
 
 cdef void c_prefetch_rows(
@@ -773,7 +773,7 @@ def addresses():
     -------
     dict of str to int
         ``read_rows(source, reader, rows, n_rows, columns, n_columns, scale, out, out_row,
-        lit)``, ``prefetch_rows(source, rows, n_rows, columns, n_columns)``,
+        nonzero)``, ``prefetch_rows(source, rows, n_rows, columns, n_columns)``,
         ``team_enlist(team, seat) -> int64``, ``team_call(team) -> int64``,
         ``team_size(team) -> int64``, ``team_rest(team)``, ``team_meet(team, number, size)``,
         ``flush_begin() -> int64`` and ``flush_end(int64)``. All arguments are int64;

@@ -52,9 +52,9 @@ def gather(X, rows, columns, scale=None):
     return out
 
 
-def lit(X, rows, columns):
+def nonzero(X, rows, columns):
     out = np.full(len(columns), 7, np.uint8)
-    RowSource(X).lit(int32(rows), int32(columns), out)
+    RowSource(X).nonzero(int32(rows), int32(columns), out)
     return out
 
 
@@ -75,7 +75,7 @@ def assert_reads(X, dense=None):
                 gather(X, rows, columns, scale), naive.gather(dense, rows, columns, scale)
             )
             expected = (dense[rows][:, columns] != 0).any(axis=0)
-            np.testing.assert_array_equal(lit(X, rows, columns), expected)
+            np.testing.assert_array_equal(nonzero(X, rows, columns), expected)
 
 
 # --- dense ---------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def test_infinite_numbers_nan_and_negative_zero_read_as_they_are():
     X = np.array([[np.inf, -np.inf, np.nan, -0.0, 1e-45]])
     with np.errstate(all="ignore"):
         np.testing.assert_array_equal(gather(X, [0], range(5)), X.astype(np.float32))
-    np.testing.assert_array_equal(lit(X, [0], range(5)), [1, 1, 1, 0, 1])
+    np.testing.assert_array_equal(nonzero(X, [0], range(5)), [1, 1, 1, 0, 1])
 
 
 # --- CSR -----------------------------------------------------------------------------
@@ -362,7 +362,7 @@ def test_rows_and_columns_out_of_range_or_order_are_refused(make, rows, columns)
     with pytest.raises(IndexError):
         gather(X, rows, columns)
     with pytest.raises(IndexError):
-        lit(X, rows, columns)
+        nonzero(X, rows, columns)
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (3, 3), (3, 1), (0, 0), (6,)])
@@ -371,7 +371,7 @@ def test_out_of_another_shape_is_refused(shape):
     with pytest.raises(ValueError, match=r"out must|dimensions"):
         source.gather(int32([0, 1, 2]), int32([0, 1]), np.empty(shape, np.float32))
     with pytest.raises(ValueError, match="out must"):
-        source.lit(int32([0, 1, 2]), int32([0, 1]), np.empty(3, np.uint8))
+        source.nonzero(int32([0, 1, 2]), int32([0, 1]), np.empty(3, np.uint8))
 
 
 def test_scale_of_another_length_is_refused():
@@ -459,7 +459,7 @@ def test_reading_copies_nothing(make):
     try:
         source = RowSource(X)
         source.gather(rows, columns, out)
-        source.lit(rows, columns, marks)
+        source.nonzero(rows, columns, marks)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -20,7 +20,7 @@ def validation_split(
     ----------
     n_rows : int
     share : float
-        Of the rows that judge, in (0, 1).
+        Of the rows that are set aside, in (0, 1).
     seed : int or RandomState
     strata : ndarray of shape (n_rows,) or None
         Each of its values has the same share on both sides.
@@ -29,7 +29,7 @@ def validation_split(
 
     Returns
     -------
-    train, judge : int32 arrays
+    train, held_out : int32 arrays
 
     Raises
     ------
@@ -38,7 +38,7 @@ def validation_split(
     """
     rows = np.arange(n_rows, dtype=np.int32)
     try:
-        train, judge = train_test_split(
+        train, held_out = train_test_split(
             rows, test_size=float(share), random_state=seed, stratify=strata
         )
     except ValueError as error:
@@ -47,4 +47,4 @@ def validation_split(
             f"`validation_fraction`={share!r} cannot set aside a share of {n_rows} rows with "
             f"{what} on both sides ({error}). Give more rows or another share, {remedy}."
         ) from error
-    return np.ascontiguousarray(train), np.ascontiguousarray(judge)
+    return np.ascontiguousarray(train), np.ascontiguousarray(held_out)

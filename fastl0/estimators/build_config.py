@@ -35,7 +35,7 @@ _FEWEST_ROWS = 8
 #: are not normalised.
 _RATE_WITHOUT_ADAM = 30.0
 
-#: What a plan has by the name of a parameter, but not its value.
+#: Settings that have the name of a parameter, but not its value.
 _RESOLVED = ("batch_size", "droprate_init", "loss")
 
 
@@ -114,7 +114,7 @@ def build_config(
     *,
     target: int | None = None,
 ) -> TrainingConfig:
-    """Turn the parameters of an estimator into a checked plan.
+    """Turn the parameters of an estimator into a checked configuration.
 
     Parameters
     ----------

@@ -164,14 +164,14 @@ def l0_path(
     rows, targets, sizes = check_path_input(model, X, y, sample_weight, target_sizes)
     if X_val is None:
         params.check_share("validation_fraction", validation_fraction)
-        train, judge = validation_split(
+        train, held_out = validation_split(
             rows.X.shape[0],
             validation_fraction,
             model.random_state,
             targets.strata,
             "or X_val and y_val",
         )
-        rows, validation = rows.take(train), rows.take(judge)
+        rows, validation = rows.take(train), rows.take(held_out)
     else:
         given = ValidationData(X_val, y_val, sample_weight_val)
         validation = LabelledRows(*check_validation_rows(model, given))

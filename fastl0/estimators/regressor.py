@@ -94,7 +94,7 @@ class HardL0MLPRegressor(RegressorMixin, BaseHardL0MLP):
     nesterovs_momentum : bool, default=True
         Whether ``solver="sgd"`` uses Nesterov's momentum.
     early_stopping : bool, default=False
-        Whether to judge every epoch by validation rows, stop when their score no longer rises,
+        Whether to score every epoch by validation rows, stop when their score no longer rises,
         and keep the best epoch's network (the smallest of equals). The rows are those given to
         fit as `X_val`, or else are set aside. With a target size (the default) nothing stops
         early, and the best network within it is kept.
@@ -273,7 +273,7 @@ default="squared_error"
     `random_state` and chunks give the same network; with other chunks it is another one,
     unless all rows find room in the window or ``shuffle=False``: then it is the one that the
     array itself would give (validation rows that are set aside are an exception). y and
-    weights are read into memory. To judge by rows that are set aside, X is read once more after
+    weights are read into memory. To score rows that are set aside, X is read once more after
     every epoch; `X_val`, which may be of this kind as well, takes as much reading as it has
     rows. `predict`, `score` and `transform` go by block, too, and return arrays. The window, or
     the rows of a mini-batch and a block if they are larger, and what reading a block takes come on
@@ -435,7 +435,7 @@ default="squared_error"
             Weights of the rows, >= 0. A row of weight 2 counts like two rows, in the loss, in
             `alpha` and in `lam`.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
-            Rows that judge the network after every epoch; with ``early_stopping=True`` in
+            Rows to score the network on after every epoch; with ``early_stopping=True`` in
             place of training rows that are set aside.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Their targets.
@@ -508,7 +508,7 @@ default="squared_error"
             Weights of the rows, >= 0, relative to those of other calls. Where all are 0, nothing
             is learned.
         X_val, y_val, sample_weight_val : as in `fit`, default=None
-            Rows that judge the network after this call. With ``early_stopping=True`` the
+            Rows to score the network on after this call. With ``early_stopping=True`` the
             network that they have scored best is the one that predicts; it never stops by
             itself.
 

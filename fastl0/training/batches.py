@@ -1,4 +1,4 @@
-"""An epoch's visit to the rows: mini-batches, one after the other, of rows that lie in memory.
+"""The mini-batches of an epoch, one after the other, of rows that lie in memory.
 
 Rows of an X in memory stay where they are. Those of an X that is read by blocks pass through
 a window, some blocks at a time. Owns that window.

@@ -126,17 +126,17 @@ class Buffers:
 
     def pointers(self) -> tuple[ParamPointers, GatePointers, BatchPointers]:
         """Lend all buffers to the kernels, by address; good until the next change of size."""
-        lent = {name: array.ctypes.data for name, array in self.arrays().items()}
-        lent |= {
+        found = {name: array.ctypes.data for name, array in self.arrays().items()}
+        found |= {
             "n_layers": len(self.widths) - 1,
             "n_gates": self.layout.n_gates,
             "n_targets": self.layout.n_targets,
             "n_scratch": self.layout.n_scratch,
         }
         return (
-            ParamPointers(**{name: lent[name] for name in ParamPointers._fields}),
-            GatePointers(**{name: lent[name] for name in GatePointers._fields}),
-            BatchPointers(**{name: lent[name] for name in BatchPointers._fields}),
+            ParamPointers(**{name: found[name] for name in ParamPointers._fields}),
+            GatePointers(**{name: found[name] for name in GatePointers._fields}),
+            BatchPointers(**{name: found[name] for name in BatchPointers._fields}),
         )
 
     def begin_epoch(self, source: RowSource) -> None:

@@ -81,11 +81,14 @@ class EpochRunner:
         self, params: StepParams, batches: BatchRange, tally_: NDArray[np.float64]
     ) -> bool:
         """Train on rows that lie in memory."""
-        buffers, team, tuner, lent = self._buffers, self._team, self._tuner, self._pointers
+        buffers, team, tuner = self._buffers, self._team, self._tuner
+        pointers = self._pointers
         sources: tuple[Any, ...] = batches.x.address, batches.y.address, batches.order
 
         def help_out(seat: int) -> None:
-            train_batches(*lent, params, *sources, 0, buffers.draws(0), tally_, team.address, seat)
+            train_batches(
+                *pointers, params, *sources, 0, buffers.draws(0), tally_, team.address, seat
+            )
 
         first, end = batches.first, batches.first + batches.n_batches
         while first < end:
@@ -94,7 +97,9 @@ class EpochRunner:
             team.start_helpers(n_threads, help_out)
             uniforms = buffers.draws(n)
             self._rng.random(out=uniforms, dtype=np.float32)
-            done = train_batches(*lent, params, *sources, first, uniforms, tally_, team.address, 0)
+            done = train_batches(
+                *pointers, params, *sources, first, uniforms, tally_, team.address, 0
+            )
             tuner.note(n_threads, done, time.perf_counter() - start, team.was_late)
             if done < n:
                 return False

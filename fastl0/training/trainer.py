@@ -132,7 +132,7 @@ class Trainer:
         pruner = self.pruner
         shrunk = pruner.prune_closed()
         n_draws = pruner.n_draws
-        pruner.n_draws = 0  # an interrupted epoch leaves tallies that nothing may judge by
+        pruner.n_draws = 0  # an interrupted epoch leaves counts that decide nothing
         if self.config.dynamic_batch_size:
             self._enlarge_batch(data.n_rows)
         self.buffers.save_snapshot()
