@@ -130,6 +130,8 @@ def describe_start(state: dict[str, Any]) -> str:
     """Digest of the state that a warm start begins from (see `Trainer.persistent_state`)."""
     # How long it took, on how many threads, makes no difference.
     history = state["history"]
+    if history is None:
+        return digest_of(state)
     epochs = {
         name: column
         for name, column in history["epochs"].items()

@@ -13,7 +13,6 @@ from fastl0.model import hard_concrete
 from fastl0.training.buffer_layout import BufferLayout, fit_into
 from fastl0.training.config import TrainingConfig
 from fastl0.training.threads import usable_threads
-from fastl0.training.trainer import Trainer
 
 #: Parameters that shape a network; a warm start cannot change them.
 _ARCHITECTURE = (
@@ -45,7 +44,7 @@ def initial_layout(
     n_codes: int,
     *,
     batch_size: int,
-    warm: Trainer | None = None,
+    before: BufferLayout | None = None,
     snapshot: bool = False,
 ) -> BufferLayout:
     """Lay out the buffers to begin with, within the memory budget.
@@ -59,8 +58,8 @@ def initial_layout(
         Numbers a row in the encoded targets, the weight of the row included.
     batch_size : int
         Where the budget has room for it.
-    warm : Trainer, default=None
-        That of an earlier fit, to go on with.
+    before : BufferLayout, default=None
+        Of the buffers that an earlier fit has left, to go on with.
     snapshot : bool, default=False
         Whether a copy to go back to is wished for, where the budget has room for it.
 
@@ -76,15 +75,15 @@ def initial_layout(
         n_outputs,
     )
     layout = BufferLayout(
-        widths=widths if warm is None else warm.buffers.widths,
+        widths=widths if before is None else before.widths,
         batch_size=batch_size,
         n_targets=n_codes,
         n_moments=2 if estimator.solver == "adam" else 1,
         gated=tuple(gated and (k > 0 or estimator.gate_inputs) for k in range(len(widths) - 1)),
         n_threads=usable_threads(),
     )
-    if warm is not None:  # a budget may have cost an earlier fit its second moments
-        layout = replace(layout, n_moments=warm.buffers.layout.n_moments)
+    if before is not None:  # a budget may have cost an earlier fit its second moments
+        layout = replace(layout, n_moments=before.n_moments)
     if estimator.memory_budget is None:
         return replace(layout, snapshot=snapshot)
     if estimator.batch_size == "dynamic":
@@ -92,7 +91,7 @@ def initial_layout(
         layout = replace(layout, n_threads=1)
     budget = byte_sizes.parse_bytes("memory_budget", estimator.memory_budget)
     fewest = min(_FEWEST_ROWS, layout.batch_size)
-    fewest_moments = 1 if warm is None else layout.n_moments
+    fewest_moments = 1 if before is None else layout.n_moments
     found = fit_into(layout, budget, fewest, fewest_moments)
     if found is None:
         smallest = replace(layout, batch_size=fewest, n_moments=fewest_moments, n_threads=1)

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from sklearn.metrics import check_scoring
 from fastl0._kernels import RowSource
 from fastl0._warnings import warn
 from fastl0.checkpoint import fingerprint
+from fastl0.checkpoint.state_reader import StateReader
 from fastl0.data.blocks import sort_if_blockwise
 from fastl0.data.sample_weight import append_weights, check_sample_weight, rescale_weights
 from fastl0.data.split import validation_split
@@ -44,25 +45,13 @@ from fastl0.training.progress import Progress
 from fastl0.training.trainer import Trainer
 
 
-@dataclass
-class WarmState:
-    """What a fit with ``warm_start=True`` leaves for the next one."""
-
-    trainer: Trainer
-    architecture: dict[str, Any]
-
-    def clear_history(self) -> None:
-        """Let the next fit tell of its own epochs only."""
-        self.trainer.history = History()
-
-
 class FitResult(NamedTuple):
     """What a fit leaves for the estimator; `callbacks` are to be told of its end."""
 
     network: Network
     targets: Targets
     history: History
-    warm_state: WarmState | None
+    warm_state: dict[str, Any] | None
     callbacks: EpochCallbacks
 
 
@@ -131,7 +120,7 @@ def fit(
         if finished and trainer.pruner.prunes_once and trainer.buffers.widths != widths:
             n_run = trainer.history.n_epochs - n_before
             fit_warnings.warn_of_too_few_updates(trainer.config, n_run, data.n_rows)
-        kept = WarmState(trainer, architecture(estimator)) if estimator.warm_start else None
+        kept = _keep(trainer, architecture(estimator)) if estimator.warm_start else None
         network = trainer.best_network()
         if finished:
             checkpoints.delete()
@@ -159,14 +148,23 @@ class _CheckedRows(NamedTuple):
     weights: NDArray[np.float64] | None
 
 
-def _warm_state(estimator: Any) -> WarmState | None:
+def _keep(trainer: Trainer, architecture: dict[str, Any]) -> dict[str, Any]:
+    """Return what the next fit goes on from: plain values and arrays, for any pickle."""
+    return {
+        "architecture": architecture,
+        "layout": asdict(trainer.first_layout),
+        "state": copy.deepcopy(trainer.persistent_state()),
+    }
+
+
+def _warm_state(estimator: Any) -> dict[str, Any] | None:
     """Return what an earlier fit, or calls of partial_fit, have left to go on from."""
     if not estimator.warm_start:
         return None
     stream = vars(estimator).get("_stream")
     if stream is not None:
-        return WarmState(stream.trainer, stream.architecture)
-    found: WarmState | None = vars(estimator).get("_warm_state")
+        return _keep(stream.trainer, stream.architecture)
+    found: dict[str, Any] | None = vars(estimator).get("_warm_state")
     if found is None and "coefs_" in vars(estimator):
         warn(
             "warm_start=True starts afresh: the last fit kept no training state. Set "
@@ -177,7 +175,7 @@ def _warm_state(estimator: Any) -> WarmState | None:
 
 
 def _check_rows(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, warm: WarmState | None
+    estimator: Any, X: Any, y: Any, sample_weight: Any, warm: dict[str, Any] | None
 ) -> _CheckedRows:
     X, y = check_X_y(estimator, X, y, reset=warm is None)
     given = check_sample_weight(sample_weight, X)
@@ -193,7 +191,7 @@ def _check_rows(
 
 
 def _fingerprint(
-    estimator: Any, rows: _CheckedRows, validation: ValidationData, warm: WarmState | None
+    estimator: Any, rows: _CheckedRows, validation: ValidationData, warm: dict[str, Any] | None
 ) -> dict[str, Any]:
     """Tell a fit from others, for its checkpoints."""
     targets = rows.targets
@@ -203,7 +201,7 @@ def _fingerprint(
         "X": fingerprint.describe_rows(rows.X),
         "y": fingerprint.digest_of(targets.codes, targets.center, targets.scale, rows.weights),
         "X_val": fingerprint.describe_validation(*validation),
-        "start": warm and fingerprint.describe_start(warm.trainer.persistent_state()),
+        "start": warm and fingerprint.describe_start(warm["state"]),
     }
 
 
@@ -231,7 +229,7 @@ def _prepare(
     rows: _CheckedRows,
     train: NDArray[np.int32],
     random_state: np.random.RandomState,
-    warm: WarmState | None,
+    warm: dict[str, Any] | None,
 ) -> tuple[Trainer, TrainingData]:
     """Make the trainer, or take up that of the last fit, and what it learns from."""
     codes, total_weight = append_weights(rows.targets.codes, rows.weights, train)
@@ -241,7 +239,7 @@ def _prepare(
         rows.targets.n_outputs,
         codes.shape[1],
         batch_size=_batch_size(estimator, n_rows),
-        warm=warm.trainer if warm else None,
+        before=_layout_of(warm) if warm else None,
         snapshot=True,
     )
     config = build_config(estimator, rows.targets, layout)
@@ -249,8 +247,8 @@ def _prepare(
     if warm is None:
         trainer = new_trainer(config, layout, random_state, -(-n_rows // config.batch_size))
     else:
-        check_architecture(estimator, warm.architecture)
-        trainer = _resumed(warm.trainer, config, layout)
+        check_architecture(estimator, warm["architecture"])
+        trainer = _go_on(warm, config, layout)
     data = TrainingData(
         x=row_source(rows.X, trainer.buffers.n_threads),
         y=RowSource(codes),
@@ -286,11 +284,16 @@ def new_trainer(
     return Trainer(config, layout, rng, n_batches)
 
 
-def _resumed(trainer: Trainer, config: TrainingConfig, layout: BufferLayout) -> Trainer:
-    """Return a trainer that goes on from the last fit's."""
-    # A copy: a fit that fails leaves the last one's state as it was.
-    trainer = copy.deepcopy(trainer)
-    trainer.reconfigure(config)
+def _layout_of(warm: dict[str, Any]) -> BufferLayout:
+    """Layout of the buffers that a fit has left."""
+    widths = tuple(warm["state"]["buffers"]["widths"].tolist())
+    return replace(BufferLayout(**warm["layout"]), widths=widths)
+
+
+def _go_on(warm: dict[str, Any], config: TrainingConfig, layout: BufferLayout) -> Trainer:
+    """Return a trainer that goes on from where the last fit has stopped."""
+    trainer = Trainer(config, BufferLayout(**warm["layout"]), np.random.default_rng(0))
+    trainer.load(StateReader(warm["state"]))
     # First: the average was not counted when the mini-batch was chosen.
     trainer.buffers.forget_average()
     trainer.buffers.resize_batch(layout.batch_size, layout.n_threads, layout.n_targets)

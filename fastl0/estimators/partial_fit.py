@@ -192,7 +192,7 @@ class Stream:
         weigher = encoder.weigher(targets, self._weigher)
         layout = trainer.buffers.layout
         if is_changed("batch_size", "memory_budget"):
-            layout = _layout(estimator, targets, n_rows, trainer)
+            layout = _layout(estimator, targets, n_rows, layout)
         target = None if is_changed("target_size", "lam") else trainer.config.target
         gated = replace(layout, gated=trainer.pruner.gated)
         config = build_config(estimator, targets, gated, target=target)
@@ -356,14 +356,14 @@ def _scaler(
 
 
 def _layout(
-    estimator: Any, targets: Targets, n_rows: int, trainer: Trainer | None = None
+    estimator: Any, targets: Targets, n_rows: int, before: BufferLayout | None = None
 ) -> BufferLayout:
     """Lay out the buffers, with room for weights of rows, which may come later."""
     is_gated = estimator.pruning != "none"
     batch_size = params.resolve_stream_batch_size(estimator.batch_size, n_rows, is_gated)
     n_codes = targets.codes.shape[1] + 1
     return initial_layout(
-        estimator, targets.n_outputs, n_codes, batch_size=batch_size, warm=trainer
+        estimator, targets.n_outputs, n_codes, batch_size=batch_size, before=before
     )
 
 

@@ -279,7 +279,7 @@ def fit_path(
         if estimators:
             shrinkage = math.log(n_before / n_parameters)
             runner.set_params(**_in_less_time(model, rows.X.shape[0], shrinkage))
-            runner._warm_state.clear_history()
+            runner._warm_state["state"]["history"] = None  # each tells of its own epochs
         # Not `fit`, which takes Ctrl-C for the end of this one training.
         runner.set_params(target_size=n_parameters)._fit(rows.X, rows.y, sample_weight=rows.weights)
         n_before = runner.n_parameters_

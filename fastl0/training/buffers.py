@@ -256,7 +256,9 @@ class Buffers:
             **{name: self._gates[name] for name in LASTING},
         }
 
-    def restore(self, fields: StateReader, first: BufferLayout, max_batch_size: int) -> None:
+    def restore(
+        self, fields: StateReader, first: BufferLayout, batch_sizes: tuple[int, int]
+    ) -> None:
         """Take up a state; all of it is checked before anything is changed.
 
         Parameters
@@ -265,8 +267,8 @@ class Buffers:
             Of a state of buffers that began as these have.
         first : BufferLayout
             Of a network that nothing has been deleted from yet, with all of its gates.
-        max_batch_size : int
-            Rows of a mini-batch at most.
+        batch_sizes : tuple of two ints
+            Rows of a mini-batch at least and at most.
 
         Raises
         ------
@@ -285,7 +287,7 @@ class Buffers:
             before,
             widths=widths,
             gated=gated,
-            batch_size=fields.integer("batch_size", before.batch_size, max_batch_size),
+            batch_size=fields.integer("batch_size", *batch_sizes),
             averaged=fields.flag("averaged"),
             snapshot=fields.flag("snapshot") and before.snapshot,
         )

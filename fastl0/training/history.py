@@ -92,7 +92,13 @@ class History:
 
     @classmethod
     def restored(
-        cls, fields: StateReader, widths: Sequence[int], activation: str, out_activation: str
+        cls,
+        fields: StateReader,
+        widths: Sequence[int],
+        activation: str,
+        out_activation: str,
+        *,
+        of_fit: bool = True,
     ) -> Self:
         """Return the history of which this is the state.
 
@@ -103,6 +109,8 @@ class History:
             Units of every layer to begin with, which no network exceeds.
         activation, out_activation : str
             Of the networks.
+        of_fit : bool, default=True
+            Whether it is that of a fit, which has an `EarlyStopping`; a stream has none.
 
         Raises
         ------
@@ -111,7 +119,8 @@ class History:
         """
         history = cls(_epochs(fields.nested("epochs"), widths))
         history.n_dropped = fields.integer("n_dropped", 0, MAX_COUNT)
-        history.stopper = EarlyStopping.restored(fields.nested("early_stopping"))
+        if of_fit or not fields.is_none("early_stopping"):
+            history.stopper = EarlyStopping.restored(fields.nested("early_stopping"))
         if not fields.is_none("best_network"):
             arrays = _network_arrays(fields.nested("best_network"), widths)
             history.best_network = Network(*arrays, activation, out_activation)

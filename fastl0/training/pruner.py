@@ -356,34 +356,42 @@ class Pruner:
             "prunes_once": self.prunes_once,
         }
 
-    def restore(self, state: StateReader, fit_state: StateReader, widths: Sequence[int]) -> None:
-        """Take up both states.
+    def load(self, state: StateReader) -> None:
+        """Take up what outlasts a fit.
+
+        Raises
+        ------
+        StateError
+            If it is not sound.
+        """
+        self.n_draws = state.integer("n_draws", 0, MAX_COUNT)
+        self.gates_held_open = state.flag("held_open")
+        state.end()
+
+    def resume(self, state: StateReader, widths: Sequence[int]) -> None:
+        """Take up the rest, of a fit under way.
 
         Parameters
         ----------
-        state, fit_state : StateReader
+        state : StateReader
         widths : sequence of int
             Units of every layer before anything was deleted.
 
         Raises
         ------
         StateError
-            If one is not sound.
+            If it is not sound.
         """
         has_target = self.config.target > 0
-        if fit_state.is_none("size_controller") == has_target:
+        if state.is_none("size_controller") == has_target:
             raise StateError(
                 "`size_controller` must be there where there is a target, and only there"
             )
         self.l0_strength, self.size_controller = self.config.lam, None
         if has_target:
             full = count_parameters(widths)
-            controller = fit_state.nested("size_controller")
-            self.size_controller = SizeController.restored(controller, full)
-        self.max_parameters = fit_state.integer("max_parameters", 0, MAX_COUNT)
-        self.has_collapsed = fit_state.flag("has_collapsed")
-        self.prunes_once = fit_state.flag("prunes_once")
-        fit_state.end()
-        self.n_draws = state.integer("n_draws", 0, MAX_COUNT)
-        self.gates_held_open = state.flag("held_open")
+            self.size_controller = SizeController.restored(state.nested("size_controller"), full)
+        self.max_parameters = state.integer("max_parameters", 0, MAX_COUNT)
+        self.has_collapsed = state.flag("has_collapsed")
+        self.prunes_once = state.flag("prunes_once")
         state.end()

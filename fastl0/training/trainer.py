@@ -64,6 +64,8 @@ class Trainer:
     ----------
     config : TrainingConfig
         Changed by `reconfigure` only.
+    first_layout : BufferLayout
+        Of the buffers to begin with, for one thread.
     history : History
     buffers : Buffers
     pruner : Pruner
@@ -81,7 +83,7 @@ class Trainer:
         self._rng = rng
         self._n_features = layout.widths[0]
         # Mini-batches grow into what deletions leave, whether or not there is a snapshot.
-        self._first = replace(layout, n_threads=1, snapshot=False)
+        self.first_layout = replace(layout, n_threads=1, snapshot=False)
         self._gate_factor = 1.0  # on the learning rate of the gates
         self._divergence = DivergenceGuard()
         self._n_updates_undone = 0  # before training last went back
@@ -308,7 +310,7 @@ class Trainer:
     def _enlarge_batch(self, n_rows: int) -> None:
         """Let mini-batches grow into the memory that deleted units have left."""
         layout = self.buffers.layout
-        limit = self.config.memory_limit or self._first.nbytes
+        limit = self.config.memory_limit or self.first_layout.nbytes
         most = min(_MOST_GROWTH * self.config.batch_size, n_rows // _FEWEST_BATCHES)
         size = layout.batch_size
         # Counted for one thread, as the number of threads shall change no result.
@@ -468,14 +470,33 @@ class Trainer:
         }
 
     def persistent_state(self) -> dict[str, Any]:
-        """The part of a state that outlasts a fit, for a warm start."""
+        """The part of a state that outlasts a fit, for a warm start: see `load`."""
         return {
             "buffers": self.buffers.state(),
-            "history": self.history.state(),
+            "history": self.history.state() if self.history.epochs else None,
             "random": rng_state.state_of(self._rng),
             "gates": self.pruner.state(),
             "n_updates_undone": self._n_updates_undone,
         }
+
+    def load(self, state: StateReader) -> None:
+        """Take up what outlasts a fit, of a trainer that began with the same layout.
+
+        Raises
+        ------
+        StateError
+            If the state is not sound. The trainer is then of no further use.
+        """
+        config, widths = self.config, self.first_layout.widths
+        self.history = History()
+        if not state.is_none("history"):
+            history, own = state.nested("history"), (config.activation, config.out_activation)
+            self.history = History.restored(history, widths, *own, of_fit=False)
+        self._rng.bit_generator.state = rng_state.read_state(state.nested("random"))
+        self._n_updates_undone = state.integer("n_updates_undone", 0, MAX_COUNT)
+        self.pruner.load(state.nested("gates"))
+        self.buffers.restore(state.nested("buffers"), self.first_layout, (1, MAX_COUNT))
+        state.end()
 
     def resume(self, fields: StateReader) -> None:
         """Take up the state of a fit with the same settings: `fit` then goes on from there.
@@ -490,7 +511,7 @@ class Trainer:
         StateError
             If the state is not sound. The trainer is then of no further use.
         """
-        widths = self._first.widths
+        widths = self.first_layout.widths
         history = History.restored(
             fields.nested("history"), widths, self.config.activation, self.config.out_activation
         )
@@ -501,11 +522,13 @@ class Trainer:
         divergence = DivergenceGuard.restored(fields.nested("divergence"))
         random = rng_state.read_state(fields.nested("random"))
         n_updates_undone = fields.integer("n_updates_undone", 0, MAX_COUNT)
-        self.pruner.restore(fields.nested("gates"), fields.nested("pruning"), widths)
+        self.pruner.load(fields.nested("gates"))
+        self.pruner.resume(fields.nested("pruning"), widths)
         buffers = fields.nested("buffers")
         fields.end()
         growth = _MOST_GROWTH if self.config.dynamic_batch_size else 1
-        self.buffers.restore(buffers, self._first, growth * self.config.batch_size)
+        sizes = self.buffers.batch_size, growth * self.config.batch_size
+        self.buffers.restore(buffers, self.first_layout, sizes)
         self._rng.bit_generator.state = random
         self.history, self._fit, self._divergence = history, fit, divergence
         self._n_updates_undone = n_updates_undone

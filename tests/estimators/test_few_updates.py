@@ -347,10 +347,9 @@ def test_gates_that_are_let_go_are_not_held_by_a_short_fit(digits, recwarn):
 
     with pytest.warns(UserWarning, match="interrupted"):
         model._fit(X, y, interrupt, keep_interrupted=True)
-    trainer = model._warm_state.trainer
-    assert not trainer.pruner.gates_held_open
+    assert not model._warm_state["state"]["gates"]["held_open"]
     model.set_params(max_iter=4).fit(X, y)
-    assert not model._warm_state.trainer.pruner.prunes_once
+    assert not model._warm_state["state"]["gates"]["held_open"]
 
 
 def test_a_stop_before_the_cut_is_told_as_well(digits):

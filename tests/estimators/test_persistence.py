@@ -5,6 +5,9 @@ import functools
 import io
 import pickle
 import re
+import subprocess
+import sys
+import tempfile
 
 import cloudpickle
 import joblib
@@ -181,6 +184,28 @@ def test_skops_has_to_trust_the_estimator_alone(name):
         "fastl0.HardL0MLPRegressorCV",
     }
     assert set(skops.io.get_untrusted_types(data=data)) <= public
+
+
+def test_what_a_warm_start_keeps_is_plain():
+    """So a pickle of it names no class of the training, and loading it loads no training code."""
+    model, data = fitted("warm start")
+    code = (
+        "import pickle, sys; model = pickle.load(open(sys.argv[1], 'rb')); "
+        "assert not {'numba', 'fastl0._kernels', 'fastl0.training.trainer'} & set(sys.modules)"
+    )
+
+    def is_plain(value):
+        if isinstance(value, dict):
+            return all(map(is_plain, value.values()))
+        if isinstance(value, list | tuple):
+            return all(map(is_plain, value))
+        return value is None or type(value) in (bool, int, float, str, np.ndarray)
+
+    assert is_plain(vars(model)["_warm_state"])
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(pickle.dumps(model))
+        file.flush()
+        subprocess.run([sys.executable, "-c", code, file.name], check=True)
 
 
 def test_skops_refuses_without_trust():

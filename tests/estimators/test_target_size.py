@@ -453,7 +453,7 @@ def test_whether_weights_are_averaged_does_not_depend_on_the_number_of_threads(d
 @pytest.mark.filterwarnings("ignore:memory_budget")
 def test_a_warm_start_keeps_within_the_budget_before_its_first_epoch(digits, monkeypatch):
     clf = fitted(digits, hidden_layer_sizes=(300, 200), batch_size=8, warm_start=True, max_iter=4)
-    assert clf._warm_state.trainer.buffers.layout.averaged
+    assert clf._warm_state["state"]["buffers"]["averaged"]
     most, adopt = [], Buffers._adopt
 
     def adopt_and_measure(buffers, layout):
@@ -477,7 +477,7 @@ def test_a_warm_start_without_the_budget_has_the_moments_that_the_first_fit_had(
     X, y = digits
     with pytest.warns(UserWarning, match=r'kept no second moments.*solver="sgd"'):
         clf.set_params(memory_budget=None).fit(X[:600], y[:600])
-    assert clf._warm_state.trainer.buffers.layout.n_moments == 1
+    assert clf._warm_state["layout"]["n_moments"] == 1
     assert len(clf.loss_curve_) == 24
 
 
@@ -492,7 +492,7 @@ def test_a_warm_start_under_a_new_budget_keeps_its_moments_or_is_refused(digits)
     with pytest.raises(ValueError, match="memory_budget"):
         clf.set_params(memory_budget=smallest - 1).fit(X[:600], y[:600])
     clf.set_params(memory_budget=smallest).fit(X[:600], y[:600])
-    assert clf._warm_state.trainer.buffers.layout.n_moments == 2
+    assert clf._warm_state["layout"]["n_moments"] == 2
     assert max(clf.history_["buffer_nbytes"][2:]) <= smallest
 
 

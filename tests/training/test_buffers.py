@@ -763,7 +763,7 @@ def sound_buffers(gates=(True, True), **changes):
 
 def restored(state, layout):
     buffers = Buffers(layout)
-    buffers.restore(StateReader(state), layout, max_batch_size=40)
+    buffers.restore(StateReader(state), layout, (layout.batch_size, 40))
     return buffers
 
 
@@ -852,7 +852,7 @@ def test_an_unsound_state_is_refused_and_changes_nothing(name):
     buffers = buffers_with_numbers((13, 11, 7))
     before = {name: array.copy() for name, array in buffers.arrays().items()}
     with pytest.raises(StateError):
-        buffers.restore(StateReader(state), buffers.layout, max_batch_size=40)
+        buffers.restore(StateReader(state), buffers.layout, (buffers.batch_size, 40))
     assert buffers.is_consistent
     for name, array in buffers.arrays().items():
         np.testing.assert_array_equal(array, before[name])
