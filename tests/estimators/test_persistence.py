@@ -188,7 +188,7 @@ def test_skops_has_to_trust_the_estimator_alone(name):
 
 def test_what_a_warm_start_keeps_is_plain():
     """So a pickle of it names no class of the training, and loading it loads no training code."""
-    model, data = fitted("warm start")
+    model, _ = fitted("warm start")
     code = (
         "import pickle, sys; model = pickle.load(open(sys.argv[1], 'rb')); "
         "assert not {'numba', 'fastl0._kernels', 'fastl0.training.trainer'} & set(sys.modules)"
