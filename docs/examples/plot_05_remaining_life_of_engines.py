@@ -29,38 +29,24 @@ COLUMNS = ["engine", "cycle", "setting_1", "setting_2", "setting_3", *SENSORS]
 
 def simulate(n_engines, rng, cut):
     """Engines that drift: readings up to failure, or up to some cycles before it."""
-    drift = np.zeros(
-        21
-    )  # by how much sensors move until the end; seven never do
-    drift[[1, 2, 3, 6, 7, 8, 10, 11]] = [
-        4.5,
-        4.1,
-        6.9,
-        -6.4,
-        6.1,
-        10,
-        8.2,
-        -7.4,
-    ]
-    drift[[12, 13, 14, 16, 19, 20]] = [6.2, 9.5, 5.4, 4.5, -5.1, -5.1]
+    # By how much sensors move until the end; seven never do.
+    drift = np.zeros(21)
+    moving = [1, 2, 3, 6, 7, 8, 10, 11, 12, 13, 14, 16, 19, 20]
+    moves = "4.5 4.1 6.9 -6.4 6.1 10 8.2 -7.4 6.2 9.5 5.4 4.5 -5.1 -5.1"
+    drift[moving] = np.array(moves.split(), float)
     tables, left = [], []
     for engine in range(1, n_engines + 1):
         life = int(np.clip(rng.gamma(20, 10.3), 128, 362))
         left.append(int(rng.integers(7, min(145, life - 31))) if cut else 0)
         cycle = np.arange(1, life - left[-1] + 1)
         wear = np.exp((cycle - life) / rng.normal(50, 4))
-        noise = rng.normal(size=(len(cycle), 21)) + rng.normal(
-            0, 1.2, 21
-        )  # each engine is different
+        own = rng.normal(size=(len(cycle), 21))
+        noise = own + rng.normal(0, 1.2, 21)  # each engine is different
         readings = 100 + np.outer(wear, drift) + (drift != 0) * noise
-        settings = [0, 0, 100] + rng.normal(size=(len(cycle), 3)) * [
-            0.002,
-            0.0003,
-            0,
-        ]
-        table = np.column_stack(
-            [np.full(len(cycle), engine), cycle, settings, readings]
-        )
+        spread = rng.normal(size=(len(cycle), 3)) * [0.002, 0.0003, 0]
+        settings = np.array([0, 0, 100]) + spread
+        number = np.full(len(cycle), engine)
+        table = np.column_stack([number, cycle, settings, readings])
         tables.append(pd.DataFrame(table, columns=COLUMNS))
     return pd.concat(tables, ignore_index=True), np.array(left)
 
