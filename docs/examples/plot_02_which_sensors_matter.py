@@ -73,8 +73,8 @@ for label, m in (
 # %%
 # ``support_`` says which inputs are read, ``feature_importances_`` how strongly the prediction
 # depends on each, and :class:`~fastl0.SupportDisplay` draws both. All five sensors are found, and
-# no spare one is left. The second gauge stays beside the first: an average of two gauges is less
-# noisy than one.
+# no spare one is left. The second gauge stays beside the first, with a small share: it tells
+# nothing new, but the network was free to spread the work over both.
 
 import matplotlib.pyplot as plt
 

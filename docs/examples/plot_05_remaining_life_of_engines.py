@@ -69,9 +69,9 @@ else:
     train, _ = simulate(100, rng, cut=False)
     test, left_test = simulate(100, rng, cut=True)
     print("Data: simulated engines, of the form of NASA turbofan FD001")
-print(
-    f"{len(train):,} training rows of {train['engine'].nunique()} engines, {len(test):,} test rows"
-)
+n_engines = train["engine"].nunique()
+print(f"{len(train):,} training rows of {n_engines} engines")
+print(f"{len(test):,} test rows")
 
 # %%
 # Features and target
