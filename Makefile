@@ -42,10 +42,10 @@ demo: $(VENV)/.ready-plot $(VENV)/.kernels
 	$(BIN)/fastl0 demo $(ARGS)
 
 paper: $(VENV)/.ready-plot $(VENV)/.kernels
-	PYTHONPATH=benches $(BIN)/python -m experiments paper $(ARGS)
+	$(BIN)/python benches/experiments paper $(ARGS)
 
 frontier: $(VENV)/.ready-plot $(VENV)/.kernels
-	PYTHONPATH=benches $(BIN)/python -m experiments frontier $(ARGS)
+	$(BIN)/python benches/experiments frontier $(ARGS)
 
 test: $(VENV)/.ready-test $(VENV)/.kernels
 	$(BIN)/pytest $(ARGS)

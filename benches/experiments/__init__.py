@@ -1,1 +1,1 @@
-"""The published experiments repeated, and test error against size (``python -m experiments``)."""
+"""The published experiments repeated, and test error against size."""

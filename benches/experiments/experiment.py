@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from experiments.mnist import MNIST
     from fastl0.cli.training_run import TrainingRun
 
+#: Of the network that all experiments start from, 784-300-100-10.
+DENSE_PARAMETERS = 785 * 300 + 301 * 100 + 101 * 10
+
 
 class Plan(Protocol):
     """What every experiment is asked to do; a command's own plan adds to it."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from experiments import experiment, run_store, summary
 from fastl0.cli import console
@@ -33,7 +36,6 @@ LEARNING_RATE, AT_SIZE, POWER, HIGHEST_RATE = 0.001, 70_000, 0.7, 0.003
 #: Networks of as many parameters or more have room to learn the training set by heart; smoothed
 #: labels help them, and smaller ones not. Found in the same way.
 LABEL_SMOOTHING, SMOOTHED_FROM = 0.1, 20_000
-DENSE_PARAMETERS = 266_610
 
 
 class Plan(NamedTuple):
@@ -120,7 +122,7 @@ def by_size(target_size: run_store.Kind) -> dict[str, float]:
 
         n_parameters = parse_bytes("target_size", target_size) / 4
     elif isinstance(target_size, float):
-        n_parameters = target_size * DENSE_PARAMETERS
+        n_parameters = target_size * experiment.DENSE_PARAMETERS
     else:
         n_parameters = float(target_size)
     rate = LEARNING_RATE * (AT_SIZE / max(1.0, n_parameters)) ** POWER
@@ -140,14 +142,38 @@ def _size(text: str) -> run_store.Kind:
 
 def _check_sizes(plan: Plan, mnist: MNIST) -> None:
     """Let the estimator refuse a size before the folder is tied to it and other runs are made."""
-    from fastl0.cli.training_run import try_out
-
     console.say("Loading the kernels; the first time they are compiled, which takes a while.")
     for size in plan.sizes:
         try:
-            try_out(_parameters(plan, 0, size), mnist.X_train.shape[1], len(set(mnist.y_train)))
+            _try_out(_parameters(plan, 0, size), mnist.X_train.shape[1], len(set(mnist.y_train)))
         except ValueError as error:
             raise console.CommandError(f"--sizes: {error}") from error
+
+
+def _try_out(parameters: Mapping[str, Any], n_features: int, n_classes: int) -> None:
+    """Give the estimator next to nothing to train on, so that it refuses what it cannot take.
+
+    Parameters
+    ----------
+    parameters : mapping of str to object
+        Arguments of :class:`fastl0.HardL0MLPClassifier`.
+    n_features, n_classes : int
+        Of the data that are to come.
+
+    Raises
+    ------
+    ValueError
+        If a parameter breaks a rule.
+    """
+    from fastl0.estimators.classifier import HardL0MLPClassifier
+
+    batch_size = parameters.get("batch_size", "auto")
+    n_rows = max(n_classes, batch_size if isinstance(batch_size, int) else 1)
+    X = np.zeros((n_rows, n_features), dtype=np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        classifier = HardL0MLPClassifier(**parameters)
+        classifier._fit(X, np.arange(n_rows) % n_classes, on_epoch=lambda *_: True)
 
 
 def _parameters(plan: Plan, seed: int, target_size: run_store.Kind) -> dict[str, Any]:
@@ -168,5 +194,5 @@ def _run(
     on_epoch: Callable[[], object] | None = None,
 ) -> run_store.Run:
     """Make one run."""
-    trial = experiment.train_on(mnist, _parameters(plan, seed, target_size), on_epoch)
-    return run_store.Run(seed, target_size, *trial)
+    parameters = _parameters(plan, seed, target_size)
+    return run_store.Run(seed, target_size, *experiment.train_on(mnist, parameters, on_epoch))

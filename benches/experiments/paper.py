@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments import experiment, run_store, summary
-from fastl0.cli import console
 from fastl0.cli.training_run import PRUNINGS
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ ESTIMATOR: dict[str, Any] = {
     "penalty": "fan_out",
     "finetune_fraction": 0.0,
 }
-DENSE_PARAMETERS = 785 * 300 + 301 * 100 + 101 * 10
 
 
 class Plan(NamedTuple):
@@ -51,7 +50,7 @@ def add_options(subcommands: Any) -> None:
     )
     parser.add_argument(
         "--lam",
-        type=console.penalty,
+        type=_penalty,
         default=0.1,
         help="weight of the penalty (default: %(default)s)",
     )
@@ -105,9 +104,20 @@ def settings(plan: Plan, mnist: MNIST) -> dict[str, Any]:
         "lam": plan.lam,
         "pruning": list(plan.pruning),
         "estimator": ESTIMATOR,
-        "dense_parameters": DENSE_PARAMETERS,
+        "dense_parameters": experiment.DENSE_PARAMETERS,
     }
     return experiment.settings(mnist, own)
+
+
+def _penalty(text: str) -> float:
+    """Read an option that must be a finite number >= 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"must be a finite number >= 0, got {text!r}")
+    return value
 
 
 def _run(

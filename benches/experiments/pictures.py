@@ -15,10 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fastl0.plotting.style import LINES, grid, tick_log_axis
+from fastl0.plotting.style import grid, tick_log_axis
 
-_LINES = dict(zip(("hard", "soft", "none"), LINES, strict=False))
-_SPARE_LINE = LINES[-1]
 _RUNS, _PUBLISHED = "#0072B2", "#B04A00"
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from fastl0.cli.console import CommandError, format_widths
 from fastl0.cli.files import check_writable, write_atomically
-from fastl0.cli.training_run import PRUNINGS
+from fastl0.cli.training_run import HISTORY, PRUNINGS
 
 # The columns up to `seconds` are the published format; later ones may be added behind them.
 PAPER_COLUMNS = (
@@ -35,15 +35,6 @@ PAPER_COLUMNS = (
     "epoch_time_last",
 )
 FRONTIER_COLUMNS = ("seed", "target_size", "test_error", "n_parameters", "n_units", "seconds")
-_HISTORY = (  # the lists of a run's history
-    "loss",
-    "test_error",
-    "n_parameters",
-    "n_units",
-    "buffer_nbytes",
-    "epoch_time",
-    "n_parameters_folded",
-)
 _KEYS = ("seed", "pruning", "target_size", "epoch", "pixel")  # together they name a row
 _INTS = ("seed", "epoch", "pixel")
 _NO_NUMBERS = ("n_units", "loss")  # a loss may be NaN
@@ -291,7 +282,7 @@ def _broken_rule(stored: Mapping[str, Any], kind: str, key: Key) -> str:
     if (stored["seed"], stored[kind]) != key:
         return f"be of seed and {kind} {key}, got {(stored['seed'], stored[kind])}"
     history = stored["history"]
-    for name in _HISTORY:
+    for name in HISTORY:
         values = history.get(name) if isinstance(history, dict) else None
         if not isinstance(values, list) or not values:
             return f"hold the list {name} in its history, with an entry an epoch"
@@ -402,7 +393,7 @@ def _support_rows(run: Run, _: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
 
 
 def _history_table(kind: str) -> Table:
-    return Table("history.csv", ("seed", kind, "epoch", *_HISTORY), _history_rows)
+    return Table("history.csv", ("seed", kind, "epoch", *HISTORY), _history_rows)
 
 
 PAPER = Layout(

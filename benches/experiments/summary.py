@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments import run_store
+from experiments.mnist import N_PIXELS
 from fastl0.cli.console import format_table
 from fastl0.cli.files import save
 from fastl0.cli.training_run import PRUNINGS
@@ -35,7 +36,6 @@ METRICS = (
     Metric("seconds", "training (s)", 1, 1),
 )
 _HISTORY, _SUPPORT = run_store.PAPER.others
-_N_PIXELS = 784
 
 Row = Mapping[str, str]
 
@@ -232,13 +232,13 @@ def _read_history(folder: Path, runs: Sequence[Row]) -> dict[str, dict[str, Any]
 
 def _read_supports(folder: Path, runs: Sequence[Row]) -> dict[str, Any]:
     """Read support.csv as one mask of shape (n_seeds, 784) a kind of pruning."""
-    masks = {_key(run): np.zeros(_N_PIXELS, dtype=bool) for run in runs}
+    masks = {_key(run): np.zeros(N_PIXELS, dtype=bool) for run in runs}
     path = folder / "support.csv"
     for row in run_store.read_csv(folder, _SUPPORT):
         pixel = int(row["pixel"])
-        if pixel >= _N_PIXELS:
+        if pixel >= N_PIXELS:
             raise run_store.StoreError(
-                f"{path} must hold pixels < {_N_PIXELS}, got {pixel}. {run_store.REWRITE}"
+                f"{path} must hold pixels < {N_PIXELS}, got {pixel}. {run_store.REWRITE}"
             )
         if _key(row) in masks:
             masks[_key(row)][pixel] = True

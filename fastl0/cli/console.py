@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 import threading
@@ -42,17 +41,6 @@ def seed(text: str) -> int:
     value = _at_least(text, 0)
     if value >= 2**32:
         raise argparse.ArgumentTypeError(f"must be an int < 2**32, got {text}")
-    return value
-
-
-def penalty(text: str) -> float:
-    """Read an option that must be a finite number >= 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError(f"must be a finite number >= 0, got {text!r}")
     return value
 
 

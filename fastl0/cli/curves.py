@@ -14,10 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from fastl0.cli.training_run import PRUNINGS
 from fastl0.plotting.style import LINES, PLAIN_NUMBERS, grid, tick_log_axis
 
-_LINES = dict(zip(("hard", "soft", "none"), LINES, strict=False))
-_SPARE_LINE = LINES[-1]
+_LINES = dict(zip(PRUNINGS, LINES, strict=False))
 
 
 class Panel(NamedTuple):
@@ -36,7 +36,6 @@ class Panel(NamedTuple):
 PANELS = {
     "accuracy": Panel("Test accuracy", "accuracy (%)", "linear"),
     "test_error": Panel("Test error", "error (%)", "log"),
-    "loss": Panel("Training loss", "loss", "log"),
     "n_parameters_folded": Panel("Network size, gates folded in", "parameters", "amount"),
     "buffer_nbytes": Panel("Training memory", "buffers (MB)", "amount", factor=1e-6),
     "epoch_time": Panel("Time of one epoch", "time (s)", "amount"),
@@ -76,7 +75,7 @@ def training_curves(
 
 
 def _draw_line(ax: Axes, pruning: str, values: npt.NDArray[np.float64]) -> None:
-    colour, dashes = _LINES.get(pruning, _SPARE_LINE)
+    colour, dashes = _LINES[pruning]
     epochs = np.arange(1, values.shape[1] + 1)
     # A lone epoch makes no line, so it gets a dot.
     marker = "o" if len(epochs) == 1 else ""

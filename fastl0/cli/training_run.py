@@ -58,38 +58,12 @@ class TrainingRun(NamedTuple):
 @cache
 def compile_kernels() -> None:
     """Train on next to nothing, so that no epoch's time holds the compiling or loading of code."""
-    from fastl0.estimators.classifier import HardL0MLPClassifier
+    from fastl0 import HardL0MLPClassifier
 
     X = np.eye(4, dtype=np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         HardL0MLPClassifier(hidden_layer_sizes=(2,), batch_size=2, max_iter=1).fit(X, [0, 1, 2, 0])
-
-
-def try_out(parameters: Mapping[str, Any], n_features: int, n_classes: int) -> None:
-    """Give the estimator next to nothing to train on, so that it refuses what it cannot take.
-
-    Parameters
-    ----------
-    parameters : mapping of str to object
-        Arguments of :class:`fastl0.HardL0MLPClassifier`.
-    n_features, n_classes : int
-        Of the data that are to come.
-
-    Raises
-    ------
-    ValueError
-        If a parameter breaks a rule.
-    """
-    from fastl0.estimators.classifier import HardL0MLPClassifier
-
-    batch_size = parameters.get("batch_size", "auto")
-    n_rows = max(n_classes, batch_size if isinstance(batch_size, int) else 1)
-    X = np.zeros((n_rows, n_features), dtype=np.float32)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        classifier = HardL0MLPClassifier(**parameters)
-        classifier._fit(X, np.arange(n_rows) % n_classes, on_epoch=lambda *_: True)
 
 
 def train(
@@ -122,7 +96,7 @@ def train(
     """
     from sklearn.exceptions import ConvergenceWarning
 
-    from fastl0.estimators.classifier import HardL0MLPClassifier
+    from fastl0 import HardL0MLPClassifier
 
     compile_kernels()
     n_epochs = parameters["max_iter"]

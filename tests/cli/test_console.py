@@ -91,3 +91,19 @@ def test_folder_in_the_way_is_named(tmp_path):
     for write in (files.check_writable, lambda path: files.write_atomically(path, b"")):
         with pytest.raises(console.CommandError, match=r"demo\.png\.tmp must be free.* Move it"):
             write(tmp_path / "demo.png")
+
+
+def test_help_needs_no_training_code():
+    code = (
+        "import sys\n"
+        "from fastl0.cli import main\n"
+        "try:\n    main(['--help'])\n"
+        "except SystemExit as end:\n    assert not end.code\n"
+        "sys.exit(bool({'numba', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0
+    assert found.stdout.startswith("usage: fastl0 ")

@@ -54,7 +54,7 @@ def test_seed_and_epochs_reach_the_estimator(quick, tmp_path):
 
 def test_table_comes_without_matplotlib(quick, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.delitem(sys.modules, "experiments.pictures", raising=False)
+    monkeypatch.delitem(sys.modules, "fastl0.cli.curves", raising=False)
     assert run("--epochs", 1, "--out", tmp_path / "demo.png") == 0
     out = capsys.readouterr().out
     assert "266,610" in out

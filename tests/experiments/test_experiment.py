@@ -368,8 +368,7 @@ def test_damaged_part_of_a_run_is_named(case, whole, calls, changes, rule):
     assert calls == []
 
 
-def test_fields_of_a_run_are_those_of_a_trial():
-    assert run_store._HISTORY == training_run.HISTORY
+def test_a_run_has_the_fields_of_a_training_run():
     assert run_store.Run._fields == ("seed", "kind", *training_run.TrainingRun._fields)
 
 
@@ -558,3 +557,18 @@ def test_help_and_version_need_no_training_code():
     )
     assert found.returncode == 0
     assert found.stdout.startswith("fastl0 ")
+
+
+def test_it_runs_as_a_folder_from_anywhere(tmp_path):
+    folder = os.path.dirname(os.path.abspath(experiment.__file__))
+    path = [place for place in sys.path if os.path.abspath(place) != os.path.dirname(folder)]
+    found = subprocess.run(
+        [sys.executable, folder, "paper", "--plots-only", "--out", "nowhere"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 2
+    assert found.stderr.startswith("experiments paper: error: nowhere must hold paper.csv")

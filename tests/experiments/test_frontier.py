@@ -11,6 +11,8 @@ from experiments.__main__ import main
 from experiments.published import PUBLISHED
 from sklearn.exceptions import ConvergenceWarning
 
+from fastl0.cli import training_run
+
 MNIST = fake_estimator.mnist()
 SIZES = (70_000, 0.25, "64KiB")
 
@@ -114,7 +116,7 @@ def test_frontier_csv_by_hand(whole):
 
 def test_history_csv_has_a_row_a_run_and_epoch(whole):
     header, *rows = rows_of(whole / "history.csv")
-    assert header == ["seed", "target_size", "epoch", *run_store._HISTORY]
+    assert header == ["seed", "target_size", "epoch", *training_run.HISTORY]
     assert [row[:3] for row in rows] == [
         [s, str(size), e] for s in "01" for size in SIZES for e in "123"
     ]
