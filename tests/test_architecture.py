@@ -1,4 +1,4 @@
-"""Who may import whom. One table, which CONTRIBUTING.md and the documentation show."""
+"""Who may import whom. One table, which the documentation shows."""
 
 import ast
 import re

@@ -1,1 +1,1 @@
-"""All that Numba compiles: kernels that compute on borrowed memory."""
+"""All that Numba compiles: kernels that compute on memory of others."""

@@ -99,14 +99,14 @@ def _distrust_other_sources(compiled: Any) -> None:
 
 
 class _Announcement(events.Listener):
-    """Says once that kernels are being compiled, when that is so: it takes ten seconds."""
+    """Says once that kernels are being compiled, when that is so: it takes a while."""
 
     def on_start(self, event: Any) -> None:
         module = event.data["dispatcher"].py_func.__module__
         if module.partition(".")[0] == "fastl0":
             events.unregister("numba:compile", self)
             logging.getLogger("fastl0").warning(
-                "fastl0 compiles its kernels for this machine: ten to thirty seconds, the first "
+                "fastl0 compiles its kernels for this machine: ten to twenty seconds, the first "
                 "time only."
             )
 

@@ -79,7 +79,7 @@ class BatchPointers(NamedTuple):
 
 
 class StepParams(NamedTuple):
-    """Numbers that steer an update; the same for a whole call."""
+    """Numbers of an update; the same for a whole call."""
 
     batch_size: int
     activation: int

@@ -1,6 +1,6 @@
 """The compiled mini-batch loop: draw gates, gather, forward, backward, update.
 
-Works on memory that `training.buffers` lends for one epoch, by address, and owns nothing. For the
+Works on memory of `training.buffers`, by address, and owns nothing. For the
 notation see `layers`.
 
 Threads: a *leader* goes through the mini-batches and calls the helpers that are ready
@@ -92,7 +92,7 @@ def train_share_(weights_, gates_, batch_, params, x_source, y_source, order, te
 def prepare_batch_(
     weights, gates_, batch_, params, x_source, order, start, uniforms, is_first, size
 ):
-    """Leader: settle all that the mini-batch from row `start` on needs.
+    """Leader: prepare all that the mini-batch from row `start` on needs.
 
     `size` is that of the team which looked through its columns, and `is_first` says that
     nobody has.

@@ -26,7 +26,7 @@ class ClassTargets:
 
     Attributes
     ----------
-    codes : ndarray of shape (n_rows, n_targets)
+    codes : ndarray of shape (n_rows, n_codes)
         Class codes, or 0 and 1 for binary and multilabel targets; uint8 where they fit,
         else int32.
     classes : ndarray

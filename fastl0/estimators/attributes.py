@@ -7,12 +7,14 @@ from fastl0.model.network import Network
 if TYPE_CHECKING:
     from fastl0.training.history import History
 
+#: What training goes on from.
+NOT_FITTED = ("_stream", "_warm_state")
+
 #: Attributes that are no part of the fitted model: training state and callbacks, with all they
 #: refer to.
 NOT_IN_MODEL = frozenset(
     (
-        "_warm_state",
-        "_stream",
+        *NOT_FITTED,
         "_skl_callbacks",
         "_skl_callbacks_to_teardown",
         "_callback_fit_ctx",
@@ -31,7 +33,8 @@ class UnavailableError(ValueError, AttributeError):
 class FittedAttribute:
     """An attribute that `fit` sets; after `partial_fit` it is read from the stream.
 
-    As what is set takes precedence, it costs nothing where `fit` came last.
+    Who sets one after `partial_fit`, say rounded weights, ends the stream: all of them are what
+    they were from then on, but for this one.
 
     Parameters
     ----------
@@ -48,6 +51,8 @@ class FittedAttribute:
     def __get__(self, model: Any, owner: type | None = None) -> Any:
         if model is None:
             return self
+        if self._name in vars(model):
+            return vars(model)[self._name]
         while (stream := vars(model).get("_stream")) is not None:
             try:
                 found = stream.attributes(model, of_training=self._of_training)
@@ -59,7 +64,20 @@ class FittedAttribute:
                 break
         if self._name in vars(model):  # such a fit, in another thread
             return vars(model)[self._name]
-        raise AttributeError(f"{type(model).__name__!r} object has no attribute {self._name!r}")
+        raise self._missing(model)
+
+    def __set__(self, model: Any, value: Any) -> None:
+        model._end_stream()
+        vars(model)[self._name] = value
+
+    def __delete__(self, model: Any) -> None:
+        model._end_stream()
+        if self._name not in vars(model):
+            raise self._missing(model)
+        del vars(model)[self._name]
+
+    def _missing(self, model: Any) -> AttributeError:
+        return AttributeError(f"{type(model).__name__!r} object has no attribute {self._name!r}")
 
 
 def fitted_names(kind: Any) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ Numba nor the C core.
 import os
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -21,7 +21,13 @@ from fastl0.data import checks
 from fastl0.data.blocks import BlockReader
 from fastl0.data.targets import Targets
 from fastl0.estimators import engine
-from fastl0.estimators.attributes import NetworkAttributes, TrainingAttributes, UnavailableError
+from fastl0.estimators.attributes import (
+    NOT_FITTED,
+    NetworkAttributes,
+    TrainingAttributes,
+    UnavailableError,
+    fitted_names,
+)
 from fastl0.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from fastl0.estimators.params import RealInterval
 from fastl0.estimators.selector import InputSelectorMixin
@@ -214,7 +220,7 @@ class BaseHardL0MLP(
         With `keep_interrupted`, Ctrl-C keeps what the finished epochs have trained.
         """
         fit, _ = engine.load()
-        result = fit.fit(
+        fit.fit_network(
             self,
             X,
             y,
@@ -223,13 +229,6 @@ class BaseHardL0MLP(
             on_epoch,
             keep_interrupted=keep_interrupted,
         )
-        fitted = vars(self._fitted(result.network, result.targets, result.history))
-        # One step, so that Ctrl-C cannot leave half of the attributes behind.
-        self.__dict__.update(fitted | {"_warm_state": result.warm_state})
-        if result.warm_state is None:
-            del self.__dict__["_warm_state"]
-        self.__dict__.pop("_stream", None)
-        result.callbacks.end_fit(lambda: fitted)
         return self
 
     def _fitted(self, network: Network, targets: Targets, history: "History | None") -> Self:
@@ -240,6 +239,30 @@ class BaseHardL0MLP(
         if history is not None:
             fitted._set_training(history, early_stopping=self.early_stopping)
         return fitted
+
+    def _adopt(self, fitted: Self, warm_state: dict[str, Any] | None) -> None:
+        """Take over the attributes that `_fitted` has made, in place of those of a stream."""
+        own = {k: v for k, v in vars(self).copy().items() if k not in NOT_FITTED}
+        warm = {} if warm_state is None else {"_warm_state": warm_state}
+        # One step: neither Ctrl-C nor another thread finds attributes of two networks.
+        self.__dict__ = own | vars(fitted) | warm
+
+    def _adopt_stream(self, stream: Any) -> None:
+        """Let a stream tell of the network, in place of attributes that a fit has set."""
+        ended = {*NOT_FITTED, *fitted_names(type(self))}
+        own = {k: v for k, v in vars(self).copy().items() if k not in ended}
+        self.__dict__ = own | {"_stream": stream}
+
+    def _end_stream(self) -> None:
+        """Take over what a stream tells; the next `partial_fit` begins another one from it."""
+        stream = vars(self).get("_stream")
+        if stream is None:
+            return
+        fitted: Any = object.__new__(type(self))
+        with stream.lock:
+            for of_training in (False, True):
+                fitted.__dict__.update(stream.attributes(self, of_training=of_training))
+        self._adopt(fitted, None)
 
     def _partial_fit(
         self,
@@ -266,15 +289,18 @@ class BaseHardL0MLP(
         return cls._own_names
 
     def __sklearn_is_fitted__(self) -> bool:
-        return "coefs_" in vars(self) or "_stream" in vars(self)
+        return "coefs_" in vars(self) or vars(self).get("_stream") is not None
 
     def __getstate__(self) -> Any:
-        stream = vars(self).get("_stream")
-        if stream is None:
-            return super().__getstate__()
-        with stream.lock:
-            # A copy, in one step: what is stored after the return shall not change meanwhile.
-            return dict(super().__getstate__()) | {"_stream": stream.snapshot()}
+        # Copies, in one step: what is stored after the return shall not change meanwhile.
+        state: dict[str, Any] = dict(super().__getstate__())
+        while (stream := state.get("_stream")) is not None:
+            with stream.lock:
+                state = dict(super().__getstate__())
+                has_ended = state.get("_stream") is not stream  # by a fit, meanwhile
+                if not has_ended:
+                    return state | {"_stream": stream.snapshot()}
+        return state
 
     # --- predicting ------------------------------------------------------------------
 
@@ -307,17 +333,25 @@ class BaseHardL0MLP(
                 own["out_activation_"],
             )
         check_is_fitted(self)
-        return own["_stream"].network()
+        stream = own.get("_stream")
+        # Without one, another thread has fitted since `own` was copied.
+        return self._network() if stream is None else stream.network()
 
     @property
     def feature_importances_(self) -> NDArray[np.float64]:
         """Share of each input in how strongly the outputs depend on the inputs."""
         check_is_fitted(self)
-        try:
-            network = self._network()
-        except ValueError as error:
-            raise UnavailableError(str(error)) from error
-        return input_importances(network, self._output_scale())
+        with self._hold():
+            try:
+                network = self._network()
+            except ValueError as error:
+                raise UnavailableError(str(error)) from error
+            return input_importances(network, self._output_scale())
+
+    def _hold(self) -> AbstractContextManager[Any]:
+        """Hold off other threads that train the stream, where there is one."""
+        stream = vars(self).get("_stream")
+        return nullcontext() if stream is None else stream.lock
 
     def _output_scale(self) -> NDArray[np.float64] | None:
         """Return what an output of 1 was in training; None for 1."""
@@ -358,6 +392,5 @@ class BaseHardL0MLP(
         check_is_fitted(self)
         from fastl0.estimators.to_sklearn import to_sklearn
 
-        stream = vars(self).get("_stream")
-        with nullcontext() if stream is None else stream.lock:  # all of one moment of a stream
+        with self._hold():  # all of one moment of a stream
             return to_sklearn(self)

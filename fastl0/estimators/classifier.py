@@ -107,7 +107,7 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
     warm_start : bool, default=False
         Whether the next fit goes on from where this one stopped: weights, gates, moments,
         random numbers and the reduced network, whose gates open anew if they were folded. To
-        be set before the first fit: it makes the estimator keep its training buffers.
+        be set before the first fit: it makes the estimator keep its weights, moments and gates.
     momentum : float, default=0.9
         Momentum of ``solver="sgd"``, in [0, 1].
     nesterovs_momentum : bool, default=True

@@ -1,4 +1,4 @@
-"""The one door to the training engine, which `import fastl0` and predicting leave closed."""
+"""Loads the training code when a fit begins: `import fastl0` and predicting need none of it."""
 
 from types import ModuleType
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastl0.data.targets import Targets
+from fastl0.estimators.attributes import NOT_FITTED
 from fastl0.training.listeners import EpochListener
 from fastl0.training.trainer import Trainer
 
@@ -57,7 +58,9 @@ class EpochCallbacks(EpochListener):
 
         def attributes() -> dict[str, Any]:
             network = trainer.best_network()
-            return vars(self._estimator._fitted(network, self._targets, trainer.history))
+            fitted = self._estimator._fitted(network, self._targets, trainer.history)
+            # A copy of the estimator shall tell of this network, and of no stream before it.
+            return vars(fitted) | dict.fromkeys(NOT_FITTED)
 
         return self._end_epoch(attributes)
 

@@ -33,29 +33,17 @@ from fastl0.estimators.validate import (
     check_X_y,
     restored_on_error,
 )
-from fastl0.model.network import Network
 from fastl0.training.batches import row_source
 from fastl0.training.buffer_layout import BufferLayout
 from fastl0.training.checkpointing import CheckpointManager
 from fastl0.training.config import TrainingConfig, TrainingData
 from fastl0.training.evaluation import Evaluator, default_evaluator
-from fastl0.training.history import History
 from fastl0.training.listeners import EpochHook, EpochListener, HookListener
 from fastl0.training.progress import Progress
 from fastl0.training.trainer import Trainer
 
 
-class FitResult(NamedTuple):
-    """What a fit leaves for the estimator; `callbacks` are to be told of its end."""
-
-    network: Network
-    targets: Targets
-    history: History
-    warm_state: dict[str, Any] | None
-    callbacks: EpochCallbacks
-
-
-def fit(
+def fit_network(
     estimator: Any,
     X: Any,
     y: Any,
@@ -64,13 +52,12 @@ def fit(
     on_epoch: EpochHook | None = None,
     *,
     keep_interrupted: bool = False,
-) -> FitResult:
-    """Train a network as an estimator says.
+) -> None:
+    """Train a network as an estimator says, and set the estimator's fitted attributes.
 
     Parameters
     ----------
     estimator : HardL0MLPClassifier or HardL0MLPRegressor
-        Gets `n_features_in_` and `feature_names_in_`; its other attributes stay as they are.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
     sample_weight : array-like of shape (n_samples,), default=None
@@ -88,43 +75,45 @@ def fit(
     """
     warm = _warm_state(estimator)
     params.check_validation_arguments(*validation)
-    with restored_on_error(estimator), ExitStack() as stack:
-        rows = _check_rows(estimator, X, y, sample_weight, warm)
-        checkpoints = stack.enter_context(
-            CheckpointManager(
-                estimator.checkpoint_dir,
-                estimator.checkpoint_interval,
-                lambda: _fingerprint(estimator, rows, validation, warm),
+    with ExitStack() as stack:  # holds the folder of the checkpoints until all is done
+        with restored_on_error(estimator):
+            rows = _check_rows(estimator, X, y, sample_weight, warm)
+            checkpoints = stack.enter_context(
+                CheckpointManager(
+                    estimator.checkpoint_dir,
+                    estimator.checkpoint_interval,
+                    lambda: _fingerprint(estimator, rows, validation, warm),
+                )
             )
-        )
-        random_state = checkpoints.random_state(estimator.random_state)
-        train, held_out = _split(estimator, rows, random_state, validation)
-        trainer, data = _prepare(estimator, rows, train, random_state, warm)
-        evaluator = _evaluator(estimator, rows, held_out, data, validation)
-        data = replace(data, evaluator=evaluator)
-        callbacks = EpochCallbacks(
-            estimator, X, y, sample_weight, trainer.config.max_iter, rows.targets
-        )
-        n_before, widths = trainer.history.n_epochs, trainer.buffers.widths
-        checkpoints.resume(trainer)
-        progress = Progress(estimator.verbose, trainer.config.max_iter, trainer.n_done)
-        listeners: list[EpochListener] = [progress, callbacks]
-        if on_epoch is not None:
-            listeners.append(HookListener(on_epoch))
-        listeners.append(checkpoints)
-        with closing(progress):
-            finished = _train(trainer, data, listeners, n_before if keep_interrupted else None)
-        if finished:
-            fit_warnings.warn_if_not_converged(trainer)
-        trainer.enforce_size()
-        if finished and trainer.pruner.prunes_once and trainer.buffers.widths != widths:
-            n_run = trainer.history.n_epochs - n_before
-            fit_warnings.warn_of_too_few_updates(trainer.config, n_run, data.n_rows)
-        kept = _keep(trainer, architecture(estimator)) if estimator.warm_start else None
-        network = trainer.best_network()
+            random_state = checkpoints.random_state(estimator.random_state)
+            train, held_out = _split(estimator, rows, random_state, validation)
+            trainer, data = _prepare(estimator, rows, train, random_state, warm)
+            evaluator = _evaluator(estimator, rows, held_out, data, validation)
+            data = replace(data, evaluator=evaluator)
+            callbacks = EpochCallbacks(
+                estimator, X, y, sample_weight, trainer.config.max_iter, rows.targets
+            )
+            n_before, widths = trainer.history.n_epochs, trainer.buffers.widths
+            checkpoints.resume(trainer)
+            progress = Progress(estimator.verbose, trainer.config.max_iter, trainer.n_done)
+            listeners: list[EpochListener] = [progress, callbacks]
+            if on_epoch is not None:
+                listeners.append(HookListener(on_epoch))
+            listeners.append(checkpoints)
+            with closing(progress):
+                finished = _train(trainer, data, listeners, n_before if keep_interrupted else None)
+            if finished:
+                fit_warnings.warn_if_not_converged(trainer)
+            trainer.enforce_size()
+            if finished and trainer.pruner.prunes_once and trainer.buffers.widths != widths:
+                n_run = trainer.history.n_epochs - n_before
+                fit_warnings.warn_of_too_few_updates(trainer.config, n_run, data.n_rows)
+            kept = _keep(trainer, architecture(estimator)) if estimator.warm_start else None
+            fitted = estimator._fitted(trainer.best_network(), rows.targets, trainer.history)
+        estimator._adopt(fitted, kept)
         if finished:
             checkpoints.delete()
-    return FitResult(network, rows.targets, trainer.history, kept, callbacks)
+    callbacks.end_fit(lambda: vars(fitted))
 
 
 class _CheckedRows(NamedTuple):
@@ -248,7 +237,7 @@ def _prepare(
         trainer = new_trainer(config, layout, random_state, -(-n_rows // config.batch_size))
     else:
         check_architecture(estimator, warm["architecture"])
-        trainer = _go_on(warm, config, layout)
+        trainer = _continue(warm, config, layout)
     data = TrainingData(
         x=row_source(rows.X, trainer.buffers.n_threads),
         y=RowSource(codes),
@@ -290,7 +279,7 @@ def _layout_of(warm: dict[str, Any]) -> BufferLayout:
     return replace(BufferLayout(**warm["layout"]), widths=widths)
 
 
-def _go_on(warm: dict[str, Any], config: TrainingConfig, layout: BufferLayout) -> Trainer:
+def _continue(warm: dict[str, Any], config: TrainingConfig, layout: BufferLayout) -> Trainer:
     """Return a trainer that goes on from where the last fit has stopped."""
     trainer = Trainer(config, BufferLayout(**warm["layout"]), np.random.default_rng(0))
     trainer.load(StateReader(warm["state"]))

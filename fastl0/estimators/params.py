@@ -112,7 +112,7 @@ def check_droprates(droprate_init: Any) -> tuple[float, float]:
 def resolve_strength(
     lam: Any, target_size: Any, pruning: str, default_share: float
 ) -> tuple[float, Any]:
-    """Settle whether a price of a parameter is given, or a size to reach.
+    """Decide whether a price of a parameter is given, or a size to reach.
 
     Returns
     -------

@@ -16,7 +16,6 @@ from fastl0.data.regression_targets import RegressionTargets
 from fastl0.data.sample_weight import check_sample_weight, rescale_weights
 from fastl0.data.targets import MAX_WEIGHT, RowWeigher, Targets
 from fastl0.estimators import params
-from fastl0.estimators.attributes import fitted_names
 from fastl0.estimators.build_config import (
     architecture,
     build_config,
@@ -161,11 +160,12 @@ class Stream:
     # --- parameters ------------------------------------------------------------------
 
     def has_settings_of(self, estimator: Any) -> bool:
-        """Whether the parameters are those of the last call; arrays among them never are."""
+        """Whether the parameters are those of the last call."""
+        settings = _settings(estimator)
         try:
-            return _settings(estimator) == self._settings
+            return settings == self._settings
         except ValueError:  # an array has no truth value
-            return False
+            return all(map(np.array_equal, settings, self._settings))
 
     def reconfigure(self, estimator: Any, n_rows: int) -> None:
         """Go on with the parameters that the estimator has now.
@@ -183,6 +183,7 @@ class Stream:
         """
         check_architecture(estimator, self.architecture)
         online, trainer, encoder = self.online, self.trainer, estimator._target_encoder()
+        online.check_network()  # by the settings that it was trained with
         before = dict(zip(estimator._names(), self._settings, strict=True))
 
         def is_changed(*names: str) -> bool:  # of numbers and text
@@ -273,11 +274,7 @@ def partial_fit(
             stream = _begin(estimator, X, y, classes, weights)
         with stream.lock:
             _go_on(estimator, stream, X, y, classes, weights, validation)
-    own["_stream"] = stream
-    own.pop("_warm_state", None)  # of the time before
-    own.pop("coefs_", None)  # first: where it is, the others are as well
-    for name in fitted_names(type(estimator)):
-        own.pop(name, None)
+    estimator._adopt_stream(stream)
 
 
 def _go_on(
@@ -374,7 +371,6 @@ def _settings(estimator: Any) -> tuple[Any, ...]:
 
 
 def _to_keep(settings: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Copy dicts and lists among parameters, so that a change within one is seen."""
-    return tuple(
-        copy.deepcopy(value) if isinstance(value, dict | list) else value for value in settings
-    )
+    """Copy dicts, lists and arrays, so that a change within one is seen."""
+    changing = dict, list, np.ndarray
+    return tuple(copy.deepcopy(v) if isinstance(v, changing) else v for v in settings)

@@ -58,6 +58,7 @@ def _parameters(estimator: Any, model: Any) -> dict[str, Any]:
         for k, v in found.items()
     }
     found["hidden_layer_sizes"] = estimator.n_units_[1:-1]
+    found["activation"] = estimator._network().activation
     found["random_state"] = copy.deepcopy(estimator.random_state)
     if estimator.out_activation_ == "exp":
         if "loss" not in known:

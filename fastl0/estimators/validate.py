@@ -99,13 +99,12 @@ def _open_blocks(estimator: Any, X: Any, y: Any = "no_validation", *, reset: boo
 def restored_on_error(estimator: Any) -> Iterator[None]:
     """Give names and number of the features back their values if the block fails."""
     names = ("n_features_in_", "feature_names_in_")
-    own = vars(estimator)
     # By name: another thread that predicts may add others meanwhile.
-    before = {name: own[name] for name in names if name in own}
+    before = {name: vars(estimator)[name] for name in names if name in vars(estimator)}
     try:
         yield
     except BaseException:
-        own.update(before)
+        vars(estimator).update(before)
         for name in set(names) - set(before):
-            own.pop(name, None)
+            vars(estimator).pop(name, None)
         raise

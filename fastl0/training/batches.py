@@ -73,7 +73,7 @@ class BatchSource(Protocol):
 
 
 class ArrayBatches:
-    """Visit to rows that are in memory.
+    """Rows that are in memory.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class ArrayBatches:
 
 
 class BlockBatches:
-    """Visit to rows that are read by blocks.
+    """Rows that are read by blocks.
 
     Blocks are taken in random order. As many as the window has room for are mixed; what they
     leave after the last full mini-batch is mixed with the blocks that follow. If all rows find
@@ -109,7 +109,7 @@ class BlockBatches:
     y : RowSource
         Of the rows of the blocks.
     rows : int32 array
-        Numbers of the rows to visit, ascending; empty for all.
+        Numbers of the rows to take, ascending; empty for all.
     batch_size : int
     rng : numpy Generator or None
         Draws the order; None for the order of X.

@@ -1,6 +1,6 @@
 """All memory that training takes: weights, moments, gates, mini-batch.
 
-`Buffers` allocates every array, lends views to the kernels for one call, and between epochs
+`Buffers` allocates every array, gives the kernels addresses for one call, and between epochs
 deletes the rows and columns of units that were switched off: what is kept moves to the front
 (`_kernels.pack_weights_`) and the array is cut in place.
 """
@@ -114,7 +114,7 @@ class Buffers:
         """All arrays by name, not copied; not to be held across a change of size."""
         return {**self._flat, **self._gates, **self._batch, **self._small}
 
-    # --- lending ---------------------------------------------------------------------
+    # --- for the kernels ------------------------------------------------------------------
 
     def gate_starts(self) -> NDArray[np.int64]:
         """First gate of each set of units, -1 for a set without gates."""
@@ -125,7 +125,7 @@ class Buffers:
         return np.array(starts, dtype=np.int64)
 
     def pointers(self) -> tuple[ParamPointers, GatePointers, BatchPointers]:
-        """Lend all buffers to the kernels, by address; good until the next change of size."""
+        """Return the addresses of all buffers; good until the next change of size."""
         found = {name: array.ctypes.data for name, array in self.arrays().items()}
         found |= {
             "n_layers": len(self.widths) - 1,
@@ -155,7 +155,7 @@ class Buffers:
         self._gates["l0_gradient"][:] = prices
 
     def draws(self, n_batches: int) -> NDArray[np.float32]:
-        """Lend room for the uniform numbers of `n_batches` <= `DRAWS_AHEAD` mini-batches."""
+        """Return room for the uniform numbers of `n_batches` <= `DRAWS_AHEAD` mini-batches."""
         n_gates = self.layout.n_gates
         return self._batch["draws"][: n_batches * n_gates].reshape(n_batches, n_gates)
 

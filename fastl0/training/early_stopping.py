@@ -29,7 +29,7 @@ class EarlyStopping:
     patience : int
         Epochs in a row without progress that do not stop the training.
     smooth : bool
-        Judge an exponential average of the loss over about `patience` epochs.
+        Watch an exponential average of the loss over about `patience` epochs.
     """
 
     tol: float

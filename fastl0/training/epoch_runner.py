@@ -22,7 +22,7 @@ class EpochRunner:
     Parameters
     ----------
     buffers : Buffers
-        Borrowed by `refresh_pointers`, at first and anew after every change of their size.
+        Their addresses are taken by `refresh_pointers`, anew after every change of their size.
     data : TrainingData
     shuffle : bool
     rng : numpy Generator
@@ -47,11 +47,11 @@ class EpochRunner:
         self._pointers: tuple[Any, ...] = ()
 
     def refresh_pointers(self) -> None:
-        """Borrow the buffers as they are now."""
+        """Take the addresses of the buffers as they are now."""
         self._buffers.begin_epoch(self._batches.x)
         self._pointers = self._buffers.pointers()
 
-    def run(self, params: StepParams, n_batches: int, tally_: NDArray[np.float64]) -> bool:
+    def run(self, params: StepParams, n_batches: int, loss_sum_: NDArray[np.float64]) -> bool:
         """Train on the next mini-batches, up to `DRAWS_AHEAD`; stop where the loss is not finite.
 
         Parameters
@@ -59,7 +59,7 @@ class EpochRunner:
         params : StepParams
             Present prices included.
         n_batches : int
-        tally_ : float64 array of shape (1,)
+        loss_sum_ : float64 array of shape (1,)
             The losses of the rows are added to it.
 
         Returns
@@ -72,13 +72,13 @@ class EpochRunner:
                 self._team.stop_helpers()  # nobody holds rows then
                 self._batches.read_next_blocks()
             batches = self._batches.next(n_batches)
-            if not self._run_range(params, batches, tally_):
+            if not self._run_range(params, batches, loss_sum_):
                 return False
             n_batches -= batches.n_batches
         return True
 
     def _run_range(
-        self, params: StepParams, batches: BatchRange, tally_: NDArray[np.float64]
+        self, params: StepParams, batches: BatchRange, loss_sum_: NDArray[np.float64]
     ) -> bool:
         """Train on rows that lie in memory."""
         buffers, team, tuner = self._buffers, self._team, self._tuner
@@ -87,7 +87,7 @@ class EpochRunner:
 
         def help_out(seat: int) -> None:
             train_batches(
-                *pointers, params, *sources, 0, buffers.draws(0), tally_, team.address, seat
+                *pointers, params, *sources, 0, buffers.draws(0), loss_sum_, team.address, seat
             )
 
         first, end = batches.first, batches.first + batches.n_batches
@@ -98,7 +98,7 @@ class EpochRunner:
             uniforms = buffers.draws(n)
             self._rng.random(out=uniforms, dtype=np.float32)
             done = train_batches(
-                *pointers, params, *sources, first, uniforms, tally_, team.address, 0
+                *pointers, params, *sources, first, uniforms, loss_sum_, team.address, 0
             )
             tuner.note(n_threads, done, time.perf_counter() - start, team.was_late)
             if done < n:

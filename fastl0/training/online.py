@@ -20,6 +20,7 @@ from fastl0.model.network import Network
 from fastl0.training import criteria, progress
 from fastl0.training.buffer_layout import DRAWS_AHEAD, BufferLayout
 from fastl0.training.config import TrainingConfig, TrainingData
+from fastl0.training.divergence import DivergedError
 from fastl0.training.evaluation import Evaluation
 from fastl0.training.history import History
 from fastl0.training.initialization import OPEN_LOG_ODDS
@@ -105,7 +106,7 @@ class OnlineTrainer:
         self._evaluation: Evaluation | None = None
         self._best_score = -math.inf
         self._n_before = 0  # epochs before the way to the present target size began
-        self._since_priced = 0
+        self._since_l0_update = 0
         self._clock = 0.0  # when seconds were last counted
         self._pointers: Any = None
         self._pointers_of: BufferLayout | None = None
@@ -164,7 +165,7 @@ class OnlineTrainer:
         self.targets, self.verbose = targets, verbose
         if (config.target, config.lam) != (before.target, before.lam):
             self._start()
-            self._n_before, self._since_priced = self.trainer.history.n_epochs, 0
+            self._n_before, self._since_l0_update = self.trainer.history.n_epochs, 0
 
     # --- learning --------------------------------------------------------------------
 
@@ -198,7 +199,7 @@ class OnlineTrainer:
             # The gates of the mini-batch that failed are counted already.
             if self.trainer.buffers.is_consistent:
                 self.trainer.pruner.reset_counts()
-                self._since_priced = 0
+                self._since_l0_update = 0
             raise
         self._count_seconds()
 
@@ -206,8 +207,8 @@ class OnlineTrainer:
         if not self.trainer.buffers.is_consistent:
             raise ValueError(
                 "X cannot be learned from: an earlier call was interrupted while it deleted units, "
-                "or changed their scale, and half a network is left. Start afresh: clone the "
-                "estimator."
+                "changed their scale or the size of mini-batches, and half a network is left. "
+                "Start afresh: clone the estimator."
             )
 
     def _learn_one_batch(
@@ -217,7 +218,7 @@ class OnlineTrainer:
         trainer = self.trainer
         if unscaled is not None:
             self._follow(codes, unscaled, 0, 1)
-        if self._since_priced == 0:
+        if self._since_l0_update == 0:
             self._update_l0()
         # By what the buffers are, not by what has been done to them: a deletion that is over
         # may have been interrupted before anything else could be noted.
@@ -229,12 +230,12 @@ class OnlineTrainer:
         y = RowSource(codes)
         uniforms = trainer.buffers.draws(1)
         trainer.draw(uniforms)
-        tally = np.zeros(1)
+        loss_sum = np.zeros(1)
         step = trainer.step_params(trainer.config.learning_rate_init, self._total_weight)
         sources = x.address, y.address, RowOrder(len(codes), _NO_ROWS, _NO_KEYS)
-        if not train_batches(*self._pointers, step, *sources, 0, uniforms, tally, 0, 0):
+        if not train_batches(*self._pointers, step, *sources, 0, uniforms, loss_sum, 0, 0):
             raise trainer.diverged()
-        loss = float(tally[0])
+        loss = float(loss_sum[0])
         if unscaled is not None:
             assert self.scaler is not None
             self._update_scaler(unscaled, self.scaler.loss + loss, 1, slice(0, len(codes)))
@@ -253,24 +254,24 @@ class OnlineTrainer:
             runner = trainer.new_runner(data, team, tuner)
             while first < n_batches:
                 runner.refresh_pointers()
-                if self._since_priced == 0:
+                if self._since_l0_update == 0:
                     self._update_l0()
                 # Prices are set, and units deleted, after as many mini-batches as in short calls.
-                n = min(DRAWS_AHEAD - self._since_priced, EPOCH - trainer.pruner.n_draws)
+                n = min(DRAWS_AHEAD - self._since_l0_update, EPOCH - trainer.pruner.n_draws)
                 n = min(n, n_batches - first)
                 before = 0.0
                 if unscaled is not None:
                     assert scaler is not None
                     n = self._follow(codes, unscaled, first, n)
                     before = scaler.loss
-                tally = np.array([before])
+                loss_sum = np.array([before])
                 try:
-                    trainer.run_batches(runner, data, rate, n, tally)
+                    trainer.run_batches(runner, data, rate, n, loss_sum)
                 finally:
                     team.stop_helpers()  # before buffers change
                 rows = slice(first * batch_size, min(len(codes), (first + n) * batch_size))
                 first += n
-                loss = float(tally[0])
+                loss = float(loss_sum[0])
                 if unscaled is not None:
                     self._update_scaler(unscaled, loss, n, rows)
                 self._count(n, rows.stop - rows.start, loss - before)
@@ -378,7 +379,7 @@ class OnlineTrainer:
     def _count(self, n_batches: int, n_rows: int, loss: float) -> None:
         self._loss += loss
         self._rows_since += n_rows
-        self._since_priced = (self._since_priced + n_batches) % DRAWS_AHEAD
+        self._since_l0_update = (self._since_l0_update + n_batches) % DRAWS_AHEAD
         self.trainer.pruner.n_draws += n_batches
         if self.trainer.pruner.n_draws >= EPOCH:
             self._end_epoch()
@@ -407,7 +408,7 @@ class OnlineTrainer:
                 trainer.finish_gates()
         else:
             trainer.pruner.n_draws = 0
-        self._since_priced = 0
+        self._since_l0_update = 0
 
     def _epoch_entries(self) -> dict[str, Any]:
         """Return what there is to note of the epoch under way."""
@@ -419,8 +420,8 @@ class OnlineTrainer:
 
     # --- what has come of it ---------------------------------------------------------
 
-    def freeze(self) -> Network:
-        """Return the network as it is.
+    def check_network(self) -> None:
+        """Check that there is a network.
 
         Raises
         ------
@@ -430,7 +431,19 @@ class OnlineTrainer:
         """
         self._check_consistent()
         if not self.trainer.buffers.all_finite():
-            raise self.trainer.diverged()
+            error = self.trainer.diverged()
+            remedy = f"Clone the estimator and start afresh. {error.remedy}"
+            raise DivergedError(error.what, remedy)
+
+    def freeze(self) -> Network:
+        """Return the network as it is.
+
+        Raises
+        ------
+        ValueError
+            As in `check_network`.
+        """
+        self.check_network()
         return self.trainer.freeze()
 
     def network(self) -> Network:

@@ -61,14 +61,14 @@ class Pruner:
     max_parameters : int
         Parameters to end with, as far as is known by now; 0 for any number.
     n_draws : int
-        Gate draws that the tallies cover.
+        Gate draws that the counts cover.
     has_collapsed : bool
         Whether the network has unlearned, in the last epoch, what it knew: it shall find that
         again before it loses units as well.
     gated : tuple of bool
         Whether the inputs and each hidden layer carry gates before these are folded.
     size_controller : SizeController or None
-        None without a target, where the price is that of the self.config.
+        None without a target, where the price is `config.lam`.
     gates_held_open : bool
         Whether all gates are 1: at the start of a stream, which is asked for predictions from its
         first row on, or for good where they have no time to learn.
@@ -96,7 +96,7 @@ class Pruner:
         if_small: bool,
         prunes_once: bool = False,
     ) -> None:
-        """Set out for the size, or by the price, of a self.config.
+        """Begin the way to `config.target`, or at the price `config.lam`.
 
         What was finished before, its gates folded, has them opened anew.
 
@@ -157,9 +157,8 @@ class Pruner:
             gate = np.maximum(hard_concrete.deterministic_gate(start), _LEAST_GATE)
             log_odds.append(start)
             factors.append((1.0 / gate).astype(np.float32))
-        self.gates_held_open = (
-            False  # first: should Ctrl-C come between, no weight is divided twice
-        )
+        # First: should Ctrl-C come between, no weight is divided twice.
+        self.gates_held_open = False
         self._buffers.release_gates(np.concatenate(log_odds), factors)
 
     def update_l0(self, part: float, has_collapsed: bool) -> None:
@@ -177,11 +176,11 @@ class Pruner:
         if part == 0.0 or self.config.penalty == "size":
             units = self._expected_units()
             gated = buffers.layout.gated
-            prices = criteria.l0_gradient(
+            gradient = criteria.l0_gradient(
                 self.config.penalty, units, buffers.widths, gated, self.config.input_price
             )
-            buffers.set_l0_gradient(prices)
-            self._dearest = max(1.0, float(prices.max()))
+            buffers.set_l0_gradient(gradient)
+            self._dearest = max(1.0, float(gradient.max()))
 
     def strength_of_mean_loss(self, total_weight: float) -> float:
         """Price of a parameter in units of the mean loss of rows that weigh so much in all."""
@@ -233,7 +232,7 @@ class Pruner:
     def prune_closed(self) -> bool:
         """Before an epoch, delete what the last epochs switched off; say whether units went.
 
-        Tallies that were judged by, or that an interrupted epoch has left, are forgotten.
+        Counts that have decided, or that an interrupted epoch has left, are forgotten.
         """
         shrunk = False
         may_prune = self.config.pruning == "hard" and self._buffers.layout.n_gates > 0
@@ -296,13 +295,6 @@ class Pruner:
         buffers.fold_gates(values)
         return shrunk
 
-    @property
-    def min_parameters(self) -> int:
-        """Parameters with one unit in each set that has gates before they are folded."""
-        widths = self._buffers.widths
-        ones = [1 if gated else w for w, gated in zip(widths, self.gated, strict=False)]
-        return count_parameters([*ones, widths[-1]])
-
     def _shrink(self, keep: list[NDArray[np.bool_]]) -> bool:
         """Delete units, if there are any to delete; say whether there were."""
         if all(stays.all() for stays in keep):
@@ -311,7 +303,7 @@ class Pruner:
         return True
 
     def _select_units(self) -> list[NDArray[np.bool_]]:
-        """Say which units stay, by the tallies; as many as the way to a target allows."""
+        """Say which units stay, by the counts; as many as the way to a target allows."""
         buffers = self._buffers
         counts, sums = buffers.per_layer("on_count"), buffers.per_layer("on_sum")
         keep = [

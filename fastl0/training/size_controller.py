@@ -1,4 +1,4 @@
-"""Steers a training to a size: the phases, the way down, and the price of a parameter."""
+"""Sets the price of a parameter on the way to a target size."""
 
 import math
 from dataclasses import dataclass

@@ -39,7 +39,7 @@ _WARM_UP_BY_PRICE = 1_000
 
 
 @dataclass
-class _Fit:
+class _FitProgress:
     """How far a fit has come."""
 
     phases: PhaseSchedule
@@ -87,7 +87,7 @@ class Trainer:
         self._gate_factor = 1.0  # on the learning rate of the gates
         self._divergence = DivergenceGuard()
         self._n_updates_undone = 0  # before training last went back
-        self._fit: _Fit | None = None  # under way
+        self._fit: _FitProgress | None = None  # under way
         self.buffers = Buffers(layout)
         self.pruner = Pruner(config, self.buffers)
         has_gates = layout.n_gates > 0
@@ -228,26 +228,27 @@ class Trainer:
     ) -> float:
         """Train on all mini-batches; return the sum of the losses of the rows."""
         batch_size, pruner = self.buffers.batch_size, self.pruner
-        rows = self.new_runner(data, team, tuner)
-        rows.refresh_pointers()
+        runner = self.new_runner(data, team, tuner)
+        runner.refresh_pointers()
         n_batches = -(-data.n_rows // batch_size)
         # One sum, in the order of the rows, however they are called for.
-        tally, before, recent = np.zeros(1), 0.0, None
+        loss_sum, before, recent = np.zeros(1), 0.0, None
         try:
             for first in range(0, n_batches, DRAWS_AHEAD):
                 has_collapsed = pruner.has_collapsed if recent is None else recent > data.null_loss
                 pruner.update_l0(first / n_batches, has_collapsed)
                 n = min(DRAWS_AHEAD, n_batches - first)
                 if not self._divergence.has_reference:
-                    self.run_batches(rows, data, rate, 1, tally)
-                    self._divergence.set_reference(float(tally[0]) / min(batch_size, data.n_rows))
+                    self.run_batches(runner, data, rate, 1, loss_sum)
+                    loss = float(loss_sum[0]) / min(batch_size, data.n_rows)
+                    self._divergence.set_reference(loss)
                     n -= 1
-                self.run_batches(rows, data, rate, n, tally)
-                recent = (tally[0] - before) / (DRAWS_AHEAD * batch_size)
-                before = tally[0]
+                self.run_batches(runner, data, rate, n, loss_sum)
+                recent = (loss_sum[0] - before) / (DRAWS_AHEAD * batch_size)
+                before = loss_sum[0]
         finally:
             team.stop_helpers()
-        return float(tally[0])
+        return float(loss_sum[0])
 
     def new_runner(self, data: TrainingData, team: ThreadTeam, tuner: ThreadTuner) -> EpochRunner:
         """Begin a pass over the rows, in an order that is drawn."""
@@ -255,11 +256,11 @@ class Trainer:
 
     def run_batches(
         self,
-        rows: EpochRunner,
+        runner: EpochRunner,
         data: TrainingData,
         rate: float,
         n_batches: int,
-        tally_: NDArray[np.float64],
+        loss_sum_: NDArray[np.float64],
     ) -> None:
         """Train on the next mini-batches of a pass, at the present prices; see `EpochRunner.run`.
 
@@ -269,7 +270,7 @@ class Trainer:
             If the loss is not finite.
         """
         step = self.step_params(rate, data.total_weight, data.mean_weight)
-        if not rows.run(step, n_batches, tally_):
+        if not runner.run(step, n_batches, loss_sum_):
             raise self.diverged()
 
     def draw(self, uniforms: NDArray[np.float32]) -> None:
@@ -386,7 +387,7 @@ class Trainer:
 
     def _fit_epoch(
         self,
-        fit: _Fit,
+        fit: _FitProgress,
         data: TrainingData,
         stopper: EarlyStopping,
         team: ThreadTeam,
@@ -406,7 +407,7 @@ class Trainer:
         fit.schedule.end_epoch(self.history.samples_seen)
         return stalled
 
-    def _end_early(self, fit: _Fit, stopper: EarlyStopping) -> None:
+    def _end_early(self, fit: _FitProgress, stopper: EarlyStopping) -> None:
         """Lower the learning rate, or go on to the last phase, where there is no progress."""
         if fit.number >= fit.phases.finetune_start or self.config.target:
             return
@@ -423,7 +424,7 @@ class Trainer:
         is_pruned = self.config.target > 0 and any(self.pruner.gated)
         return is_pruned and n_updates < min_gate_updates(self.config)
 
-    def _begin(self, n_batches: int) -> _Fit:
+    def _begin(self, n_batches: int) -> _FitProgress:
         """Prepare a fit: what an earlier one has finished goes on with open gates."""
         self.limit_size(self.config.target)
         fit = self._fit_to_come()
@@ -436,8 +437,8 @@ class Trainer:
         fit.schedule.end_epoch(self.history.samples_seen)
         return fit
 
-    def _fit_to_come(self) -> _Fit:
-        return _Fit(
+    def _fit_to_come(self) -> _FitProgress:
+        return _FitProgress(
             PhaseSchedule(
                 self.config.max_iter,
                 self.config.finetune_fraction if any(self.pruner.gated) else 0.0,

@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import sys
 import threading
 import types
 import warnings
@@ -22,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 from fastl0 import HardL0MLPClassifier, HardL0MLPRegressor
-from fastl0.estimators import partial_fit
+from fastl0.estimators import base, partial_fit
 from fastl0.training import epoch_runner, online, trainer
 from fastl0.training.buffers import Buffers
 
@@ -1051,7 +1052,7 @@ def test_the_history_does_not_grow_with_the_rows():
 # --- one part of it ----------------------------------------------------------------------
 
 
-def test_settings_with_arrays_are_taken_to_be_others():
+def test_settings_with_arrays_are_compared_by_value():
     model = HardL0MLPRegressor(**SMALL).partial_fit(X, NUMBER)
     assert model._stream.has_settings_of(model)
     model.set_params(hidden_layer_sizes=np.array([8, 8]))
@@ -1558,3 +1559,142 @@ def test_an_interruption_right_after_a_deletion_leaves_no_old_addresses(monkeypa
     model.partial_fit(X[:1], NUMBER[:1])
     assert buffers.is_usable()
     assert lent == [buffers.pointers()]
+
+
+def interrupt_line(number, functions, job):
+    """Do a job, but interrupt it at that line of the functions; say whether it got there."""
+    lines = 0
+
+    def trace(frame, event, _):
+        nonlocal lines
+        if frame.f_code.co_name not in functions:
+            return None
+        if event == "line":
+            lines += 1
+            if lines == number:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        job()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+@pytest.mark.parametrize(("first", "second"), [
+    (HardL0MLPRegressor.fit, HardL0MLPRegressor.partial_fit),
+    (HardL0MLPRegressor.partial_fit, HardL0MLPRegressor.fit),
+])  # fmt: skip
+@pytest.mark.parametrize("number", range(1, 5))
+def test_an_interruption_between_two_networks_leaves_one(first, second, number):
+    model = HardL0MLPRegressor(**SMALL, max_iter=2, warm_start=True)
+    first(model, X, NUMBER)
+    interrupt_line(number, ("_adopt", "_adopt_stream"), lambda: second(model, X, NUMBER))
+    own = vars(model)
+    assert ("_stream" in own) != ("coefs_" in own)
+    assert ("coefs_" in own) == ("n_iter_" in own) == ("_warm_state" in own)
+    assert model.predict(X).shape == NUMBER.shape
+
+
+def test_taking_over_a_network_has_a_line_to_interrupt():
+    """So that the test above does not hold for want of a line."""
+    model = HardL0MLPRegressor(**SMALL, max_iter=2)
+    names = "_adopt", "_adopt_stream"
+    assert interrupt_line(2, names, lambda: model.fit(X, NUMBER))
+    assert interrupt_line(2, names, lambda: model.partial_fit(X, NUMBER))
+
+
+def test_a_pickle_that_waits_for_a_stream_that_a_fit_ends_is_of_the_fit():
+    model = HardL0MLPRegressor(**SMALL, max_iter=2).partial_fit(X, NUMBER)
+    with model._stream.lock:
+        waiting = in_a_thread(lambda: pickle.loads(pickle.dumps(model)))
+        with pytest.raises(TimeoutError):
+            waiting.result(0.1)
+        model.fit(X, NUMBER)
+    loaded = waiting.result(60)
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    loaded.partial_fit(X, NUMBER)
+    assert np.any(loaded.predict(X) != model.predict(X))
+
+
+def test_the_state_is_a_copy():
+    model = HardL0MLPRegressor(**SMALL)
+    model.__getstate__()["alpha"] = 99
+    assert model.alpha != 99
+
+
+def test_a_fit_that_ends_while_another_thread_asks_for_the_network(monkeypatch):
+    """That one has seen an estimator that is not fitted."""
+    model = HardL0MLPRegressor(**SMALL, max_iter=2)
+    check = base.check_is_fitted
+
+    def fit_first(estimator):
+        monkeypatch.undo()
+        estimator.partial_fit(X, NUMBER)
+        check(estimator)
+
+    monkeypatch.setattr(base, "check_is_fitted", fit_first)
+    assert model.predict(X).shape == NUMBER.shape
+
+
+def test_widths_that_change_in_place_are_seen():
+    widths = np.array([8, 8])
+    model = HardL0MLPRegressor(**SMALL | {"hidden_layer_sizes": widths}).partial_fit(X, NUMBER)
+    assert model._stream.has_settings_of(model)
+    widths[1] = 9
+    with pytest.raises(ValueError, match="hidden_layer_sizes"):
+        model.partial_fit(X[:1], NUMBER[:1])
+
+
+# --- attributes that are set ---------------------------------------------------------
+
+
+def test_setting_an_attribute_ends_the_stream():
+    model = HardL0MLPRegressor(**SMALL).partial_fit(X, NUMBER)
+    intercepts, n_iter = model.intercepts_, model.n_iter_
+    model.coefs_ = [coef.round(1) for coef in model.coefs_]
+    assert set(vars(model)) == set(vars(HardL0MLPRegressor(**SMALL, max_iter=1).fit(X, NUMBER)))
+    assert model.n_iter_ == n_iter
+    assert model.intercepts_ is intercepts
+    expected = X.astype(np.float32)[:, model.support_]
+    for coef, intercept in zip(model.coefs_[:-1], intercepts, strict=False):
+        expected = np.maximum(expected @ coef + intercept, 0)
+    expected = (expected @ model.coefs_[-1] + intercepts[-1]).ravel()
+    np.testing.assert_allclose(model.predict(X.astype(np.float32)), expected, rtol=1e-4, atol=1e-4)
+    before = model.predict(X)
+    model.partial_fit(X[:1], NUMBER[:1], sample_weight=[0.0])
+    np.testing.assert_allclose(model.predict(X), before, rtol=1e-4, atol=1e-4)
+    model.partial_fit(X, NUMBER)
+    assert np.any(model.predict(X) != before)
+
+
+def test_deleting_an_attribute_ends_the_stream():
+    model = HardL0MLPRegressor(**SMALL).partial_fit(X, NUMBER)
+    before = model.predict(X)
+    del model.history_
+    assert not hasattr(model, "history_")
+    np.testing.assert_array_equal(model.predict(X), before)
+    with pytest.raises(AttributeError, match="history_"):
+        del model.history_
+
+
+def test_the_scikit_learn_model_has_the_activation_of_the_training():
+    model = HardL0MLPRegressor(**SMALL).partial_fit(X, NUMBER).set_params(activation="tanh")
+    expected = model.predict(X)
+    np.testing.assert_allclose(model.to_sklearn().predict(X), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_diverged_stream_names_the_rate_that_it_had():
+    model = HardL0MLPRegressor(**SMALL).partial_fit(X, NUMBER)
+    model.set_params(learning_rate_init=3e38)
+    with pytest.raises(ValueError, match="learning_rate_init, now 3e"):
+        model.partial_fit(X, NUMBER)
+    model.set_params(learning_rate_init=1e-3)
+    for call in (lambda: model.partial_fit(X, NUMBER), lambda: model.predict(X)):
+        with pytest.raises(ValueError, match=r"start afresh.*now 3e\+38"):
+            call()
