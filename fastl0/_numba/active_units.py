@@ -82,9 +82,9 @@ def list_units_(weights, gates, batch_, use_nonzero, compact_inputs, compact_hid
         for c in range(n):
             active_gate[c] = value[active[c]] if gated else np.float32(1.0)
         if layer == 0:
-            columns, wanted = ints(batch_.columns, width), ints(batch_.read_columns, width)
+            columns, read_columns = ints(batch_.columns, width), ints(batch_.read_columns, width)
             for c in range(n):
-                wanted[c] = columns[active[c]]
+                read_columns[c] = columns[active[c]]
         else:
             start += widths[layer - 1] * width
             bias = floats(weights.theta + 4 * start, width)

@@ -9,7 +9,7 @@ mini-batch) the list holds only the open ones, and all products run on the compa
 carry a gate of 0. Both are exact: a closed unit's activation and the gradients of its
 outgoing weights are zero.
 
-A mini-batch of a single row takes another way (`one_row`): whole rows of the active units'
+A mini-batch of a single row takes another way (`single_row`): whole rows of the active units'
 weights are read, and the active outputs picked from what comes out. Packing would not pay, and
 gradients need not be stored.
 """

@@ -21,7 +21,7 @@ PANEL = 4096
 class ParamPointers(NamedTuple):
     """Addresses of flat float32 buffers in one layout: per layer weights, then biases.
 
-    ParamPointers of a layer are (fan_in, fan_out) in C order.
+    Weights of a layer are (fan_in, fan_out) in C order.
     """
 
     theta: int

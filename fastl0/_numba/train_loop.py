@@ -94,7 +94,7 @@ def prepare_batch_(
 ):
     """Leader: settle all that the mini-batch from row `start` on needs.
 
-    `size` is that of the team which looked through its columns, and `is_first` says that
+    `size` is that of the team which looked through the columns, and `is_first` says that
     nobody has.
     """
     n_inputs = longs(weights.widths, 1)[0]
