@@ -153,13 +153,13 @@ class Epoch:
 # --- single mini-batches -------------------------------------------------------------
 
 #: Pieces of a mini-batch, to be added up.
-ROWS, GATES, LIT, LISTS, GATHER, FORWARD, LOSS, BACKWARD, UPDATE = (1 << k for k in range(9))
+ROWS, GATES, NONZERO, LISTS, GATHER, FORWARD, LOSS, BACKWARD, UPDATE = (1 << k for k in range(9))
 ALL_PIECES = (1 << 9) - 1
 
 
 @kernel(cache=False)
 def run_batches_(weights_, gates_, batch_, rule, x_source, y_source, order, draws, limits, pieces):
-    """The loop of `epoch.train_batches` on one thread, in pieces and with any `limits`.
+    """The loop of `train_loop.train_batches` on one thread, in pieces and with any `limits`.
 
     `draws` holds, for each mini-batch, uniforms for the sampler, or gate values and slopes.
     Without `LISTS` those of the last call stay; so do the rows without `ROWS`.
@@ -178,11 +178,11 @@ def run_batches_(weights_, gates_, batch_, rule, x_source, y_source, order, draw
         else:
             floats(gates_.gate_value, n_gates)[:] = draws[1, k]
             floats(gates_.gate_slope, n_gates)[:] = draws[2, k]
-        if pieces & LIT:
+        if pieces & NONZERO:
             find_nonzero_columns_(batch_, x_source, batch_.rows, n_rows, 0, n_inputs)
             merge_nonzero_columns_(batch_, 1, n_inputs)
         if pieces & LISTS:
-            list_units_(weights_, gates_, batch_, pieces & LIT != 0, limits[0], limits[1])
+            list_units_(weights_, gates_, batch_, pieces & NONZERO != 0, limits[0], limits[1])
         if pieces & GATHER:
             n_in = longs(batch_.n_active, 1)[0]
             read_batch_(batch_, x_source, y_source, 0, n_rows, 0, n_in)

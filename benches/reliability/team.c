@@ -3,7 +3,7 @@
  *     cc -O2 -g -fsanitize=thread -I fastl0 benches/reliability/team.c -o team -lpthread
  *     ./team MINI_BATCHES
  *
- * A leader calls three helpers for every mini-batch, as `epoch.train_batches` does: each member
+ * A leader calls three helpers for every mini-batch, as `train_loop.train_batches` does: each member
  * writes its own plain numbers, all meet, each reads what the others wrote, all meet again, and
  * the leader alone changes what all read next. The team breaks up and forms anew every so often.
  * ThreadSanitizer reports an access that the meeting points leave unordered; sums that are wrong

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastl0._numba.jit import bytes_, floats, ints, kernel, longs, read_rows
+from fastl0._numba.jit import bytes_, entry, floats, ints, kernel, longs, read_rows
 
 #: Compact when at most this share of the inputs / of a hidden layer is active. Measured by
 #: benches/sweep.py; above it copying the block costs more than it saves.
@@ -70,10 +70,10 @@ def list_units_(weights, gates, batch_, use_nonzero, compact_inputs, compact_hid
     unit_start = 0
     for layer in range(n_layers + 1):
         width = widths[layer]
-        active = ints(batch_.active + 4 * unit_start, width)
-        active_gate = floats(batch_.active_gate + 4 * unit_start, width)
+        active = ints(entry(batch_.active, unit_start), width)
+        active_gate = floats(entry(batch_.active_gate, unit_start), width)
         gated = layer < n_layers and gate_start[layer] >= 0
-        value = floats(gates.gate_value + 4 * (gate_start[layer] if gated else 0), width)
+        value = floats(entry(gates.gate_value, gate_start[layer] if gated else 0), width)
         n = list_active_(
             active, width, value, gated, nonzero, use_nonzero and layer == 0,
             compact_inputs if layer == 0 else compact_hidden,
@@ -82,13 +82,13 @@ def list_units_(weights, gates, batch_, use_nonzero, compact_inputs, compact_hid
         for c in range(n):
             active_gate[c] = value[active[c]] if gated else np.float32(1.0)
         if layer == 0:
-            columns, wanted = ints(batch_.columns, width), ints(batch_.read_columns, width)
+            columns, read_columns = ints(batch_.columns, width), ints(batch_.read_columns, width)
             for c in range(n):
-                wanted[c] = columns[active[c]]
+                read_columns[c] = columns[active[c]]
         else:
             start += widths[layer - 1] * width
-            bias = floats(weights.theta + 4 * start, width)
-            active_bias = floats(batch_.active_bias + 4 * unit_start, width)
+            bias = floats(entry(weights.theta, start), width)
+            active_bias = floats(entry(batch_.active_bias, unit_start), width)
             for c in range(n):
                 active_bias[c] = bias[active[c]]
             start += width

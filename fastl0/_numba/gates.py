@@ -82,7 +82,7 @@ def clip_log_odds_(log_odds_):
 def update_gates_(gates_, params, rate):
     """Add the penalty's derivative and take one Adam step on the log-odds.
 
-    GatePointers that are held open stay where they are: only their moments take in dL/dz.
+    Gates that are held open stay where they are: only their moments take in dL/dz.
     """
     n = gates_.n_gates
     price, probability = floats(gates_.l0_gradient, n), floats(gates_.on_probability, n)

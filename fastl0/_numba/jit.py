@@ -172,6 +172,21 @@ def _view(dtype: Any, ndim: int = 1) -> Any:
     return line if ndim == 1 else table
 
 
+def _entry() -> Any:
+    """Make ``entry(address, n)``: the address of entry `n` of float32 or int32 numbers."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address, n = arguments
+        return builder.add(address, builder.mul(n, context.get_constant(types.int64, 4)))
+
+    @intrinsic
+    def entry(typing_context: Any, address: Any, n: Any) -> Any:
+        return types.int64(types.int64, types.int64), generate
+
+    return entry if not config.DISABLE_JIT else lambda address, n: int(address) + 4 * int(n)
+
+
+entry = _entry()
 floats, doubles, bytes_, ints, longs = map(_view, ("f4", "f8", "u1", "i4", "i8"))
 matrix = _view("f4", ndim=2)
 

@@ -1,4 +1,4 @@
-"""A share of a mini-batch's rows: gathered, all the way forward through the layers, and back.
+"""The mini-batch through the layers: rows gathered, all the way forward, the loss, and back.
 
 Notation: a layer l has `fan_in` input units and `fan_out` units; A[l] (batch, fan_in)
 holds its gated inputs ``z * h``, W[l] (fan_in, fan_out) its weights, D[l] (batch, fan_out)
@@ -9,35 +9,37 @@ mini-batch) the list holds only the open ones, and all products run on the compa
 carry a gate of 0. Both are exact: a closed unit's activation and the gradients of its
 outgoing weights are zero.
 
-A mini-batch of a single row takes another way (`one_row`): whole rows of the active units'
+A mini-batch of a single row takes another way (`single_row`): whole rows of the active units'
 weights are read, and the active outputs picked from what comes out. Packing would not pay, and
 gradients need not be stored.
+
+Each member of a team does this for its share of the rows, from `low` to `high`.
 """
 
 import numpy as np
 
 from fastl0._numba.activations import activate_, differentiate_
 from fastl0._numba.elementwise import gather_, scatter_
-from fastl0._numba.jit import doubles, floats, ints, kernel, longs, matrix, read_rows
+from fastl0._numba.jit import doubles, entry, floats, ints, kernel, longs, matrix, read_rows
 from fastl0._numba.losses import output_loss_
 from fastl0._numba.matmul import TILE_COLUMNS, matmul_
 from fastl0._numba.single_row import combine_rows_, dot_rows_
-from fastl0._numba.structs import JOB, N_ROWS, padded
+from fastl0._numba.structs import JOB, N_ROWS, locate_layer, padded
 
 
 @kernel(part=True)
 def read_batch_(batch_, x_source, y_source, low, high, number, n_in):
-    """Read the rows from `low` to `high` of the mini-batch."""
+    """Read the rows from `low` to `high` of the mini-batch: `n_in` columns, and the targets."""
     stride = padded(n_in)
-    rows = batch_.rows + 4 * low
+    rows = entry(batch_.rows, low)
     read_rows(
         x_source, number, rows, high - low, batch_.read_columns, n_in, batch_.active_gate,
-        batch_.values + 4 * low * stride, stride, 0,
+        entry(batch_.values, low * stride), stride, 0,
     )  # fmt: skip
     n_targets = batch_.n_targets
     read_rows(
         y_source, number, rows, high - low, batch_.target_columns, n_targets, 0,
-        batch_.targets + 4 * low * n_targets, n_targets, 0,
+        entry(batch_.targets, low * n_targets), n_targets, 0,
     )  # fmt: skip
 
 
@@ -48,147 +50,124 @@ def panel_stride(n_columns):
 
 
 @kernel
-def pack_columns(block, fan_out, active_in, n_in, active_out, n_out, panel_, stride):
-    """Copy ``block[active_in][:, active_out]`` into rows of `stride` entries."""
-    rows, columns = ints(active_in, n_in), ints(active_out, n_out)
-    for r in range(n_in):
-        source = floats(block + 4 * rows[r] * fan_out, fan_out)
-        target = floats(panel_ + 4 * r * stride, n_out)
-        for c in range(n_out):
+def pack_columns(weights, layer, first, n, panel_, stride):
+    """Copy the weights between all active inputs and `n` active outputs from `first` on.
+
+    ``W[active_in][:, active_out[first : first + n]]``, in rows of `stride` entries.
+    """
+    rows, columns = ints(layer.active_in, layer.n_in), ints(entry(layer.active_out, first), n)
+    block = entry(weights.theta, layer.start)
+    for r in range(layer.n_in):
+        source = floats(entry(block, rows[r] * layer.fan_out), layer.fan_out)
+        target = floats(entry(panel_, r * stride), n)
+        for c in range(n):
             target[c] = source[columns[c]]
 
 
 @kernel
-def pack_transposed(block, fan_out, active_in, n_in, active_out, n_out, panel_, stride):
-    """Copy ``block[active_in][:, active_out].T`` into rows of `stride` entries."""
-    rows, columns = ints(active_in, n_in), ints(active_out, n_out)
-    panel = floats(panel_, n_out * stride)
-    for r in range(n_in):
-        source = floats(block + 4 * rows[r] * fan_out, fan_out)
-        if n_out == fan_out:
-            for c in range(n_out):
+def pack_transposed(weights, layer, first, n, panel_, stride):
+    """Copy the weights between `n` active inputs from `first` on and all active outputs.
+
+    ``W[active_in[first : first + n]][:, active_out].T``, in rows of `stride` entries.
+    """
+    rows, columns = ints(entry(layer.active_in, first), n), ints(layer.active_out, layer.n_out)
+    block = entry(weights.theta, layer.start)
+    panel = floats(panel_, layer.n_out * stride)
+    for r in range(n):
+        source = floats(entry(block, rows[r] * layer.fan_out), layer.fan_out)
+        if layer.n_out == layer.fan_out:
+            for c in range(layer.n_out):
                 panel[c * stride + r] = source[c]
         else:
-            for c in range(n_out):
+            for c in range(layer.n_out):
                 panel[c * stride + r] = source[columns[c]]
 
 
 @kernel
 def forward_(weights, batch_, params, low, high, number):
     """Compute all activations of some rows up to the outputs, without the outputs' bias."""
-    n_layers = weights.n_layers
-    widths, n_active = longs(weights.widths, n_layers + 1), longs(batch_.n_active, n_layers + 1)
     n_rows = high - low
     is_single = longs(batch_.job, JOB)[N_ROWS] == 1
-    panel = batch_.scratch + 4 * number * batch_.n_scratch
-    theta, active = weights.theta, batch_.active
-    unit_start = 0
-    values = batch_.values
-    for layer in range(n_layers):
-        fan_in, fan_out = widths[layer], widths[layer + 1]
-        n_in, n_out = n_active[layer], n_active[layer + 1]
-        stride_in, stride_out = padded(n_in), padded(n_out)
-        next_values = values + 4 * params.batch_size * padded(fan_in)
-        inputs, outputs = values + 4 * low * stride_in, next_values + 4 * low * stride_out
-        unit_start += fan_in
-        active_out = batch_.active + 4 * unit_start
+    panel = entry(batch_.scratch, number * batch_.n_scratch)
+    for k in range(weights.n_layers):
+        layer = locate_layer(weights, batch_, params, k)
+        n_in, n_out, fan_out = layer.n_in, layer.n_out, layer.fan_out
+        inputs = entry(layer.inputs, low * layer.stride_in)
+        outputs = entry(layer.outputs, low * layer.stride_out)
+        block = entry(weights.theta, layer.start)
         if is_single:
             whole = panel if n_out < fan_out else outputs
-            combine_rows_(inputs, theta, fan_out, active, n_in, whole)
+            combine_rows_(inputs, block, fan_out, layer.active_in, n_in, whole)
             if n_out < fan_out:
-                gather_(floats(whole, fan_out), ints(active_out, n_out), floats(outputs, n_out))
+                places = ints(layer.active_out, n_out)
+                gather_(floats(whole, fan_out), places, floats(outputs, n_out))
         elif n_out < fan_out:
             stride = panel_stride(n_out)
             for c in range(0, n_out, stride):
                 n = min(stride, n_out - c)
-                pack_columns(theta, fan_out, active, n_in, active_out + 4 * c, n, panel, stride)
+                pack_columns(weights, layer, c, n, panel, stride)
                 matmul_(
-                    inputs, stride_in, 1, n_rows, panel, stride, 0, n_in,
-                    outputs + 4 * c, stride_out, n,
+                    inputs, layer.stride_in, 1, n_rows, panel, stride, 0, n_in,
+                    entry(outputs, c), layer.stride_out, n,
                 )  # fmt: skip
         else:
             matmul_(
-                inputs, stride_in, 1, n_rows, theta, fan_out, active if n_in < fan_in else 0,
-                n_in, outputs, stride_out, n_out,
+                inputs, layer.stride_in, 1, n_rows, block, fan_out,
+                layer.active_in if n_in < layer.fan_in else 0, n_in,
+                outputs, layer.stride_out, n_out,
             )  # fmt: skip
-        if layer < n_layers - 1:
+        if k < weights.n_layers - 1:
             activate_(
-                params.activation, matrix(outputs, n_rows, stride_out),
-                floats(batch_.active_bias + 4 * unit_start, n_out),
-                floats(batch_.active_gate + 4 * unit_start, n_out),
+                params.activation, matrix(outputs, n_rows, layer.stride_out),
+                floats(layer.bias_out, n_out), floats(layer.gate_out, n_out),
             )  # fmt: skip
-        theta += 4 * (fan_in + 1) * fan_out
-        active, values = active_out, next_values
 
 
 @kernel
 def compute_loss_(weights, batch_, params, low, high):
     """Turn the outputs of some rows into the derivatives of their loss, and note the losses."""
-    n_layers = weights.n_layers
-    widths = longs(weights.widths, n_layers + 1)
-    unit_start, values = 0, batch_.values
-    for layer in range(n_layers):
-        unit_start += widths[layer]
-        values += 4 * params.batch_size * padded(widths[layer])
-    n_outputs, n_targets = widths[n_layers], batch_.n_targets
-    stride = padded(n_outputs)
+    layer = locate_layer(weights, batch_, params, weights.n_layers - 1)
+    n_rows, n_targets = high - low, batch_.n_targets
     output_loss_(
         params.loss,
         np.float32(params.parameter),
-        matrix(values + 4 * low * stride, high - low, stride),
-        floats(batch_.active_bias + 4 * unit_start, n_outputs),
-        matrix(batch_.targets + 4 * low * n_targets, high - low, n_targets),
+        matrix(entry(layer.outputs, low * layer.stride_out), n_rows, layer.stride_out),
+        floats(layer.bias_out, layer.n_out),
+        matrix(entry(batch_.targets, low * n_targets), n_rows, n_targets),
         np.float32(1.0) / np.float32(longs(batch_.job, JOB)[N_ROWS]),
-        doubles(batch_.losses + 8 * low, high - low),
+        doubles(batch_.losses, high)[low:],
     )
 
 
 @kernel
 def backward_(weights, batch_, params, low, high, number):
     """Carry the derivatives of some rows from the outputs back to the first layer."""
-    n_layers = weights.n_layers
-    widths, n_active = longs(weights.widths, n_layers + 1), longs(batch_.n_active, n_layers + 1)
     n_rows = high - low
     is_single = longs(batch_.job, JOB)[N_ROWS] == 1
-    panel = batch_.scratch + 4 * number * batch_.n_scratch
-    theta, values, deltas, unit_start = weights.theta, batch_.values, batch_.deltas, 0
-    for layer in range(n_layers):
-        fan_in = widths[layer]
-        theta += 4 * (fan_in + 1) * widths[layer + 1]
-        values += 4 * params.batch_size * padded(fan_in)
-        deltas += 4 * params.batch_size * padded(fan_in) if layer > 0 else 0
-        unit_start += fan_in
-    delta = values + 4 * low * padded(n_active[n_layers])
-    for layer in range(n_layers - 1, 0, -1):
-        fan_in, fan_out = widths[layer], widths[layer + 1]
-        n_in, n_out = n_active[layer], n_active[layer + 1]
-        stride_in, stride_out = padded(n_in), padded(n_out)
-        theta -= 4 * (fan_in + 1) * fan_out
-        values -= 4 * params.batch_size * padded(fan_in)
-        deltas -= 4 * params.batch_size * padded(fan_in)
-        active_out = batch_.active + 4 * unit_start
-        unit_start -= fan_in
-        active_in = batch_.active + 4 * unit_start
-        upstream = deltas + 4 * low * stride_in
+    panel = entry(batch_.scratch, number * batch_.n_scratch)
+    for k in range(weights.n_layers - 1, 0, -1):
+        layer = locate_layer(weights, batch_, params, k)
+        n_in, n_out, fan_out = layer.n_in, layer.n_out, layer.fan_out
+        delta = entry(layer.delta, low * layer.stride_out)
+        upstream = entry(layer.upstream, low * layer.stride_in)
         if is_single:
             if n_out < fan_out:
-                scatter_(floats(delta, n_out), ints(active_out, n_out), floats(panel, fan_out))
+                places = ints(layer.active_out, n_out)
+                scatter_(floats(delta, n_out), places, floats(panel, fan_out))
                 delta = panel
-            dot_rows_(delta, theta, fan_out, active_in, n_in, upstream)
+            block = entry(weights.theta, layer.start)
+            dot_rows_(delta, block, fan_out, layer.active_in, n_in, upstream)
         else:
             stride = panel_stride(n_in)
             for c in range(0, n_in, stride):
                 n = min(stride, n_in - c)
-                pack_transposed(
-                    theta, fan_out, active_in + 4 * c, n, active_out, n_out, panel, stride
-                )
+                pack_transposed(weights, layer, c, n, panel, stride)
                 matmul_(
-                    delta, stride_out, 1, n_rows, panel, stride, 0, n_out,
-                    upstream + 4 * c, stride_in, n,
+                    delta, layer.stride_out, 1, n_rows, panel, stride, 0, n_out,
+                    entry(upstream, c), layer.stride_in, n,
                 )  # fmt: skip
+        inputs = entry(layer.inputs, low * layer.stride_in)
         differentiate_(
-            params.activation, matrix(values + 4 * low * stride_in, n_rows, stride_in),
-            matrix(upstream, n_rows, stride_in),
-            floats(batch_.active_gate + 4 * unit_start, n_in),
+            params.activation, matrix(inputs, n_rows, layer.stride_in),
+            matrix(upstream, n_rows, layer.stride_in), floats(layer.gate_in, n_in),
         )  # fmt: skip
-        delta = upstream

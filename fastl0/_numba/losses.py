@@ -85,10 +85,10 @@ def _softmax_loss_(smoothing, row, n_outputs, codes, scale):
     highest = row[0]
     for j in range(1, n_outputs):
         highest = max(highest, row[j])
-    wanted = (_ONE - smoothing) * (row[code] - highest)
+    target_logit = (_ONE - smoothing) * (row[code] - highest)
     if smoothing > _ZERO:
         for j in range(n_outputs):
-            wanted += smoothing * (row[j] - highest) / np.float32(n_outputs)
+            target_logit += smoothing * (row[j] - highest) / np.float32(n_outputs)
     total = _ZERO
     for j in range(n_outputs):
         total += _ZERO * row[j]  # NaN where it is infinite, of which exp makes 0
@@ -99,7 +99,7 @@ def _softmax_loss_(smoothing, row, n_outputs, codes, scale):
     for j in range(n_outputs):
         row[j] = row[j] * share - spread
     row[code] -= scale * (_ONE - smoothing)
-    return math.log(total) - wanted
+    return math.log(total) - target_logit
 
 
 @kernel(part=True)

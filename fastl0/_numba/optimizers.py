@@ -1,10 +1,11 @@
 """Adam and gradient descent with momentum, on vectors of parameters."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
-from fastl0._numba.jit import kernel
+from fastl0._numba.jit import entry, floats, kernel
 
 ADAM, SGD = range(2)
 SOLVERS = {"adam": ADAM, "sgd": SGD}
@@ -64,3 +65,44 @@ def sgd_step_(theta_, velocity_, gradient, rate, momentum, nesterov, decay):
 def adam_correction(params, t):
     """Adam's bias correction in its t-th step (Kingma and Ba 2015, section 2)."""
     return np.sqrt(1.0 - params.beta_2**t) / (1.0 - params.beta_1**t)
+
+
+class SolverStep(NamedTuple):
+    """Numbers of one step of the weights; the same for all of a mini-batch."""
+
+    solver: int
+    rate: np.float32
+    decay: np.float32
+    beta_1: np.float32
+    beta_2: np.float32
+    epsilon: np.float32
+    momentum: np.float32
+    nesterov: bool
+
+
+@kernel(part=True)
+def make_step(params, t, decay):
+    """Numbers of the t-th step; `decay` pulls the weights towards zero."""
+    rate = params.rate * adam_correction(params, t) if params.solver == ADAM else params.rate
+    return SolverStep(
+        params.solver,
+        np.float32(rate),
+        np.float32(decay), np.float32(params.beta_1), np.float32(params.beta_2),
+        np.float32(params.epsilon), np.float32(params.momentum), params.nesterov,
+    )  # fmt: skip
+
+
+@kernel
+def step_(weights_, step, place, n, gradient):
+    """Let the solver move n parameters from number `place` on."""
+    theta, first = floats(entry(weights_.theta, place), n), floats(entry(weights_.first, place), n)
+    if step.solver == ADAM:
+        adam_step_(
+            theta, first, floats(entry(weights_.second, place), n), floats(gradient, n),
+            step.rate, step.beta_1, step.beta_2, step.epsilon, step.decay,
+        )  # fmt: skip
+    else:
+        sgd_step_(
+            theta, first, floats(gradient, n), step.rate, step.momentum, step.nesterov,
+            step.decay,
+        )  # fmt: skip

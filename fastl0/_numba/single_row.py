@@ -15,7 +15,7 @@ from numba import config, types
 from numba.extending import intrinsic
 
 from fastl0._numba.elementwise import dot
-from fastl0._numba.jit import floats, ints, kernel
+from fastl0._numba.jit import entry, floats, ints, kernel
 from fastl0._numba.matmul import LANES
 from fastl0._numba.optimizers import adam_step_
 
@@ -44,7 +44,7 @@ def combine_rows_(factors, block, n_columns, rows, n_terms, out_):
     for c in range(n_columns):
         out[c] = _ZERO
     for k in range(n_terms):
-        factor, row = left[k], floats(block + 4 * np.int64(numbers[k]) * n_columns, n_columns)
+        factor, row = left[k], floats(entry(block, np.int64(numbers[k]) * n_columns), n_columns)
         for c in range(n_columns):
             out[c] += factor * row[c]
 
@@ -65,7 +65,7 @@ def dot_rows_(vector, block, n_columns, rows, n_rows, out_):
     """
     right, numbers, out = floats(vector, n_columns), ints(rows, n_rows), floats(out_, n_rows)
     for k in range(n_rows):
-        out[k] = dot(floats(block + 4 * np.int64(numbers[k]) * n_columns, n_columns), right)
+        out[k] = dot(floats(entry(block, np.int64(numbers[k]) * n_columns), n_columns), right)
 
 
 def _adam_on_vectors() -> Any:

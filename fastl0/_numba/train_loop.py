@@ -23,6 +23,7 @@ from fastl0._numba.active_units import (
 from fastl0._numba.gates import draw_gates_, update_gates_
 from fastl0._numba.jit import (
     doubles,
+    entry,
     flush_begin,
     flush_end,
     ints,
@@ -47,11 +48,8 @@ from fastl0._numba.update import update_share_
 def prefetch_next_(weights, batch_, params, x_source, order, number, size):
     """List a member's share of the next mini-batch's rows and have them fetched."""
     job = longs(batch_.job, JOB)
-    low, high = (
-        split_range(job[N_NEXT], 1, number, size),
-        split_range(job[N_NEXT], 1, number + 1, size),
-    )
-    rows = batch_.rows + 4 * (params.batch_size + low)
+    low, high = split_range(job[N_NEXT], 1, number, size)
+    rows = entry(batch_.rows, params.batch_size + low)
     fill_rows_(order, job[NEXT_START] + low, ints(rows, high - low))
     if job[LOOK_FOR_NONZERO] != 0:
         n_inputs = longs(weights.widths, 1)[0]
@@ -69,8 +67,7 @@ def train_share_(weights_, gates_, batch_, params, x_source, y_source, order, te
     """
     job = longs(batch_.job, JOB)
     n_rows = job[N_ROWS]
-    low = split_range(n_rows, TILE_ROWS, number, size)
-    high = split_range(n_rows, TILE_ROWS, number + 1, size)
+    low, high = split_range(n_rows, TILE_ROWS, number, size)
     if low < high:
         read_batch_(batch_, x_source, y_source, low, high, number, longs(batch_.n_active, 1)[0])
         forward_(weights_, batch_, params, low, high, number)
@@ -94,7 +91,7 @@ def prepare_batch_(
 ):
     """Leader: prepare all that the mini-batch from row `start` on needs.
 
-    `size` is that of the team which looked through its columns, and `is_first` says that
+    `size` is that of the team which looked through the columns, and `is_first` says that
     nobody has.
     """
     n_inputs = longs(weights.widths, 1)[0]

@@ -18,6 +18,7 @@ SHIFT = -BETA * math.log(-GAMMA / ZETA)
 LOG_ODDS_LIMIT = 4.605
 
 
+# Not `scipy.special.expit`: its last bits differ, and a gate in float32 may then, too.
 def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
     t = np.exp(-np.abs(x))
     return np.where(x >= 0, 1.0, t) / (1.0 + t)

@@ -13,6 +13,16 @@ from fastl0._numba import jit
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="looks at what is compiled")
 
 
+def test_an_entry_is_found_by_its_number():
+    @jit.kernel(cache=False)
+    def at(address, n):
+        return jit.floats(jit.entry(address, n), 1)[0]
+
+    values = np.arange(7, dtype=np.float32)
+    assert [at(values.ctypes.data, np.int32(n)) for n in range(7)] == values.tolist()
+    assert at(values[5:].ctypes.data, -2) == 3
+
+
 def test_literal_numbers_do_not_multiply_compilations():
     @jit.kernel(cache=False)
     def inner(n):

@@ -18,7 +18,7 @@ def targets_of(loss, n_rows, n_outputs):
     return rng.normal(size=(n_rows, n_outputs)).astype(np.float32)
 
 
-def judged(loss, values, bias, targets, scale=None, parameter=None):
+def output_losses(loss, values, bias, targets, scale=None, parameter=None):
     """Derivatives and losses of the kernel and of the reference."""
     scale, blank = 1 / len(values) if scale is None else scale, np.full(len(values), np.nan)
     parameter = PARAMETERS[loss][-1] if parameter is None else parameter
@@ -43,7 +43,7 @@ def test_losses_and_their_derivatives_agree(loss, parameter, weighted, shape, sc
     targets = targets_of(loss, *shape)
     targets = with_weights(targets) if weighted else targets
     spread = 3.0 if loss != "poisson" else 1.0
-    found, expected = judged(
+    found, expected = output_losses(
         loss, random(shape, spread), random(shape[1], seed=1), targets, scale, parameter
     )
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-5, atol=3e-6)
@@ -74,7 +74,7 @@ def test_losses_of_huge_outputs_are_finite_and_agree(loss, scale):
     values = random((11, 5), scale)
     values[:2] = (scale,)
     values[2:4] = -scale
-    found, expected = judged(loss, values, np.zeros(5, np.float32), targets_of(loss, 11, 5))
+    found, expected = output_losses(loss, values, np.zeros(5, np.float32), targets_of(loss, 11, 5))
     np.testing.assert_allclose(found[1].sum(), expected[1].sum(), rtol=1e-5)
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found[0], expected[0], rtol=0, atol=1e-6)

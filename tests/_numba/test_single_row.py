@@ -167,9 +167,9 @@ from fastl0._numba import update
 from fastl0._numba.matmul import LANES
 widths = []
 step_layer = update.update_layer_by_row_
-def counted(weights, gates, batch, step, number, size, start, fan_in, fan_out, *rest):
-    widths.append(fan_out)
-    step_layer(weights, gates, batch, step, number, size, start, fan_in, fan_out, *rest)
+def counted(weights, gates, batch, step, layer, number, size):
+    widths.append(layer.fan_out)
+    step_layer(weights, gates, batch, step, layer, number, size)
 update.update_layer_by_row_ = counted
 X = np.random.default_rng(0).normal(size=(3, 5))
 for solver in ("adam", "sgd"):
