@@ -10,17 +10,18 @@ BIN := $(VENV)/bin
 export PIP_NO_COMPILE := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# What compiled kernels are made of.
-KERNELS := $(wildcard fastl0/_numba/*.py) fastl0/model/hard_concrete.py fastl0/_kernels.pyx
+# What the extension is made of.
+COMPILED := setup.py fastl0/_kernels.pyx fastl0/model/hard_concrete.py $(wildcard fastl0/*.h \
+  fastl0/_numba/*.py fastl0/kernel_api/*.py)
 
 # Which extras an installation of one brings along, itself included.
 covers-plot := plot
-covers-test := test plot
-covers-bench := bench plot
-covers-docs := docs test plot
-covers-dev := dev test plot
+covers-test := test plot jit
+covers-bench := bench plot jit
+covers-docs := docs test plot jit
+covers-dev := dev test plot jit
 
-.PHONY: help demo test test-vectors bench compare paper frontier docs lint typecheck venv clean
+.PHONY: help demo test test-isas bench compare paper frontier docs lint typecheck venv clean
 # Two targets may want to install into the same environment.
 .NOTPARALLEL:
 
@@ -29,7 +30,7 @@ help:
 	@echo 'make paper      repeat the published experiments'
 	@echo 'make frontier   test error on MNIST against size, for given sizes'
 	@echo 'make test       the test suite'
-	@echo 'make test-vectors  some of it as on processors with narrower vectors'
+	@echo 'make test-isas  ... with the kernels of every other instruction set of this machine'
 	@echo 'make bench      the benchmarks'
 	@echo 'make compare    fastl0 beside scikit-learn, PyTorch and bare BLAS: table and pictures'
 	@echo 'make docs       the documentation in docs/_build/html; its examples are run'
@@ -38,32 +39,31 @@ help:
 	@echo 'make clean      delete $(VENV) and everything that was built'
 	@echo 'ARGS="..." adds arguments to the command behind a target.'
 
-demo: $(VENV)/.ready-plot $(VENV)/.kernels
+demo: $(VENV)/.ready-plot
 	$(BIN)/fastl0 demo $(ARGS)
 
-paper: $(VENV)/.ready-plot $(VENV)/.kernels
+paper: $(VENV)/.ready-plot
 	$(BIN)/python benches/experiments paper $(ARGS)
 
-frontier: $(VENV)/.ready-plot $(VENV)/.kernels
+frontier: $(VENV)/.ready-plot
 	$(BIN)/python benches/experiments frontier $(ARGS)
 
-test: $(VENV)/.ready-test $(VENV)/.kernels
+test: $(VENV)/.ready-test
 	$(BIN)/pytest $(ARGS)
 
-# Kernels are compiled into folders that are thrown away.
-test-vectors: $(VENV)/.ready-test
+test-isas: $(VENV)/.ready-test
 	$(BIN)/python tests/subprocesses.py $(ARGS)
 
-bench: $(VENV)/.ready-test $(VENV)/.kernels
+bench: $(VENV)/.ready-test
 	$(BIN)/pytest benches --timeout=0 $(ARGS)
 
 # ARGS="--data DIR" for MNIST. Nothing else should run meanwhile.
-compare: $(VENV)/.ready-bench $(VENV)/.kernels
+compare: $(VENV)/.ready-bench
 	$(BIN)/python benches/compare.py $(ARGS)
 	$(BIN)/python benches/report.py
 
 # A warning is an error, and so is an example that fails or prints something else.
-docs: $(VENV)/.ready-docs $(VENV)/.kernels
+docs: $(VENV)/.ready-docs
 	$(BIN)/sphinx-build --fail-on-warning --keep-going -q -d docs/_build/doctrees docs docs/_build/html $(ARGS)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going -q -d docs/_build/doctrees -b doctest docs docs/_build/doctest
 	$(BIN)/python -W ignore -m doctest README.md
@@ -80,15 +80,10 @@ typecheck: $(VENV)/.ready-dev
 venv: $(VENV)/.created
 
 # Editable: a change of a .py file counts at once, a change of one of these builds anew.
-$(VENV)/.ready-%: $(VENV)/.created pyproject.toml setup.py fastl0/_kernels.pyx fastl0/_team.h
+$(VENV)/.ready-%: $(VENV)/.created pyproject.toml $(COMPILED)
 	@echo 'Installing fastl0[$*] into $(VENV), a minute or two the first time'
 	@$(BIN)/python -m pip install --quiet --compile --editable '.[$*]'
 	@touch $(addprefix $(VENV)/.ready-,$(covers-$*))
-
-# Numba's disk cache misses a change of a kernel that is called from another file.
-$(VENV)/.kernels: $(VENV)/.created $(KERNELS)
-	@rm -f fastl0/_numba/__pycache__/*.nb[ic]
-	@touch $@
 
 $(VENV)/.created:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -109,6 +104,6 @@ $(VENV)/.created:
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	rm -f fastl0/_kernels.c fastl0/_kernels.html fastl0/*.so
+	rm -f fastl0/_kernels.c fastl0/_kernels.h fastl0/_kernels.html fastl0/*.so
 	rm -rf docs/_build docs/evidence/tables docs/reference/generated docs/tutorials docs/sg_execution_times.rst docs/contributing/modules.inc
 	find fastl0 tests benches docs -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,22 +11,21 @@ from functools import cache
 
 import numpy as np
 from experiments.mnist import load_mnist
-from numba import types
+from numba import njit, types
 from numba.extending import get_cython_function_address
 
 from fastl0 import HardL0MLPClassifier
 from fastl0._kernels import RowSource
 from fastl0._numba import matmul
-from fastl0._numba.activations import RELU
 from fastl0._numba.active_units import find_nonzero_columns_, list_units_, merge_nonzero_columns_
 from fastl0._numba.gates import draw_gates_, update_gates_
 from fastl0._numba.jit import floats, flush_begin, flush_end, ints, kernel, longs
 from fastl0._numba.layers import backward_, compute_loss_, forward_, read_batch_
-from fastl0._numba.losses import SOFTMAX_LOSS
-from fastl0._numba.optimizers import ADAM
-from fastl0._numba.permutation import RowOrder, draw_keys, fill_rows_
-from fastl0._numba.structs import StepParams
+from fastl0._numba.permutation import fill_rows_
 from fastl0._numba.update import update_share_
+from fastl0.kernel_api.codes import ADAM, RELU, SOFTMAX_LOSS
+from fastl0.kernel_api.row_order import RowOrder, draw_keys
+from fastl0.kernel_api.structs import StepParams
 from fastl0.training.buffer_layout import BufferLayout
 from fastl0.training.buffers import Buffers
 from fastl0.training.config import TrainingConfig, TrainingData
@@ -157,7 +156,7 @@ ROWS, GATES, NONZERO, LISTS, GATHER, FORWARD, LOSS, BACKWARD, UPDATE = (1 << k f
 ALL_PIECES = (1 << 9) - 1
 
 
-@kernel(cache=False)
+@kernel
 def run_batches_(weights_, gates_, batch_, rule, x_source, y_source, order, draws, limits, pieces):
     """The loop of `train_loop.train_batches` on one thread, in pieces and with any `limits`.
 
@@ -207,7 +206,7 @@ _sgemm = types.ExternalFunctionPointer(
 )
 
 
-@kernel(cache=False)
+@njit(nogil=True)
 def multiply_(shapes, a, b, out_, n_rounds):
     """Bare BLAS products, row-major; `shapes` holds trans_a, trans_b, m, n, k of each."""
     numbers = np.empty(6, np.int32)
@@ -229,7 +228,7 @@ def multiply_(shapes, a, b, out_, n_rounds):
             )  # fmt: skip
 
 
-@kernel(cache=False)
+@kernel
 def multiply_in_tiles_(n_calls, trans_a, m, n, k, a, b, out_):
     """One of the products of `SHAPES`, in register tiles; the right factor row-major."""
     row, step = (1, m) if trans_a else (k, 1)
@@ -321,8 +320,8 @@ class Minibatches:
         self._order = RowOrder(len(X), np.zeros(0, np.int32), draw_keys(rng))
         self._rule = StepParams(
             batch_size=BATCH_SIZE, activation=RELU, loss=SOFTMAX_LOSS, parameter=0.0,
-            solver=ADAM, rate=1e-9, gate_rate=1e-9, momentum=0.9, nesterov=True, beta_1=0.9,
-            beta_2=0.999, epsilon=1e-8, alpha=1e-4, lam=1e-6, held_open=False,
+            solver=ADAM, rate=1e-9, gate_rate=1e-9, momentum=0.9, nesterov=1, beta_1=0.9,
+            beta_2=0.999, epsilon=1e-8, alpha=1e-4, lam=1e-6, held_open=0,
         )  # fmt: skip
         shares = [open_inputs] + [open_hidden] * (len(widths) - 2)
         self._draws = self._draw(rng, widths[:-1], shares)

@@ -1,5 +1,6 @@
 """Types of the C core."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,3 +43,10 @@ class Team:
     def address(self) -> int: ...
 
 def addresses() -> dict[str, int]: ...
+
+isa: str
+isas: dict[str, tuple[int, int, int]]
+
+train_batches: Callable[..., int]
+
+def fill_rows_(order: Any, start: int, rows_: NDArray[np.int32]) -> None: ...

@@ -1,4 +1,4 @@
-"""C core: moves bytes and changes shapes; it does no training arithmetic.
+"""C core: moves bytes and changes shapes, and holds the kernels as machine code.
 
 Owns the two jobs that must see raw memory of any kind:
 
@@ -7,10 +7,13 @@ Owns the two jobs that must see raw memory of any kind:
   a compact float32 block, so that X is never copied or converted as a whole;
 * `pack_weights_` closes the gaps that deleted units leave in a flat weight buffer.
 
-It also hands the Numba kernels the addresses of plain C entry points (`addresses`): the
-row gather, the meeting points of the threads of a `Team`, and a scoped switch that flushes
-subnormal numbers to zero. Imports nothing of fastl0.
+`train_batches` and `fill_rows_` run the kernels of ``_numba``, which are compiled for several
+instruction sets when the package is built; `isa` is the one in use. What these kernels call is
+here, too: the gather of rows, the meeting points of the threads of a `Team`, and a scoped switch
+that flushes subnormal numbers to zero. Imports nothing of fastl0.
 """
+
+import os
 
 from cpython.buffer cimport (
     PyBUF_FORMAT,
@@ -47,46 +50,28 @@ cdef extern from "_team.h":
     int64_t team_get(int64_t *place) noexcept nogil
     void team_set(int64_t *place, int64_t value) noexcept nogil
 
-cdef extern from *:
-    """
-    #include <stdint.h>
-    #if defined(__SSE2__) || defined(_M_X64)
-      #include <xmmintrin.h>
-      /* bit 15: flush results to zero, bit 6: read subnormal operands as zero */
-      static int64_t fastl0_flush_begin(void) {
-          unsigned int before = _mm_getcsr();
-          _mm_setcsr(before | 0x8040u);
-          return (int64_t)before;
-      }
-      static void fastl0_flush_end(int64_t before) { _mm_setcsr((unsigned int)before); }
-    #elif defined(__aarch64__) && defined(__GNUC__)
-      /* FPCR bit 24: flush subnormal operands and results to zero */
-      static int64_t fastl0_flush_begin(void) {
-          uint64_t before;
-          __asm__ __volatile__("mrs %0, fpcr" : "=r"(before));
-          __asm__ __volatile__("msr fpcr, %0" : : "r"(before | (1ull << 24)));
-          return (int64_t)before;
-      }
-      static void fastl0_flush_end(int64_t before) {
-          __asm__ __volatile__("msr fpcr, %0" : : "r"((uint64_t)before));
-      }
-    #else
-      static int64_t fastl0_flush_begin(void) { return 0; }
-      static void fastl0_flush_end(int64_t before) { (void)before; }
-    #endif
-    """
-    int64_t fastl0_flush_begin() noexcept nogil
-    void fastl0_flush_end(int64_t before) noexcept nogil
-
-cdef extern from *:
-    """
-    #if defined(__GNUC__)
-      #define fastl0_prefetch(address) __builtin_prefetch(address)
-    #else
-      #define fastl0_prefetch(address) ((void) 0)
-    #endif
-    """
+cdef extern from "_platform.h":
     void fastl0_prefetch(const void *address) noexcept nogil
+    int64_t begin_flush_to_zero() noexcept nogil
+    void end_flush_to_zero(int64_t before) noexcept nogil
+
+cdef extern from "_variants.h":
+    ctypedef int32_t (*fastl0_kernel)(
+        int64_t *result, void **unused, int64_t words, int64_t reals
+    ) noexcept nogil
+    ctypedef struct fastl0_variant:
+        const char *name
+        int lanes
+        int rows
+        int vectors
+        void *matmul
+        void *dot
+        void *adam_rank_one
+        fastl0_kernel train_batches
+        fastl0_kernel fill_rows
+    const fastl0_variant *fastl0_variants
+    const int FASTL0_N_VARIANTS
+    int fastl0_can_run(int k) noexcept nogil
 
 
 ctypedef fused numeric:
@@ -719,9 +704,9 @@ cdef class Team:
         self.state.late = value
 
 
-# --- C entry points for the Numba kernels --------------------------------------------
+# --- what kernels call ----------------------------------------------------------------
 
-cdef void c_read_rows(
+cdef public void fastl0_read_rows(
     int64_t source, int64_t reader, int64_t rows, int64_t n_rows, int64_t columns,
     int64_t n_columns, int64_t scale, int64_t out, int64_t out_row, int64_t nonzero,
 ) noexcept nogil:
@@ -731,62 +716,198 @@ cdef void c_read_rows(
               <uint8_t *> <uintptr_t> nonzero)
 
 
-cdef void c_prefetch_rows(
+cdef public void fastl0_prefetch_rows(
     int64_t source, int64_t rows, int64_t n_rows, int64_t columns, int64_t n_columns,
 ) noexcept nogil:
     prefetch_rows(<const Source *> <uintptr_t> source, <const int32_t *> <uintptr_t> rows, n_rows,
                   <const int32_t *> <uintptr_t> columns, n_columns)
 
 
-cdef int64_t c_team_enlist(int64_t team, int64_t seat) noexcept nogil:
+cdef public int64_t fastl0_team_enlist(int64_t team, int64_t seat) noexcept nogil:
     return team_enlist(<team_state *> <uintptr_t> team, seat)
 
 
-cdef int64_t c_team_call(int64_t team) noexcept nogil:
+cdef public int64_t fastl0_team_call(int64_t team) noexcept nogil:
     return team_call(<team_state *> <uintptr_t> team)
 
 
-cdef int64_t c_team_size(int64_t team) noexcept nogil:
+cdef public int64_t fastl0_team_size(int64_t team) noexcept nogil:
     return (<team_state *> <uintptr_t> team).size
 
 
-cdef void c_team_rest(int64_t team) noexcept nogil:
+cdef public void fastl0_team_rest(int64_t team) noexcept nogil:
     team_rest(<team_state *> <uintptr_t> team)
 
 
-cdef void c_team_meet(int64_t team, int64_t number, int64_t size) noexcept nogil:
+cdef public void fastl0_team_meet(int64_t team, int64_t number, int64_t size) noexcept nogil:
     team_meet(<team_state *> <uintptr_t> team, number, size)
 
 
-cdef int64_t c_flush_begin() noexcept nogil:
-    return fastl0_flush_begin()
+cdef public int64_t fastl0_flush_begin() noexcept nogil:
+    return begin_flush_to_zero()
 
 
-cdef void c_flush_end(int64_t before) noexcept nogil:
-    fastl0_flush_end(before)
+cdef public void fastl0_flush_end(int64_t before) noexcept nogil:
+    end_flush_to_zero(before)
 
 
 def addresses():
-    """Return the addresses of the C entry points.
+    """Return the addresses of the C functions that kernels call, those of `isa`.
 
     Returns
     -------
     dict of str to int
-        ``read_rows(source, reader, rows, n_rows, columns, n_columns, scale, out, out_row,
-        nonzero)``, ``prefetch_rows(source, rows, n_rows, columns, n_columns)``,
-        ``team_enlist(team, seat) -> int64``, ``team_call(team) -> int64``,
-        ``team_size(team) -> int64``, ``team_rest(team)``, ``team_meet(team, number, size)``,
-        ``flush_begin() -> int64`` and ``flush_end(int64)``. All arguments are int64;
-        pointers are passed as addresses, 0 for none.
+        As ``_numba.jit`` declares them, by name less ``fastl0_``. All arguments are int64 but for
+        the numbers of ``adam_rank_one``; pointers are passed as addresses, 0 for none.
     """
     return {
-        "read_rows": <uintptr_t> &c_read_rows,
-        "prefetch_rows": <uintptr_t> &c_prefetch_rows,
-        "team_enlist": <uintptr_t> &c_team_enlist,
-        "team_call": <uintptr_t> &c_team_call,
-        "team_size": <uintptr_t> &c_team_size,
-        "team_rest": <uintptr_t> &c_team_rest,
-        "team_meet": <uintptr_t> &c_team_meet,
-        "flush_begin": <uintptr_t> &c_flush_begin,
-        "flush_end": <uintptr_t> &c_flush_end,
+        "read_rows": <uintptr_t> &fastl0_read_rows,
+        "prefetch_rows": <uintptr_t> &fastl0_prefetch_rows,
+        "team_enlist": <uintptr_t> &fastl0_team_enlist,
+        "team_call": <uintptr_t> &fastl0_team_call,
+        "team_size": <uintptr_t> &fastl0_team_size,
+        "team_rest": <uintptr_t> &fastl0_team_rest,
+        "team_meet": <uintptr_t> &fastl0_team_meet,
+        "flush_begin": <uintptr_t> &fastl0_flush_begin,
+        "flush_end": <uintptr_t> &fastl0_flush_end,
+        f"matmul_{isa}": <uintptr_t> variant.matmul,
+        f"dot_{isa}": <uintptr_t> variant.dot,
+        f"adam_rank_one_{isa}": <uintptr_t> variant.adam_rank_one,
     }
+
+
+# --- the kernels ----------------------------------------------------------------------
+
+def _can_run():
+    """Names of the instruction sets that this processor has, and their tiles."""
+    return {
+        fastl0_variants[k].name.decode(): (
+            fastl0_variants[k].lanes, fastl0_variants[k].rows, fastl0_variants[k].vectors
+        )
+        for k in range(FASTL0_N_VARIANTS) if fastl0_can_run(k)
+    }
+
+
+cdef const fastl0_variant *variant = NULL
+
+#: Instruction sets that the kernels are built for and this processor has, from the plainest to the
+#: widest, and of each the lanes, rows and vectors of its tiles.
+isas = _can_run()
+
+
+def _chosen():
+    """Take the widest instruction set, or that of the environment variable FASTL0_ISA."""
+    global variant
+    name = os.environ.get("FASTL0_ISA") or next(reversed(isas))
+    if name not in isas:
+        raise ValueError(
+            f"FASTL0_ISA must be one of {', '.join(isas)} on this processor, got {name!r}. "
+            "Unset it to take the last one."
+        )
+    for k in range(FASTL0_N_VARIANTS):
+        if fastl0_variants[k].name.decode() == name:
+            variant = &fastl0_variants[k]
+    return name
+
+
+#: The instruction set in use.
+isa = _chosen()
+
+cdef enum:
+    # Room for the arguments of a kernel; they are some fifty.
+    MAX_WORDS = 96
+    MAX_REALS = 16
+
+
+cdef struct Arguments:
+    int n_words
+    int n_reals
+    int64_t words[MAX_WORDS]
+    double reals[MAX_REALS]
+
+
+cdef int add_word(Arguments *arguments, int64_t value) except -1:
+    if arguments.n_words == MAX_WORDS:
+        raise ValueError("a kernel has too many arguments")
+    arguments.words[arguments.n_words] = value
+    arguments.n_words += 1
+    return 0
+
+
+cdef int add_words(Arguments *arguments, values) except -1:
+    for value in values:
+        add_word(arguments, value)
+    return 0
+
+
+cdef int add_step(Arguments *arguments, params) except -1:
+    for value in params:
+        if isinstance(value, float):
+            if arguments.n_reals == MAX_REALS:
+                raise ValueError("a kernel has too many arguments")
+            arguments.reals[arguments.n_reals] = value
+            arguments.n_reals += 1
+        else:
+            add_word(arguments, value)
+    return 0
+
+
+cdef int add_order(
+    Arguments *arguments, order, const int32_t[::1] rows, const uint64_t[::1] keys
+) except -1:
+    add_word(arguments, order.n_rows)
+    add_word(arguments, <int64_t> <uintptr_t> &rows[0] if rows.shape[0] else 0)
+    add_word(arguments, rows.shape[0])
+    add_word(arguments, <int64_t> <uintptr_t> &keys[0] if keys.shape[0] else 0)
+    add_word(arguments, keys.shape[0])
+    return 0
+
+
+cdef int64_t call(fastl0_kernel kernel, Arguments *arguments) noexcept nogil:
+    cdef int64_t result = 0
+    cdef void *unused = NULL
+    kernel(&result, &unused, <int64_t> <uintptr_t> arguments.words,
+           <int64_t> <uintptr_t> arguments.reals)
+    return result
+
+
+def train_batches(
+    weights_, gates_, batch_, params, x_source, y_source, order, first,
+    const float[:, ::1] uniforms, double[::1] tally_, team, seat,
+):
+    """Run `_numba.train_loop.train_batches` as machine code; arguments as there.
+
+    Their types are those of `kernel_api.structs` and `kernel_api.row_order`.
+    """
+    cdef Arguments arguments
+    cdef int64_t done
+    arguments.n_words = arguments.n_reals = 0
+    add_words(&arguments, weights_)
+    add_words(&arguments, gates_)
+    add_words(&arguments, batch_)
+    add_step(&arguments, params)
+    add_order(&arguments, order, order.rows, order.keys)
+    add_word(&arguments, x_source)
+    add_word(&arguments, y_source)
+    add_word(&arguments, first)
+    add_word(&arguments, uniforms.shape[0])
+    add_word(&arguments, uniforms.shape[1])
+    add_word(&arguments, <int64_t> <uintptr_t> &uniforms[0, 0] if uniforms.size else 0)
+    add_word(&arguments, <int64_t> <uintptr_t> &tally_[0])
+    add_word(&arguments, team)
+    add_word(&arguments, seat)
+    with nogil:
+        done = call(variant.train_batches, &arguments)
+    return done
+
+
+def fill_rows_(order, start, int32_t[::1] rows_):
+    """Run `_numba.permutation.fill_rows_` as machine code; arguments as there."""
+    cdef Arguments arguments
+    arguments.n_words = arguments.n_reals = 0
+    add_order(&arguments, order, order.rows, order.keys)
+    add_word(&arguments, start)
+    add_word(&arguments, <int64_t> <uintptr_t> &rows_[0] if rows_.shape[0] else 0)
+    add_word(&arguments, rows_.shape[0])
+    with nogil:
+        call(variant.fill_rows, &arguments)

@@ -8,9 +8,7 @@
 #ifndef FASTL0_TEAM_H
 #define FASTL0_TEAM_H
 
-#include <sched.h>
-#include <stdint.h>
-#include <time.h>
+#include "_platform.h"
 
 #define TEAM_SEATS 7            /* helpers at most */
 #define TEAM_SPINS 2000         /* turns of a waiting loop before it yields */
@@ -46,42 +44,32 @@ typedef struct {
 #define team_get(place) __atomic_load_n(place, __ATOMIC_ACQUIRE)
 #define team_set(place, value) __atomic_store_n(place, value, __ATOMIC_RELEASE)
 
-static inline int team_swap(int64_t *place, int64_t before, int64_t after) {
+FASTL0_STATIC int team_swap(int64_t *place, int64_t before, int64_t after) {
     return __atomic_compare_exchange_n(place, &before, after, 0, __ATOMIC_ACQ_REL,
                                        __ATOMIC_ACQUIRE);
 }
 
-static inline int64_t team_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* One turn of a waiting loop. */
-static inline void team_pause(int64_t turn) {
+FASTL0_STATIC void team_pause(int64_t turn) {
     if (turn >= TEAM_SPINS) {
-        sched_yield();
+        fastl0_yield();
     } else {
-#if defined(__x86_64__) || defined(__i386__)
-        __builtin_ia32_pause();
-#elif defined(__aarch64__)
-        __asm__ __volatile__("yield");
-#endif
+        fastl0_spin();
     }
 }
 
 /* Helper: wait to be called; return the number in the team, or 0 to go home. */
-static int64_t team_enlist(team_state *team, int64_t seat_number) {
+FASTL0_STATIC int64_t team_enlist(team_state *team, int64_t seat_number) {
     team_seat *seat = &team->seats[seat_number - 1];
     int64_t since = 0;
     team_set(&seat->state, TEAM_READY);
     for (int64_t turn = 0; team_get(&seat->state) != TEAM_CALLED; turn++) {
         int leave = team_get(&team->closed) != 0;
         if (turn == TEAM_SPINS) {
-            since = team_now();
+            since = fastl0_now();
         } else if (turn > TEAM_SPINS) {
             int is_wanted = team_get(&team->calling) && seat_number < team_get(&team->wanted);
-            leave |= !is_wanted && team_now() - since > TEAM_IDLE_NS;
+            leave |= !is_wanted && fastl0_now() - since > TEAM_IDLE_NS;
         }
         if (leave && team_swap(&seat->state, TEAM_READY, TEAM_AWAY)) {
             return 0;
@@ -92,7 +80,7 @@ static int64_t team_enlist(team_state *team, int64_t seat_number) {
 }
 
 /* Leader: form the team of the next mini-batch; return its size. */
-static int64_t team_call(team_state *team) {
+FASTL0_STATIC int64_t team_call(team_state *team) {
     int64_t size = 1;
     if (team->late) {
         team_set(&team->calling, 0);
@@ -110,7 +98,7 @@ static int64_t team_call(team_state *team) {
         }
     }
     team->size = size;
-    team->begun = size > 1 ? team_now() : 0;
+    team->begun = size > 1 ? fastl0_now() : 0;
     for (int64_t k = 0; k < TEAM_SEATS; k++) {
         if (team_get(&team->seats[k].state) == TEAM_RESERVED) {
             team_set(&team->seats[k].state, TEAM_CALLED);
@@ -120,21 +108,21 @@ static int64_t team_call(team_state *team) {
 }
 
 /* Leader: call nobody for the time being. */
-static void team_rest(team_state *team) {
+FASTL0_STATIC void team_rest(team_state *team) {
     team_set(&team->calling, 0);
 }
 
 /* Leader, who waits for a helper since `since`: note if that is too long. */
-static void team_lose_patience(team_state *team, int64_t since) {
+FASTL0_STATIC void team_lose_patience(team_state *team, int64_t since) {
     int64_t own = since - team->begun;
     int64_t limit = own / 2 > TEAM_LATE_NS ? own / 2 : TEAM_LATE_NS;
-    if (team_now() - since > limit) {
+    if (fastl0_now() - since > limit) {
         team->late = 1;
     }
 }
 
 /* Every member, by number: wait until all members of the current team are here. */
-static void team_meet(team_state *team, int64_t number, int64_t size) {
+FASTL0_STATIC void team_meet(team_state *team, int64_t number, int64_t size) {
     if (size == 1) {
         return;
     }
@@ -146,7 +134,7 @@ static void team_meet(team_state *team, int64_t number, int64_t size) {
         int64_t since = 0;
         for (int64_t turn = 0; team_get(&team->generation) == generation; turn++) {
             if (number == 0 && turn == TEAM_SPINS) {
-                since = team_now();
+                since = fastl0_now();
             } else if (number == 0 && turn > TEAM_SPINS && !team->late) {
                 team_lose_patience(team, since);
             }
@@ -154,7 +142,7 @@ static void team_meet(team_state *team, int64_t number, int64_t size) {
         }
     }
     if (number == 0) {
-        team->begun = team_now();
+        team->begun = fastl0_now();
     }
 }
 

@@ -9,7 +9,6 @@ from hypothesis import settings
 from sklearn.datasets import load_digits
 
 from fastl0 import HardL0MLPClassifier, HardL0MLPClassifierCV, l0_path
-from fastl0.cli import training_run
 from fastl0.training import criteria, online  # noqa: F401 (before draws are patched)
 
 # The same examples every time, however slow the machine is; nothing is kept on disk.
@@ -31,9 +30,7 @@ def classifier(monkeypatch):
         "fastl0.estimators.classifier.HardL0MLPClassifier", fake_estimator.Classifier
     )
     monkeypatch.setattr(fake_estimator.Classifier, "seen", [])
-    training_run.compile_kernels.cache_clear()
-    yield fake_estimator.Classifier
-    training_run.compile_kernels.cache_clear()
+    return fake_estimator.Classifier
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import naive
 import numpy as np
 
 from fastl0._numba import activations, elementwise, gates, losses, optimizers
+from fastl0.kernel_api.codes import ACTIVATIONS, LOSSES
 
 #: All kernels of these modules by name.
 KERNELS = {
@@ -30,7 +31,7 @@ def both(name, *arguments):
     Activations and losses go by name to the reference, by number to the kernel. Arrays of
     float64 stay what they are.
     """
-    numbers = activations.ACTIVATIONS if "loss" not in name else losses.LOSSES
+    numbers = ACTIVATIONS if "loss" not in name else LOSSES
     results = []
     for function, is_kernel in ((KERNELS[name], True), (getattr(naive, name), False)):
         own = []
@@ -49,7 +50,7 @@ def both(name, *arguments):
 
 
 #: Of each loss: label smoothing, where it becomes linear, or its level.
-PARAMETERS = dict.fromkeys(losses.LOSSES, (0.0,)) | {
+PARAMETERS = dict.fromkeys(LOSSES, (0.0,)) | {
     "softmax": (0.1, 0.0),
     "logistic": (0.1, 0.0),
     "huber": (0.5, 2.0),

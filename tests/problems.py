@@ -7,15 +7,13 @@ import naive
 import numpy as np
 
 from fastl0._kernels import RowSource
-from fastl0._numba.activations import ACTIVATIONS
-from fastl0._numba.losses import LOSSES
-from fastl0._numba.optimizers import SOLVERS
-from fastl0._numba.permutation import RowOrder
-from fastl0._numba.structs import StepParams
-from fastl0._numba.train_loop import train_batches
+from fastl0.kernel_api.codes import ACTIVATIONS, LOSSES, SOLVERS
+from fastl0.kernel_api.row_order import RowOrder
+from fastl0.kernel_api.structs import StepParams
 from fastl0.training.buffer_layout import BufferLayout
 from fastl0.training.buffers import Buffers
 from fastl0.training.criteria import l0_gradient
+from fastl0.training.kernels import train_batches
 
 
 class NotFiniteError(Exception):
@@ -187,13 +185,13 @@ def rule(problem, settings, held_open=False):
         rate=settings.rate,
         gate_rate=settings.gate_rate,
         momentum=settings.momentum,
-        nesterov=settings.nesterov,
+        nesterov=int(settings.nesterov),
         beta_1=settings.beta_1,
         beta_2=settings.beta_2,
         epsilon=settings.epsilon,
         alpha=settings.alpha,
         lam=settings.lam,
-        held_open=held_open,
+        held_open=int(held_open),
     )
 
 

@@ -1,4 +1,4 @@
-"""A process forked while another thread imports or compiles what training needs."""
+"""A process forked while another thread imports what training needs."""
 
 import os
 import signal
@@ -8,10 +8,8 @@ import threading
 
 import numpy as np
 import pytest
-from numba.core.compiler_lock import global_compiler_lock
 
 from fastl0 import HardL0MLPRegressor, _fork_safety
-from fastl0._numba.jit import kernel
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
@@ -54,30 +52,23 @@ def append_weights(lock, job):
         thread.join()
 
 
-def compile_something():
-    assert kernel(lambda x: x + 1, cache=False)(1) == 2
+def take_and_give_back():
+    thread = threading.Thread(
+        target=lambda: (_fork_safety.importing.acquire(), _fork_safety.importing.release())
+    )
+    thread.start()
+    thread.join()
 
 
-def test_a_child_compiles_that_was_forked_while_another_thread_did():
-    code = append_weights(global_compiler_lock, lambda: exit_code_of_child(compile_something))
-    assert code == 0
+def test_a_fork_leaves_no_lock_behind_in_either_process():
+    child = append_weights(_fork_safety.importing, lambda: exit_code_of_child(take_and_give_back))
+    assert child == 0
+    take_and_give_back()
 
 
-@pytest.mark.parametrize("lock", [_fork_safety.importing, global_compiler_lock])
-def test_a_fork_leaves_no_lock_behind_in_either_process(lock):
-    def take():
-        for one in (_fork_safety.importing, global_compiler_lock):
-            thread = threading.Thread(target=lambda one=one: (one.acquire(), one.release()))
-            thread.start()
-            thread.join()
-
-    assert append_weights(lock, lambda: exit_code_of_child(take)) == 0
-    take()
-
-
-def test_a_thread_that_holds_the_locks_can_fork():
-    with _fork_safety.importing, global_compiler_lock:
-        assert exit_code_of_child(compile_something) == 0
+def test_a_thread_that_holds_the_lock_can_fork():
+    with _fork_safety.importing:
+        assert exit_code_of_child(lambda: None) == 0
     append_weights(_fork_safety.importing, lambda: None)
 
 
@@ -122,17 +113,14 @@ CALLS = {
     ("call", "module"),
     [
         ("fit", "fastl0.estimators.fit"),
-        ("fit", "numba"),
         ("partial_fit", "fastl0.estimators.partial_fit"),
         ("l0_path", "fastl0.estimators.fit"),
     ],
 )
 def test_a_child_fits_that_was_forked_during_the_first_fit_of_its_parent(call, module):
     code = FIRST_FIT.format(module=module, call=CALLS[call], patience=PATIENCE)
-    # To compile would take far longer than to import.
-    env = os.environ | {"NUMBA_DISABLE_JIT": "1"}
     command = [sys.executable, "-W", "ignore", "-c", code]
-    subprocess.run(command, timeout=3 * PATIENCE, check=True, env=env)
+    subprocess.run(command, timeout=3 * PATIENCE, check=True)
 
 
 def test_a_child_uses_a_stream_that_another_thread_was_training():

@@ -1,6 +1,5 @@
 """Teams at work in whole trainings: the same model bit for bit, and nobody left behind."""
 
-import json
 import os
 import signal
 import subprocess
@@ -18,10 +17,10 @@ from sklearn.model_selection import GridSearchCV
 from team_state import PATIENCE, shared_by, wait_for
 
 from fastl0 import HardL0MLPClassifier
-from fastl0._numba.matmul import TILE_ROWS
-from fastl0._numba.train_loop import train_batches
 from fastl0.estimators import build_config
+from fastl0.kernel_api.tiles import MAX_TILE_ROWS as TILE_ROWS
 from fastl0.training import epoch_runner, trainer
+from fastl0.training.kernels import train_batches
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -501,38 +500,3 @@ def test_no_helper_holds_a_buffer_that_shrinks(digits, monkeypatch):
     assert max(seen.sizes) == 3
     assert model.n_units_ < (64, 30, 20, 10)
     assert all(arrays == seen_arrays[0] for arrays in seen_arrays)
-
-
-# --- without the JIT ---------------------------------------------------------------------
-
-SLOW = """
-import json
-import numpy as np
-from fastl0 import HardL0MLPClassifier
-from fastl0.training import criteria as decisions
-decisions.MIN_DRAWS = 1
-X = np.random.default_rng(0).normal(size=(40, 9))
-X[:, 4] = 0
-losses = {}
-for activation in ("relu", "tanh"):
-    for pruning, solver, n_rows in (("hard", "adam", 11), ("none", "sgd", 11), ("soft", "adam", 1)):
-        model = HardL0MLPClassifier(
-            (19, 5), activation=activation, pruning=pruning, solver=solver, batch_size=n_rows,
-            max_iter=3, random_state=0, gate_learning_rate_init=0.3, lam=1.0, penalty="fan_out",
-            finetune_fraction=0.0,
-        ).fit(X, np.arange(40) % 3)
-        losses[f"{activation} {pruning}"] = model.loss_curve_
-print(json.dumps(losses))
-"""
-
-
-def test_losses_without_the_jit_are_the_same():
-    found = []
-    for disabled in "01":
-        env = os.environ | {"NUMBA_DISABLE_JIT": disabled}
-        options = ["-W", "error", "-W", "ignore:Training"]
-        out = subprocess.check_output([sys.executable, *options, "-c", SLOW], env=env)
-        found.append(json.loads(out))
-    assert found[0].keys() == found[1].keys()
-    for name, losses in found[0].items():
-        np.testing.assert_allclose(found[1][name], losses, rtol=1e-5, err_msg=name)

@@ -40,7 +40,7 @@ def compiled():
     """A compiled kernel adds up one number more than an array holds."""
     from fastl0._numba.jit import floats, kernel
 
-    @kernel(cache=False)
+    @kernel
     def add_up(address, n):
         total = 0.0
         for number in floats(address, n):

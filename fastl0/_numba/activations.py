@@ -1,14 +1,10 @@
 """Activations of hidden units, and their derivatives."""
 
-import math
-
 import numpy as np
 
-from fastl0._numba.elementwise import sigmoid
-from fastl0._numba.jit import kernel
-
-IDENTITY, LOGISTIC, TANH, RELU = range(4)
-ACTIVATIONS = {"identity": IDENTITY, "logistic": LOGISTIC, "tanh": TANH, "relu": RELU}
+from fastl0._numba.elementwise import sigmoid, tanh
+from fastl0._numba.jit import kernel, multiply_add
+from fastl0.kernel_api.codes import IDENTITY, LOGISTIC, RELU, TANH
 
 # float32 throughout: a Python float in a kernel would turn the loop into float64.
 _ONE = np.float32(1.0)
@@ -36,15 +32,15 @@ def activate_(activation, values_, bias, gates):
         if activation == RELU:
             for j in range(len(bias)):
                 a = row[j] + bias[j]
-                row[j] = max(a, _ZERO) * gates[j] + _ZERO * a
+                row[j] = multiply_add(_ZERO, a, max(a, _ZERO) * gates[j])
         elif activation == TANH:
             for j in range(len(bias)):
                 a = row[j] + bias[j]
-                row[j] = math.tanh(a) * gates[j] + _ZERO * a
+                row[j] = multiply_add(_ZERO, a, tanh(a) * gates[j])
         elif activation == LOGISTIC:
             for j in range(len(bias)):
                 a = row[j] + bias[j]
-                row[j] = sigmoid(a) * gates[j] + _ZERO * a
+                row[j] = multiply_add(_ZERO, a, sigmoid(a) * gates[j])
         else:
             for j in range(len(bias)):
                 row[j] = (row[j] + bias[j]) * gates[j]

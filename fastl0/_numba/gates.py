@@ -6,7 +6,7 @@ Sources: Louizos, Welling and Kingma 2017, arXiv 1712.01312 ([LWK]).
 import numpy as np
 
 from fastl0._numba.elementwise import exp, log, sigmoid
-from fastl0._numba.jit import doubles, floats, kernel, longs
+from fastl0._numba.jit import doubles, floats, kernel, longs, multiply_add
 from fastl0._numba.optimizers import adam_step_
 from fastl0.model.hard_concrete import BETA, GAMMA, LOG_ODDS_LIMIT, SHIFT, ZETA
 
@@ -42,11 +42,11 @@ def sample_gates(uniforms, log_odds, gates_, slopes_, on_probability_):
         Overwritten with z, dz/da and P(z != 0).
     """
     for j in range(len(log_odds)):
-        u = _EDGE + _SPAN * uniforms[j]
+        u = multiply_add(_SPAN, uniforms[j], _EDGE)
         x = (log(u / (_ONE - u)) + log_odds[j]) * _INV_BETA
         t = exp(-abs(x))
         inverse = _ONE / (_ONE + t)
-        z = (inverse if x >= _ZERO else t * inverse) * _STRETCH + _GAMMA
+        z = multiply_add(inverse if x >= _ZERO else t * inverse, _STRETCH, _GAMMA)
         slope = _SLOPE * t * inverse * inverse
         slopes_[j] = slope if (z > _ZERO) & (z < _ONE) else _ZERO
         gates_[j] = min(max(z, _ZERO), _ONE)
@@ -91,7 +91,8 @@ def update_gates_(gates_, params, rate):
     lam = np.float32(params.lam)
     for j in range(n):
         pi = probability[j]
-        gradient[j] = gradient[j] * slope[j] + lam * price[j] * pi * (np.float32(1.0) - pi)
+        by_price = lam * price[j] * pi * (np.float32(1.0) - pi)
+        gradient[j] = multiply_add(gradient[j], slope[j], by_price)
     if params.held_open:
         rate = 0.0
     adam_step_(

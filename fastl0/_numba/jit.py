@@ -1,117 +1,76 @@
-"""The one JIT policy, and the C entry points that compiled kernels may call.
+"""How kernels are compiled, what they see memory through, and the C functions that they call.
 
-Every Numba kernel of fastl0 is decorated with `kernel`.
-
-* ``error_model="numpy"``: a division needs no zero check, so the loops vectorise.
-* ``fastmath`` may fuse and reorder sums but keeps NaN and infinity: a diverging loss
-  must be seen.
-* ``cache=True``: compiled once per machine and version, where a folder can be written.
-* ``nogil=True``: training in one thread never stops the others.
-* ``no_cfunc_wrapper=True``: nothing but kernels and Python calls a kernel, and a wrapper for C
-  takes a twelfth of the time of compiling.
+Every kernel is decorated with `kernel`. The package is built from the machine code of the two in
+`entry_points`; with ``FASTL0_JIT=1`` the same source is compiled as it is called. The arithmetic
+is that which is written: no sum is reordered, and a product is fused with a sum only by
+`multiply_add`, so that all machines get the same bits.
 """
 
-import ctypes
 import functools
-import hashlib
-import logging
-import math
-import pathlib
+import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import binding
-from numba import config, njit, types
+from llvmlite import binding, ir
+from numba import njit, types
 from numba.core import cgutils
-from numba.core import event as events
-from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 from numba.np.numpy_support import from_dtype
 
-from fastl0._fork_safety import wait_for
-from fastl0._kernels import addresses
+#: The instruction set that is being built for; "" where kernels are compiled as they are called.
+BUILD_ISA = os.environ.get("FASTL0_BUILD_ISA", "")
 
+
+def _addresses() -> dict[str, int]:
+    if BUILD_ISA:
+        return {}
+    from fastl0 import _kernels
+
+    return _kernels.addresses()
+
+
+_ADDRESSES = _addresses()
+
+
+def _instruction_set() -> str:
+    if BUILD_ISA:
+        return BUILD_ISA
+    from fastl0 import _kernels
+
+    return _kernels.isa
+
+
+#: The instruction set that kernels are compiled for.
+ISA = _instruction_set()
+
+# ``error_model="numpy"``: a division needs no zero check, so that loops vectorise.
+# ``nogil=True``: training in one thread never stops the others.
+# ``_nrt=False``: kernels own no memory, and count no references to it.
 _POLICY: dict[str, Any] = {
     "nogil": True,
     "no_cfunc_wrapper": True,
     "error_model": "numpy",
-    "fastmath": {"contract", "nsz", "reassoc"},
+    "_nrt": False,
 }
 
 
-def kernel(
-    function: Callable[..., Any] | None = None,
-    *,
-    cache: bool = True,
-    part: bool = False,
-    exact: bool = False,
-) -> Any:
-    """Compile `function` under fastl0's policy when it is first called.
+def kernel(function: Callable[..., Any] | None = None, *, part: bool = False) -> Any:
+    """Compile `function` when it is first called.
 
     Parameters
     ----------
     function : callable
-    cache : bool, default=True
-        Whether to keep the machine code on disk.
     part : bool, default=False
         Whether `function`, small or called in one place, shall be copied into each caller: it
         then costs no compilation of its own.
-    exact : bool, default=False
-        Whether sums shall be taken in the order in which they are written.
     """
     if function is None:
-        return functools.partial(kernel, cache=cache, part=part, exact=exact)
-    policy: dict[str, Any] = {**_POLICY, "inline": "always" if part else "never"}
-    if exact:
-        policy["fastmath"] = _POLICY["fastmath"] - {"reassoc"}
-    try:
-        compiled = njit(cache=cache and not part, **policy)(function)
-    except RuntimeError as error:
-        # No folder that can be written: compile anew in each process.
-        if not cache or "cannot cache" not in str(error):
-            raise
-        compiled = njit(**policy)(function)
-    if not config.DISABLE_JIT:
-        _compile_once_for_all_numbers(compiled)
-        _distrust_other_sources(compiled)
+        return functools.partial(kernel, part=part)
+    compiled = njit(inline="always" if part else "never", **_POLICY)(function)
+    _compile_once_for_all_numbers(compiled)
     return compiled
-
-
-@functools.cache
-def _digest() -> str:
-    """Digest of all that kernels are made of."""
-    folder = pathlib.Path(__file__).parent
-    constants = folder.parent / "model" / "hard_concrete.py"
-    sources = [constants, *sorted(folder.glob("*.py"))]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-
-
-def _distrust_other_sources(compiled: Any) -> None:
-    """Let code on disk count only if no kernel has changed since.
-
-    Numba looks at the file of the kernel itself, not at those of the kernels it calls.
-    """
-    file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
-    if file is not None and hasattr(file, "_source_stamp"):
-        file._source_stamp = (file._source_stamp, _digest())
-
-
-class _Announcement(events.Listener):
-    """Says once that kernels are being compiled, when that is so: it takes a while."""
-
-    def on_start(self, event: Any) -> None:
-        module = event.data["dispatcher"].py_func.__module__
-        if module.partition(".")[0] == "fastl0":
-            events.unregister("numba:compile", self)
-            logging.getLogger("fastl0").warning(
-                "fastl0 compiles its kernels for this machine: ten to twenty seconds, the first "
-                "time only."
-            )
-
-    def on_end(self, event: Any) -> None:
-        """Nothing to say."""
 
 
 def _compile_once_for_all_numbers(compiled: Any) -> None:
@@ -125,6 +84,9 @@ def _compile_once_for_all_numbers(compiled: Any) -> None:
         )
 
     compiled.get_call_template = get_call_template
+
+
+# --- memory ----------------------------------------------------------------------------
 
 
 def _view(dtype: Any, ndim: int = 1) -> Any:
@@ -160,61 +122,80 @@ def _view(dtype: Any, ndim: int = 1) -> Any:
     def table(typing_context: Any, address: Any, n_rows: Any, n_columns: Any) -> Any:
         return type_(*[types.int64] * 3), generate
 
-    def without_jit(address: int, *shape: int) -> Any:
-        size = math.prod(shape)
-        if size <= 0:
-            return np.zeros(shape, dtype)
-        buffer = (ctypes.c_char * (size * itemsize)).from_address(int(address))
-        return np.frombuffer(buffer, dtype).reshape(shape)
-
-    if config.DISABLE_JIT:
-        return without_jit
     return line if ndim == 1 else table
 
 
-def _entry() -> Any:
-    """Make ``entry(address, n)``: the address of entry `n` of float32 or int32 numbers."""
+floats, doubles, bytes_, ints, longs = map(_view, ("f4", "f8", "u1", "i4", "i8"))
+unsigned_longs = _view("u8")
+matrix = _view("f4", ndim=2)
+
+
+@intrinsic
+def entry(typing_context: Any, address: Any, n: Any) -> Any:
+    """Address of entry `n` of float32 or int32 numbers."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         address, n = arguments
         return builder.add(address, builder.mul(n, context.get_constant(types.int64, 4)))
 
+    return types.int64(types.int64, types.int64), generate
+
+
+def fields(n: int, type_: Any) -> Any:
+    """Make ``read(address)``: a tuple of the `n` int64 or float64 numbers at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = builder.inttoptr(arguments[0], context.get_value_type(type_).as_pointer())
+        numbers = [
+            builder.load(builder.gep(pointer, [ir.Constant(ir.IntType(64), k)])) for k in range(n)
+        ]
+        return context.make_tuple(builder, signature.return_type, numbers)
+
     @intrinsic
-    def entry(typing_context: Any, address: Any, n: Any) -> Any:
-        return types.int64(types.int64, types.int64), generate
+    def read(typing_context: Any, address: Any) -> Any:
+        return types.UniTuple(type_, n)(types.int64), generate
 
-    return entry if not config.DISABLE_JIT else lambda address, n: int(address) + 4 * int(n)
-
-
-entry = _entry()
-floats, doubles, bytes_, ints, longs = map(_view, ("f4", "f8", "u1", "i4", "i8"))
-matrix = _view("f4", ndim=2)
+    return read
 
 
-events.register("numba:compile", _Announcement())
-wait_for(global_compiler_lock)
+@intrinsic
+def multiply_add(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
+    """``a * b + c`` of float32 numbers, rounded once where the processor can."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        # Not `fma`: without such an instruction that would be a call of the C library.
+        function = builder.module.declare_intrinsic(
+            "llvm.fmuladd", (ir.FloatType(),), ir.FunctionType(ir.FloatType(), [ir.FloatType()] * 3)
+        )
+        return builder.call(function, arguments)
+
+    return types.float32(*[types.float32] * 3), generate
 
 
-def _entry_point(name: str, result: str, n_arguments: int) -> Any:
-    """Make the C function `name` callable from kernels (and from Python without a JIT)."""
-    address = addresses()[name]
-    if config.DISABLE_JIT:
-        restype = ctypes.c_int64 if result == "int64" else None
-        call = ctypes.CFUNCTYPE(restype, *[ctypes.c_int64] * n_arguments)(address)
-        return lambda *arguments: call(*map(int, arguments))
-    # A symbol, not a baked-in address: compiled kernels stay valid in the disk cache.
+# --- C functions -----------------------------------------------------------------------
+
+
+def _c_function(name: str, result: str, *arguments: str) -> Any:
+    """Let kernels call the C function ``fastl0_<name>``; those of a variant end in its name."""
     symbol = f"fastl0_{name}"
-    binding.add_symbol(symbol, address)
-    signature = getattr(types, result)(*[types.int64] * n_arguments)
+    # Numba links what it compiles; what it builds is never called, and links to no real place.
+    binding.add_symbol(symbol, 1 if BUILD_ISA else _ADDRESSES[name])
+    signature = getattr(types, result)(*[getattr(types, argument) for argument in arguments])
     return types.ExternalFunction(symbol, signature)
 
 
-read_rows = _entry_point("read_rows", "void", 10)
-prefetch_rows = _entry_point("prefetch_rows", "void", 5)
-team_enlist = _entry_point("team_enlist", "int64", 2)
-team_call = _entry_point("team_call", "int64", 1)
-team_size = _entry_point("team_size", "int64", 1)
-team_rest = _entry_point("team_rest", "void", 1)
-team_meet = _entry_point("team_meet", "void", 3)
-flush_begin = _entry_point("flush_begin", "int64", 0)
-flush_end = _entry_point("flush_end", "void", 1)
+_INT = "int64"
+
+read_rows = _c_function("read_rows", "void", *[_INT] * 10)
+prefetch_rows = _c_function("prefetch_rows", "void", *[_INT] * 5)
+team_enlist = _c_function("team_enlist", _INT, *[_INT] * 2)
+team_call = _c_function("team_call", _INT, _INT)
+team_size = _c_function("team_size", _INT, _INT)
+team_rest = _c_function("team_rest", "void", _INT)
+team_meet = _c_function("team_meet", "void", *[_INT] * 3)
+flush_begin = _c_function("flush_begin", _INT)
+flush_end = _c_function("flush_end", "void", _INT)
+
+matmul_ = _c_function(f"matmul_{ISA}", "void", *[_INT] * 11)
+dot = _c_function(f"dot_{ISA}", "float32", *[_INT] * 3)
+adam_rank_one_ = _c_function(f"adam_rank_one_{ISA}", "float32", *[_INT] * 5, *["float32"] * 6)

@@ -21,10 +21,11 @@ import numpy as np
 from fastl0._numba.activations import activate_, differentiate_
 from fastl0._numba.elementwise import gather_, scatter_
 from fastl0._numba.jit import doubles, entry, floats, ints, kernel, longs, matrix, read_rows
+from fastl0._numba.layer import locate_layer, padded
 from fastl0._numba.losses import output_loss_
 from fastl0._numba.matmul import TILE_COLUMNS, matmul_
 from fastl0._numba.single_row import combine_rows_, dot_rows_
-from fastl0._numba.structs import JOB, N_ROWS, locate_layer, padded
+from fastl0.kernel_api.structs import JOB, N_ROWS
 
 
 @kernel(part=True)

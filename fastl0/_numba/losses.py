@@ -1,24 +1,17 @@
 """Losses of the outputs, and their derivatives."""
 
-import math
-
 import numpy as np
 
-from fastl0._numba.elementwise import exp, sigmoid
+from fastl0._numba.elementwise import exp, log, log1p, sigmoid
 from fastl0._numba.jit import kernel
-
-(
-    SOFTMAX_LOSS, LOGISTIC_LOSS, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, QUANTILE, POISSON,
-) = range(7)  # fmt: skip
-LOSSES = {
-    "softmax": SOFTMAX_LOSS,
-    "logistic": LOGISTIC_LOSS,
-    "squared_error": SQUARED_ERROR,
-    "absolute_error": ABSOLUTE_ERROR,
-    "huber": HUBER,
-    "quantile": QUANTILE,
-    "poisson": POISSON,
-}
+from fastl0.kernel_api.codes import (
+    HUBER,
+    LOGISTIC_LOSS,
+    POISSON,
+    QUANTILE,
+    SOFTMAX_LOSS,
+    SQUARED_ERROR,
+)
 
 # float32 throughout: a Python float in a kernel would turn the loop into float64.
 _ONE = np.float32(1.0)
@@ -99,7 +92,7 @@ def _softmax_loss_(smoothing, row, n_outputs, codes, scale):
     for j in range(n_outputs):
         row[j] = row[j] * share - spread
     row[code] -= scale * (_ONE - smoothing)
-    return math.log(total) - target_logit
+    return log(total) + _ZERO * total - target_logit
 
 
 @kernel(part=True)
@@ -108,7 +101,7 @@ def _logistic_loss_(smoothing, row, n_outputs, codes, scale):
     for j in range(n_outputs):
         y = codes[j] * (_ONE - smoothing) + _HALF * smoothing
         # -log p = log(1 + exp(-x)) for y = 1, with x negated for y = 0
-        loss += max(row[j], _ZERO) - y * row[j] + math.log1p(exp(-abs(row[j])))
+        loss += max(row[j], _ZERO) - y * row[j] + log1p(exp(-abs(row[j])))
         row[j] = (sigmoid(row[j]) - y) * scale
     return loss
 

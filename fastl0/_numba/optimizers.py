@@ -5,10 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastl0._numba.jit import entry, floats, kernel
-
-ADAM, SGD = range(2)
-SOLVERS = {"adam": ADAM, "sgd": SGD}
+from fastl0._numba.elementwise import power
+from fastl0._numba.jit import entry, floats, kernel, multiply_add
+from fastl0.kernel_api.codes import ADAM
 
 _ONE = np.float32(1.0)  # a Python float in a kernel would turn the loop into float64
 
@@ -31,9 +30,9 @@ def adam_step_(theta_, first_, second_, gradient, rate, beta_1, beta_2, epsilon,
     keep_1 = _ONE - beta_1
     keep_2 = _ONE - beta_2
     for k in range(len(theta_)):
-        g = gradient[k] + decay * theta_[k]
-        m = beta_1 * first_[k] + keep_1 * g
-        v = beta_2 * second_[k] + keep_2 * g * g
+        g = multiply_add(decay, theta_[k], gradient[k])
+        m = multiply_add(beta_1, first_[k], keep_1 * g)
+        v = multiply_add(beta_2, second_[k], keep_2 * g * g)
         first_[k] = m
         second_[k] = v
         theta_[k] -= rate * m / (math.sqrt(v) + epsilon)
@@ -52,19 +51,20 @@ def sgd_step_(theta_, velocity_, gradient, rate, momentum, nesterov, decay):
         Overwritten.
     gradient : float32 array of shape (n,)
     rate, momentum, decay : float32
-    nesterov : bool
+    nesterov : int
+        0 or 1.
     """
     for k in range(len(theta_)):
-        step = rate * (gradient[k] + decay * theta_[k])
-        v = momentum * velocity_[k] - step
+        step = rate * multiply_add(decay, theta_[k], gradient[k])
+        v = multiply_add(momentum, velocity_[k], -step)
         velocity_[k] = v
-        theta_[k] += momentum * v - step if nesterov else v
+        theta_[k] += multiply_add(momentum, v, -step) if nesterov else v
 
 
 @kernel
 def adam_correction(params, t):
-    """Adam's bias correction in its t-th step (Kingma and Ba 2015, section 2)."""
-    return np.sqrt(1.0 - params.beta_2**t) / (1.0 - params.beta_1**t)
+    """Adam's bias correction in its t-th step (Kingma and Ba 2015, section 2); t an int64."""
+    return np.sqrt(1.0 - power(params.beta_2, t)) / (1.0 - power(params.beta_1, t))
 
 
 class SolverStep(NamedTuple):
@@ -77,7 +77,7 @@ class SolverStep(NamedTuple):
     beta_2: np.float32
     epsilon: np.float32
     momentum: np.float32
-    nesterov: bool
+    nesterov: int
 
 
 @kernel(part=True)

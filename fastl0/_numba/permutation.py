@@ -5,16 +5,10 @@ a power of two, positions that fall outside are mapped again until they fall ins
 (Black and Rogaway 2002, "Ciphers with arbitrary finite domains", cycle walking).
 """
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
 from fastl0._numba.jit import kernel
-
-#: Rounds of the network. With fewer, or a cheaper scrambling, orders of a few rows are not
-#: equally likely.
-N_ROUNDS = 8
+from fastl0.kernel_api.row_order import N_ROUNDS
 
 _LOW_32 = np.uint64(0xFFFFFFFF)
 # Odd multipliers of large, patternless bits (the golden ratio, and xxHash's second prime).
@@ -23,29 +17,6 @@ _FIRST, _SECOND = np.uint64(0x9E3779B1), np.uint64(0x85EBCA77)
 
 # Of a few bits the network makes some orders likelier than others.
 _FEWEST_BITS = np.uint64(8)
-
-
-class RowOrder(NamedTuple):
-    """Which rows an epoch visits, and in which order.
-
-    Attributes
-    ----------
-    n_rows : int
-        Rows to visit.
-    rows : int32 array of shape (n_rows,), or empty
-        Their numbers; empty for 0, 1, ..., n_rows - 1.
-    keys : uint64 array of shape (N_ROUNDS,), or empty
-        Numbers below 2**32 that pick the permutation; empty to visit them as they come.
-    """
-
-    n_rows: int
-    rows: NDArray[np.int32]
-    keys: NDArray[np.uint64]
-
-
-def draw_keys(rng: np.random.Generator) -> NDArray[np.uint64]:
-    """Pick one of the permutations."""
-    return rng.integers(0, 2**32, size=N_ROUNDS, dtype=np.uint64)
 
 
 @kernel

@@ -36,12 +36,13 @@ from fastl0._numba.jit import (
     team_rest,
     team_size,
 )
+from fastl0._numba.layer import split_range
 from fastl0._numba.layers import backward_, compute_loss_, forward_, read_batch_
 from fastl0._numba.matmul import TILE_ROWS
 from fastl0._numba.optimizers import adam_correction
 from fastl0._numba.permutation import fill_rows_
-from fastl0._numba.structs import JOB, LOOK_FOR_NONZERO, N_NEXT, N_ROWS, NEXT_START, split_range
 from fastl0._numba.update import update_share_
+from fastl0.kernel_api.structs import JOB, LOOK_FOR_NONZERO, N_NEXT, N_ROWS, NEXT_START
 
 
 @kernel(part=True)
@@ -177,9 +178,7 @@ def train_batches(
             if not np.isfinite(loss):
                 break
             step[0] += 1
-            update_gates_(
-                gates_, params, params.gate_rate * adam_correction(params, float(step[0]))
-            )
+            update_gates_(gates_, params, params.gate_rate * adam_correction(params, step[0]))
             tally_[0] += loss
             start += job[N_ROWS]
             done += 1

@@ -6,20 +6,23 @@ Each member of a team does so for its share of every layer's weights. For the no
 
 import numpy as np
 
-from fastl0._numba.elementwise import dot, scatter_, sum_rows
-from fastl0._numba.jit import entry, floats, ints, kernel, longs, matrix
-from fastl0._numba.matmul import LANES, TILE_ROWS, matmul_
-from fastl0._numba.optimizers import ADAM, make_step, step_
+from fastl0._numba.elementwise import gather_, scatter_, sum_rows
+from fastl0._numba.jit import dot, entry, floats, ints, kernel, longs, matrix
+from fastl0._numba.layer import locate_layer, split_range
+from fastl0._numba.matmul import TILE_ROWS, matmul_
+from fastl0._numba.optimizers import make_step, step_
 from fastl0._numba.single_row import adam_rank_one_
-from fastl0._numba.structs import JOB, N_ROWS, PANEL, locate_layer, split_range
+from fastl0.kernel_api.codes import ADAM
+from fastl0.kernel_api.structs import JOB, N_ROWS, PANEL
+from fastl0.kernel_api.tiles import MAX_LANES
 
 
 @kernel(part=True)
-def note_gate_gradients_(weights, gates_, layer, first_gate, active, n, gradient):
+def note_gate_gradients_(weights, gates_, layer, first_gate, active, n, gradient, row_):
     """Note dL/dz of the `n` units in the list `active` from the gradient of their weights.
 
     ``dL/dz_j = <W_j, dL/dW_j> / z_j``: the gate multiplies the whole row j, so no product
-    beside the one for the weights is needed.
+    beside the one for the weights is needed. `row_`, of fan_out entries, is overwritten.
     """
     n_out, fan_out, n_gates = layer.n_out, layer.fan_out, gates_.n_gates
     rows, columns = ints(active, n), ints(layer.active_out, n_out)
@@ -29,15 +32,11 @@ def note_gate_gradients_(weights, gates_, layer, first_gate, active, n, gradient
     for r in range(n):
         gate = first_gate + rows[r]
         if slopes[gate] > 0:
-            own = floats(entry(gradient, r * n_out), n_out)
-            row = floats(entry(block, rows[r] * fan_out), fan_out)
-            if n_out == fan_out:
-                product = dot(row, own)
-            else:
-                product = np.float32(0.0)
-                for c in range(n_out):
-                    product += row[columns[c]] * own[c]
-            noted[gate] = product / values[gate]
+            row = entry(block, rows[r] * fan_out)
+            if n_out < fan_out:
+                gather_(floats(row, fan_out), columns, floats(row_, n_out))
+                row = row_
+            noted[gate] = dot(row, entry(gradient, r * n_out), n_out) / values[gate]
 
 
 @kernel(part=True)
@@ -91,7 +90,7 @@ def update_layer_(weights_, gates_, batch, step, layer, n_rows, number, size):
             gradient, n_out, n_out,
         )  # fmt: skip
         if first_gate >= 0:
-            note_gate_gradients_(weights_, gates_, layer, first_gate, active, n, gradient)
+            note_gate_gradients_(weights_, gates_, layer, first_gate, active, n, gradient, row)
         step_rows_(weights_, step, layer, active, n, gradient, row)
         # Rows in between that are not active.
         for k in range(c, c + n):
@@ -157,13 +156,13 @@ def update_biases_(weights_, batch, step, layer, n_rows, number):
 def update_share_(weights_, gates_, batch, params, number, size):
     """Sum up a member's share of the gradients over the mini-batch, and move those weights."""
     n_rows = longs(batch.job, JOB)[N_ROWS]
-    t = float(longs(weights_.step, 1)[0] + 1)
+    t = longs(weights_.step, 1)[0] + 1
     step = make_step(params, t, params.alpha / n_rows)
     bias_step = make_step(params, t, 0.0)
     for k in range(weights_.n_layers):
         layer = locate_layer(weights_, batch, params, k)
         # Narrower rows do not fill a vector: those of a panel, one after the other, do.
-        if n_rows == 1 and params.solver == ADAM and layer.fan_out >= LANES:
+        if n_rows == 1 and params.solver == ADAM and layer.fan_out >= MAX_LANES:
             update_layer_by_row_(weights_, gates_, batch, step, layer, number, size)
         else:
             update_layer_(weights_, gates_, batch, step, layer, n_rows, number, size)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fastl0.cli import console
 from fastl0.cli.console import format_widths
 from fastl0.cli.files import check_writable, save
-from fastl0.cli.training_run import PRUNINGS, TrainingRun, compile_kernels, train
+from fastl0.cli.training_run import PRUNINGS, TrainingRun, train
 
 ESTIMATOR: dict[str, Any] = {
     "hidden_layer_sizes": (100,),
@@ -59,8 +59,6 @@ def run(options: argparse.Namespace) -> None:
         raise console.CommandError(f"--out must name a .png file, got {str(options.out)!r}.")
     console.make_folder(options.out.parent)
     check_writable(options.out)
-    console.say("Loading the kernels; the first time they are compiled, which takes a while.")
-    compile_kernels()
     data = _digits(options.seed)
     runs = {}
     for pruning in PRUNINGS:

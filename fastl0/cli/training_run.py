@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,17 +54,6 @@ class TrainingRun(NamedTuple):
     n_parameters: int
 
 
-@cache
-def compile_kernels() -> None:
-    """Train on next to nothing, so that no epoch's time holds the compiling or loading of code."""
-    from fastl0 import HardL0MLPClassifier
-
-    X = np.eye(4, dtype=np.float32)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        HardL0MLPClassifier(hidden_layer_sizes=(2,), batch_size=2, max_iter=1).fit(X, [0, 1, 2, 0])
-
-
 def train(
     parameters: Mapping[str, Any],
     X_train: npt.NDArray[np.float32],
@@ -98,7 +86,6 @@ def train(
 
     from fastl0 import HardL0MLPClassifier
 
-    compile_kernels()
     n_epochs = parameters["max_iter"]
     classifier = HardL0MLPClassifier(**{"n_iter_no_change": n_epochs, **parameters})
     classes = np.unique(y_train)

@@ -26,7 +26,7 @@ class Targets(Protocol):
     n_outputs : int
         Units of the output layer.
     loss : str
-        Name of the loss, see `_numba.losses.LOSSES`.
+        Name of the loss, see `kernel_api.codes.LOSSES`.
     parameter : float
         Of the loss, where it has one.
     out_activation : {"softmax", "logistic", "identity", "exp"}

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastl0._kernels import RowSource
-from fastl0._numba.permutation import RowOrder, draw_keys, fill_rows_
 from fastl0.data.blocks import BlockReader
+from fastl0.kernel_api.row_order import RowOrder, draw_keys
+from fastl0.training.kernels import fill_rows_
 
 #: Bytes of the window, unless a mini-batch and a block need more.
 WINDOW_NBYTES = 2**23

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fastl0._numba.matmul import MAX_TILE_COLUMNS, MAX_TILE_ROWS, PADDING, padded
-from fastl0._numba.structs import JOB, PANEL
+from fastl0.kernel_api.structs import JOB, PANEL
+from fastl0.kernel_api.tiles import MAX_TILE_COLUMNS, MAX_TILE_ROWS, PADDING, padded
 from fastl0.model.network import count_parameters
 
 #: Mini-batches whose uniform numbers are drawn ahead in one go.

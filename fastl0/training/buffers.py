@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastl0._kernels import RowSource, pack_weights_
-from fastl0._numba.matmul import PADDING
-from fastl0._numba.structs import BatchPointers, GatePointers, ParamPointers
 from fastl0.checkpoint.state_reader import MAX_COUNT, StateError, StateReader
+from fastl0.kernel_api.structs import BatchPointers, GatePointers, ParamPointers
+from fastl0.kernel_api.tiles import PADDING
 from fastl0.model.hard_concrete import LOG_ODDS_LIMIT
 from fastl0.model.network import count_parameters
 from fastl0.training.buffer_layout import LASTING, PER_BATCH, PER_GATE, BufferLayout

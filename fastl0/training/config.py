@@ -7,11 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastl0._kernels import RowSource
-from fastl0._numba.activations import ACTIVATIONS
-from fastl0._numba.losses import LOSSES
-from fastl0._numba.optimizers import SOLVERS
-from fastl0._numba.structs import StepParams
 from fastl0.data.blocks import BlockReader
+from fastl0.kernel_api.codes import ACTIVATIONS, LOSSES, SOLVERS
+from fastl0.kernel_api.structs import StepParams
 from fastl0.training.evaluation import Evaluator
 
 
@@ -86,13 +84,13 @@ class TrainingConfig:
             rate=float(rate),
             gate_rate=float(gate_rate),
             momentum=float(self.momentum),
-            nesterov=bool(self.nesterovs_momentum),
+            nesterov=int(self.nesterovs_momentum),
             beta_1=float(self.beta_1),
             beta_2=float(self.beta_2),
             epsilon=float(self.epsilon),
             alpha=float(self.alpha) / mean_weight,
             lam=float(lam),
-            held_open=held_open,
+            held_open=int(held_open),
         )
 
 

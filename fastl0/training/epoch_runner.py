@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastl0._numba.permutation import RowOrder, draw_keys
-from fastl0._numba.structs import StepParams
-from fastl0._numba.train_loop import train_batches
 from fastl0.data.blocks import BlockReader
+from fastl0.kernel_api.row_order import RowOrder, draw_keys
+from fastl0.kernel_api.structs import StepParams
 from fastl0.training.batches import ArrayBatches, BatchRange, BatchSource, BlockBatches
 from fastl0.training.buffers import Buffers
 from fastl0.training.config import TrainingData
+from fastl0.training.kernels import train_batches
 from fastl0.training.threads import ThreadTeam, ThreadTuner
 
 

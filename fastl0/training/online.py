@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastl0._kernels import RowSource
-from fastl0._numba.permutation import RowOrder
-from fastl0._numba.train_loop import train_batches
 from fastl0.data.blocks import BlockReader
 from fastl0.data.online_scaler import OnlineScaler
 from fastl0.data.regression_targets import RegressionTargets
 from fastl0.data.targets import Targets
+from fastl0.kernel_api.row_order import RowOrder
 from fastl0.model.network import Network
 from fastl0.training import criteria, progress
 from fastl0.training.buffer_layout import DRAWS_AHEAD, BufferLayout
@@ -24,6 +23,7 @@ from fastl0.training.divergence import DivergedError
 from fastl0.training.evaluation import Evaluation
 from fastl0.training.history import History
 from fastl0.training.initialization import OPEN_LOG_ODDS
+from fastl0.training.kernels import train_batches
 from fastl0.training.threads import ThreadTeam, ThreadTuner
 from fastl0.training.trainer import Trainer
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastl0._numba.structs import StepParams
 from fastl0._warnings import warn
 from fastl0.checkpoint.state_reader import MAX_COUNT, StateReader
+from fastl0.kernel_api.structs import StepParams
 from fastl0.model.network import Network, count_parameters, fold_gates
 from fastl0.training import criteria, rng_state
 from fastl0.training.buffer_layout import DRAWS_AHEAD, BufferLayout

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from kernel_checks import EPS, EXTREMES, SHAPES, assert_same, random
 
-from fastl0._numba.activations import ACTIVATIONS, RELU, activate_, differentiate_
+from fastl0._numba.activations import activate_, differentiate_
+from fastl0.kernel_api.codes import ACTIVATIONS, RELU
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -2,19 +2,15 @@
 
 import numpy as np
 import pytest
-from numba import config
-from subprocesses import run_with_features
 
-from fastl0._numba import matmul
-from fastl0._numba.matmul import (
-    LANES,
+from fastl0 import _kernels
+from fastl0._numba.matmul import LANES, TILE_COLUMNS, TILE_ROWS, matmul_
+from fastl0.kernel_api.tiles import (
     MAX_LANES,
     MAX_TILE_COLUMNS,
     MAX_TILE_ROWS,
     PADDING,
-    TILE_COLUMNS,
-    TILE_ROWS,
-    matmul_,
+    TILE_SHAPES,
     padded,
 )
 
@@ -27,8 +23,6 @@ COLUMNS = sorted(
 )
 GUARD = 100
 UNTOUCHED = np.float32(-7.5)
-
-needs_jit = pytest.mark.skipif(config.DISABLE_JIT, reason="NumPy sums in orders of its own")
 
 
 class Factors:
@@ -158,7 +152,6 @@ def test_strides_may_be_zero_or_negative():
     np.testing.assert_array_equal(out[:, 1], 4 * [a[3].sum()])
 
 
-@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # heard where the JIT is off
 def test_numbers_that_are_not_finite_stay_in_their_row_and_column():
     factors = Factors(TILE_ROWS + 2, 3, LANES + 2)
     expected = factors.product().copy()
@@ -172,7 +165,6 @@ def test_numbers_that_are_not_finite_stay_in_their_row_and_column():
     np.testing.assert_array_equal(found[rest], expected[rest])
 
 
-@needs_jit
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("n_columns", [1, LANES + 1, TILE_COLUMNS, 2 * TILE_COLUMNS + 5])
 def test_products_are_the_same_bit_for_bit_however_they_are_cut(n_columns, kind):
@@ -223,53 +215,13 @@ def test_rows_are_padded_to_whole_vectors_of_any_machine():
     assert max(after - before for before, after in enumerate(found)) == PADDING
 
 
-@pytest.mark.parametrize(
-    ("triple", "features", "tile"),
-    [
-        ("x86_64-unknown-linux-gnu", "+avx2,+avx512f,+fma", (16, 8, 48)),
-        ("x86_64-unknown-linux-gnu", "+avx2,+fma", (8, 6, 16)),
-        ("x86_64-unknown-linux-gnu", "+sse2", (4, 6, 8)),
-        ("aarch64-unknown-linux-gnu", "+neon", (4, 8, 12)),
-        ("arm64-apple-darwin", "", (4, 8, 12)),
-        ("riscv64-unknown-linux-gnu", "", (4, 6, 8)),
-    ],
-)
-def test_buffers_have_room_for_the_tile_of_any_machine(triple, features, tile):
-    lanes, rows, vectors = matmul._tile_of(triple, features)
-    assert (lanes, rows, lanes * vectors) == tile
-    assert MAX_LANES % lanes == 0
-    assert rows <= MAX_TILE_ROWS
-    assert lanes * vectors <= MAX_TILE_COLUMNS
+@pytest.mark.parametrize("isa", TILE_SHAPES)
+def test_buffers_have_room_for_the_tile_of_any_machine(isa):
+    shape = TILE_SHAPES[isa]
+    assert MAX_LANES % shape.lanes == 0
+    assert shape.rows <= MAX_TILE_ROWS
+    assert shape.lanes * shape.vectors <= MAX_TILE_COLUMNS
 
 
-# --- other machines ----------------------------------------------------------------------
-
-ELSEWHERE = """
-{before}
-import test_matmul as t
-from fastl0._numba import matmul
-assert (t.LANES, t.TILE_ROWS, t.TILE_COLUMNS) == {tile}, matmul._FEATURES
-t.assert_products_agree([1, t.TILE_ROWS + 1], [0, 5], t.COLUMNS)
-for n_columns in (1, t.LANES + 1, 2 * t.TILE_COLUMNS + 5):
-    factors = t.Factors(3 * t.TILE_ROWS + 5, 37, n_columns, indexed=n_columns > 1)
-    t.assert_cuts_change_nothing(factors, n_columns)
-    t.test_nothing_is_written_past_the_overhang(t.TILE_ROWS + 1, n_columns)
-"""
-TILES = {"": (4, 6, 8), "+avx,+avx2,+fma": (8, 6, 16), "+avx,+avx2": (8, 6, 16)}
-#: Makes products take the tile of another architecture, in instructions of this one.
-AS_ON_ARM = """
-from numba.core.registry import cpu_target
-cpu_target.target_context.codegen().magic_tuple = lambda: ("aarch64-linux-gnu", "generic", "")
-"""
-
-
-@needs_jit
-@pytest.mark.parametrize("features", TILES)
-def test_tiles_of_other_machines_agree(tmp_path, features):
-    code = ELSEWHERE.format(before="", tile=TILES[features])
-    run_with_features(features, code, tmp_path)
-
-
-@needs_jit
-def test_the_tile_of_arm_agrees_on_other_machines(tmp_path):
-    run_with_features("", ELSEWHERE.format(before=AS_ON_ARM, tile=(4, 8, 12)), tmp_path)
+def test_python_and_c_know_the_same_tiles():
+    assert _kernels.isas == {isa: tuple(TILE_SHAPES[isa]) for isa in _kernels.isas}

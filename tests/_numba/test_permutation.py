@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from fastl0._numba.permutation import N_ROUNDS, RowOrder, draw_keys, fill_rows_
+from fastl0._numba.permutation import fill_rows_
+from fastl0.kernel_api.row_order import N_ROUNDS, RowOrder, draw_keys
 
 SIZES = sorted({1, 2, 3, *(2**k + d for k in range(2, 13) for d in (-1, 0, 1)), 1009, 5000})
 NO_ROWS, NO_KEYS = np.zeros(0, np.int32), np.zeros(0, np.uint64)

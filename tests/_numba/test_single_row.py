@@ -1,25 +1,17 @@
 """Mini-batches of one row: products with a vector and steps of rank one, against float64."""
 
-import os
-import subprocess
-import sys
-
 import naive
 import numpy as np
 import pytest
-from numba import config
-from subprocesses import run_with_features
 
-from fastl0._numba.matmul import LANES
 from fastl0._numba.single_row import adam_rank_one_, combine_rows_, dot_rows_
+from fastl0.kernel_api.tiles import MAX_LANES
 
 EPS = float(np.finfo(np.float32).eps)
-COLUMNS = sorted({1, 2, 7, 53, 101} | {k * LANES + d for k in (1, 2, 3) for d in (-1, 0, 1)})
-GUARD = 2 * LANES
+COLUMNS = sorted({1, 2, 7, 53, 101} | {k * MAX_LANES + d for k in (1, 2, 3) for d in (-1, 0, 1)})
+GUARD = 2 * MAX_LANES
 UNTOUCHED = np.float32(-7.5)
 STEP = (0.01, 0.9, 0.999, 1e-3)  # rate, both betas, epsilon
-
-needs_jit = pytest.mark.skipif(config.DISABLE_JIT, reason="looks at what is compiled")
 
 
 def random(shape, seed=0):
@@ -97,15 +89,14 @@ def assert_step_agrees(n, factor, decay):
     assert abs(found_product - product) <= EPS * (1 + n) * size
 
 
-@pytest.mark.parametrize("n", [*range(LANES, 3 * LANES + 2), 101, 300])
+@pytest.mark.parametrize("n", [*range(MAX_LANES, 3 * MAX_LANES + 2), 101, 300])
 @pytest.mark.parametrize("factor", [0.0, -0.7])
 @pytest.mark.parametrize("decay", [0.0, 0.3])
 def test_steps_of_rank_one_agree(n, factor, decay):
     assert_step_agrees(n, factor, decay)
 
 
-@needs_jit
-@pytest.mark.parametrize("n", range(LANES, 3 * LANES + 1))
+@pytest.mark.parametrize("n", range(MAX_LANES, 3 * MAX_LANES + 1))
 def test_a_parameter_moves_the_same_bit_for_bit_wherever_it_lies_in_its_row(n):
     same = np.ones(n, np.float32)
     *moved, _ = step(0.3 * same, 0.01 * same, 0.02 * same, 0.7 * same, 1.1, 0.3)
@@ -114,9 +105,11 @@ def test_a_parameter_moves_the_same_bit_for_bit_wherever_it_lies_in_its_row(n):
     assert moved[0][0] != np.float32(0.3)
 
 
-@pytest.mark.parametrize("place", [0, LANES - 1, LANES, 2 * LANES - 1, 2 * LANES + 2])
+@pytest.mark.parametrize(
+    "place", [0, MAX_LANES - 1, MAX_LANES, 2 * MAX_LANES - 1, 2 * MAX_LANES + 2]
+)
 def test_numbers_that_are_not_finite_stay_where_they_are(place):
-    n = 2 * LANES + 3
+    n = 2 * MAX_LANES + 3
     theta, first, vector = (random(n, seed) for seed in range(3))
     second = random(n, 3) ** 2
     expected = step(theta, first, second, vector, 1.1)
@@ -129,56 +122,11 @@ def test_numbers_that_are_not_finite_stay_where_they_are(place):
     assert np.isnan(found[3])
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # heard where the JIT is off
-@pytest.mark.parametrize("place", [0, LANES, 2 * LANES + 2])
+@pytest.mark.parametrize("place", [0, MAX_LANES, 2 * MAX_LANES + 2])
 def test_a_second_moment_that_overflows_is_seen_in_its_parameter(place):
-    n = 2 * LANES + 3
+    n = 2 * MAX_LANES + 3
     vector = np.ones(n, np.float32)
     vector[place] = 2e36
     theta, first, second = np.zeros((3, n), np.float32)
     found = step(theta, first, second, vector, 1.0)
     np.testing.assert_array_equal(np.isfinite(found[0]), np.arange(n) != place)
-
-
-# --- other machines ----------------------------------------------------------------------
-
-ELSEWHERE = """
-import test_single_row as t
-from fastl0._numba import matmul
-assert t.LANES == {lanes}, matmul._FEATURES
-for n in range(t.LANES, 3 * t.LANES + 2):
-    t.assert_step_agrees(n, -0.7, 0.3)
-    t.test_a_parameter_moves_the_same_bit_for_bit_wherever_it_lies_in_its_row(n)
-"""
-
-
-@needs_jit
-@pytest.mark.parametrize(("features", "lanes"), [("", 4), ("+avx,+avx2", 8)])
-def test_steps_of_other_machines_agree(tmp_path, features, lanes):
-    run_with_features(features, ELSEWHERE.format(lanes=lanes), tmp_path)
-
-
-# --- who takes this way ------------------------------------------------------------------
-
-COUNTED = """
-import numpy as np
-from fastl0 import HardL0MLPRegressor
-from fastl0._numba import update
-from fastl0._numba.matmul import LANES
-widths = []
-step_layer = update.update_layer_by_row_
-def counted(weights, gates, batch, step, layer, number, size):
-    widths.append(layer.fan_out)
-    step_layer(weights, gates, batch, step, layer, number, size)
-update.update_layer_by_row_ = counted
-X = np.random.default_rng(0).normal(size=(3, 5))
-for solver in ("adam", "sgd"):
-    model = HardL0MLPRegressor((LANES + 3, LANES, LANES - 1), solver=solver, pruning="none")
-    model.partial_fit(X[:1], [0.5]).partial_fit(X, [0.5, 1.0, 2.0]).partial_fit(X[:1], [0.5])
-assert widths == 2 * [LANES + 3, LANES], widths
-"""
-
-
-def test_adam_takes_this_way_for_single_rows_and_layers_that_fill_a_vector():
-    env = os.environ | {"NUMBA_DISABLE_JIT": "1"}
-    subprocess.run([sys.executable, "-c", COUNTED], env=env, check=True)

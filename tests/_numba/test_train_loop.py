@@ -17,7 +17,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from fastl0._kernels import RowSource
-from fastl0._numba.activations import ACTIVATIONS
+from fastl0.kernel_api.codes import ACTIVATIONS
 from fastl0.model.network import Network, fold_gates
 from fastl0.training.buffer_layout import DRAWS_AHEAD
 from fastl0.training.config import TrainingConfig, TrainingData

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastl0._kernels import RowSource
-from fastl0._numba.permutation import RowOrder, draw_keys, fill_rows_
 from fastl0.data import blocks
 from fastl0.data.blocks import BlockReader
+from fastl0.kernel_api.row_order import RowOrder, draw_keys
 from fastl0.training import batches
 from fastl0.training.batches import ArrayBatches, BlockBatches
+from fastl0.training.kernels import fill_rows_
 
 NO_ROWS, NO_KEYS = np.zeros(0, np.int32), np.zeros(0, np.uint64)
 N_COLUMNS = 3

@@ -14,14 +14,13 @@ import problems
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from subprocesses import run_with_features
 
 from fastl0 import HardL0MLPClassifier
 from fastl0._kernels import RowSource
-from fastl0._numba.matmul import MAX_TILE_ROWS, PADDING, padded
 from fastl0.checkpoint.state_reader import StateError, StateReader
 from fastl0.estimators import build_config
 from fastl0.estimators.byte_sizes import parse_bytes
+from fastl0.kernel_api.tiles import MAX_TILE_ROWS, PADDING, padded
 from fastl0.model.network import count_parameters
 from fastl0.training import trainer
 from fastl0.training.buffer_layout import DRAWS_AHEAD, BufferLayout, fit_into
@@ -217,7 +216,7 @@ BUDGETS = {
 }
 
 
-def assert_bytes_and_budgets_are_those_of_any_machine():
+def test_bytes_and_budgets_are_those_of_any_machine():
     for (widths, gates, batch_size), nbytes in NBYTES.items():
         layout = laid_out(widths, gates, batch_size)
         assert layout.nbytes == nbytes, (widths, layout.nbytes)
@@ -226,16 +225,6 @@ def assert_bytes_and_budgets_are_those_of_any_machine():
         found = fit_into(wish, parse_bytes("memory_budget", budget), fewest_rows=8)
         found = found and (found.batch_size, found.n_moments, found.n_threads)
         assert found == expected, (widths, budget, found)
-
-
-def test_bytes_and_budgets_are_those_of_any_machine():
-    assert_bytes_and_budgets_are_those_of_any_machine()
-
-
-@pytest.mark.parametrize("features", ["", "+avx,+avx2,+fma"])
-def test_bytes_and_budgets_of_other_machines_are_those_of_this_one(features, tmp_path):
-    code = "import test_buffers as t\nt.assert_bytes_and_budgets_are_those_of_any_machine()"
-    run_with_features(features, code, tmp_path)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 5])

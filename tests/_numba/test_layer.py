@@ -4,8 +4,8 @@ import naive
 import problems
 import pytest
 
-from fastl0._numba.matmul import padded
-from fastl0._numba.structs import locate_layer, split_range
+from fastl0._numba.layer import locate_layer, split_range
+from fastl0.kernel_api.tiles import padded
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 61])
