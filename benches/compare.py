@@ -232,24 +232,14 @@ with open({model!r}, "rb") as file:
     model, row = pickle.load(file)
 model.predict_proba(row)
 """
-_FIT = """
-import warnings
-from sklearn.datasets import load_digits
-from fastl0 import HardL0MLPClassifier
-warnings.simplefilter("ignore")
-X, y = load_digits(return_X_y=True)
-paper = {paper!r}
-HardL0MLPClassifier(100, batch_size=200, max_iter=20, random_state=0, **paper).fit(X / 16, y)
-"""
 
 
 def starting(arguments):
     """Seconds of fresh processes, from their start to their end."""
 
-    def seconds(code, **environment):
+    def seconds(code):
         begin = time.perf_counter()
-        command = [sys.executable, "-c", code]
-        subprocess.run(command, check=True, env={**os.environ, **environment})
+        subprocess.run([sys.executable, "-c", code], check=True)
         return f"{time.perf_counter() - begin:.4f}"
 
     with tempfile.TemporaryDirectory() as folder:
@@ -260,21 +250,13 @@ def starting(arguments):
             model = estimator(max_iter=1).fit(X, y[:1000])
         path = pathlib.Path(folder, "model.pickle")
         path.write_bytes(pickle.dumps((model, X[:1])))
-        cache = str(pathlib.Path(folder, "cache"))
-        fit = _FIT.format(paper=workloads.PAPER)
         codes = {
-            "load a model and predict": (_LOAD.format(model=str(path)), {}),
-            "import MLPClassifier": ("from sklearn.neural_network import MLPClassifier", {}),
-            "fit digits, cache warm": (fit, {"NUMBA_CACHE_DIR": cache}),
+            "load a model and predict": _LOAD.format(model=str(path)),
+            "import MLPClassifier": "from sklearn.neural_network import MLPClassifier",
         }
-        for number in range(3):
-            cold = {"NUMBA_CACHE_DIR": cache + str(number)}
-            what = {"what": "fit digits, cache cold", "round": number}
-            yield what | {"seconds": seconds(fit, **cold)}
-        seconds(fit, NUMBA_CACHE_DIR=cache)
         for number in range(-1, arguments.rounds):
-            for what, (code, environment) in codes.items():
-                row = {"what": what, "round": number, "seconds": seconds(code, **environment)}
+            for what, code in codes.items():
+                row = {"what": what, "round": number, "seconds": seconds(code)}
                 if number >= 0:  # the first time reads files from disk
                     yield row
     say("starting done")

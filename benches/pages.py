@@ -180,6 +180,53 @@ def starting():
     return ("in a fresh process", "seconds", "runs"), rows
 
 
+FIRST_FIT = "python benches/first_fit.py --data DIR"
+
+
+def first_fit_values(measure):
+    """Values by library, in rounds."""
+    rows = [row for row in read("first_fit.csv") if row["measure"] == measure]
+    return {name: column(group, "value") for (name,), group in grouped(rows, "library").items()}
+
+
+@table(FIRST_FIT, "first_fit.csv")
+def first_fit():
+    seconds, held = first_fit_values("time"), first_fit_values("memory")
+    reference = seconds["scikit-learn"]
+    rows = [
+        (f"import, and fit to the digits: {name}", quartiles(values),
+         f"{np.median(values / reference):.2f} of scikit-learn's", quartiles(held[name]))
+        for name, values in seconds.items()
+    ]  # fmt: skip
+    for measure, what in (("disk", "MiB of disk"), ("build", "s to build from source")):
+        (value,) = first_fit_values(measure)["fastl0"]
+        rows.append((f"{what}: {significant(value)}", "", "", ""))
+    return ("", "seconds", "", "MiB over importing MLPClassifier"), rows
+
+
+@table(FIRST_FIT, "first_fit.csv")
+def first_fit_peak():
+    ends = first_fit_values("limit")
+    rows = [
+        (name, quartiles(values), "trains" if ends[name][0] else "killed")
+        for name, values in first_fit_values("peak").items()
+    ]
+    return ("", "peak, MiB", "with 128 MiB"), rows
+
+
+@table(FIRST_FIT, "first_fit.csv")
+def first_fit_predict():
+    rows = []
+    for shape in ("784-300-100", "64-100"):
+        values = first_fit_values(f"predict {shape}")
+        reference = values["scikit-learn"]
+        rows += [
+            (shape, name, quartiles(own), f"{np.median(own / reference):.2f}")
+            for name, own in values.items()
+        ]
+    return ("hidden units", "", "microseconds", "over scikit-learn's"), rows
+
+
 @table("python benches/busy.py --data DIR", "busy.csv")
 def busy():
     rows = []

@@ -141,9 +141,6 @@ def starting_rows():
         spread(ratios),
         seconds,
     )
-    for kind, must, goal in (("warm", 2.0, 1.0), ("cold", 15.0, 6.0)):
-        found = spread(list(table[f"fit digits, cache {kind}",].values()))
-        yield f"first fit on digits in a fresh process, cache {kind}, s", must, goal, found, ""
 
 
 def rows_rows():

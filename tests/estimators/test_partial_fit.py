@@ -654,7 +654,7 @@ def test_parameters_that_are_not_finite_never_predict():
 @pytest.mark.parametrize("n_rows", [1, 2])
 def test_an_overflow_of_moments_is_seen(n_rows):
     rng = np.random.default_rng(0)
-    data, wide = 1e10 * rng.normal(size=(60, 8)), rng.normal(size=(60, 20))
+    data, wide = 1e12 * rng.normal(size=(60, 8)), rng.normal(size=(60, 20))
 
     def learn():
         model = HardL0MLPRegressor((40,), pruning="none", random_state=0)
@@ -670,7 +670,7 @@ def test_an_overflow_of_moments_is_seen(n_rows):
 @pytest.mark.parametrize("n_rows", [1, 2])
 def test_an_overflow_of_moments_ends_a_fit(n_rows):
     rng = np.random.default_rng(0)
-    data, wide = 1e10 * rng.normal(size=(60, 8)), rng.normal(size=(60, 20))
+    data, wide = 1e12 * rng.normal(size=(60, 8)), rng.normal(size=(60, 20))
     model = HardL0MLPRegressor((40,), pruning="none", batch_size=n_rows, max_iter=2)
     with pytest.raises(ValueError, match="not finite"):
         model.fit(data, wide)
