@@ -41,13 +41,15 @@ def build(isa: str, path: str | Path) -> None:
     Numba settles on one processor when it is imported.
     """
     cpu, features = _TARGETS.get(_MACHINE, {}).get(isa, ("generic", ""))
+    # This package first; what a build needs may lie in a place that only this process knows.
+    folders = [str(Path(__file__).parents[2]), *filter(None, sys.path)]
     env = os.environ | {
         "FASTL0_BUILD_ISA": isa,
         "NUMBA_CPU_NAME": cpu,
         "NUMBA_CPU_FEATURES": features,
         "NUMBA_DISABLE_JIT": "0",
         "NUMBA_OPT": "3",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": os.pathsep.join(folders),
     }
     module = "fastl0._numba.ahead_of_time"
     subprocess.run([sys.executable, "-m", module, isa, str(path)], env=env, check=True)
