@@ -218,7 +218,7 @@ def installations(rounds):
         python = str(folder / "env" / "bin" / "python")
 
         def call(*command):
-            subprocess.run([python, *command], check=True, cwd=folder)
+            subprocess.run([python, *command], check=True, cwd=folder, stdout=subprocess.DEVNULL)
 
         call(*pip, "install", "build")
         call("-m", "build", "--sdist", "--outdir", str(folder), str(ROOT))

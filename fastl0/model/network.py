@@ -87,9 +87,11 @@ class Network:
             float64 for float64 input, else float32. What is too large for it is infinite.
         """
         dtype = np.float64 if X.dtype == np.float64 else np.float32
-        out = np.empty((X.shape[0], len(self.intercepts[-1])), dtype=dtype)
         reads_all = np.count_nonzero(self.support) == len(self.support)
-        columns = None if reads_all else np.flatnonzero(self.support)
+        columns = None if reads_all else self.support.nonzero()[0]
+        if X.shape[0] == 1:
+            return self._forward(_select(X, columns, dtype)).astype(dtype, copy=False)
+        out = np.empty((X.shape[0], len(self.intercepts[-1])), dtype=dtype)
         for rows in self._blocks(X.shape, out.itemsize):
             out[rows] = self._forward(_select(X[rows], columns, dtype))
         return out
@@ -189,15 +191,15 @@ def _without_zeros(
 
     Reading the weights is all the cost of a single row.
     """
-    used = np.flatnonzero(row[0])
+    used = row[0].nonzero()[0]
     if len(used) > 0.6 * row.shape[1]:
         return row, coef
-    return row[:, used], coef[used]
+    return row.take(used, axis=1), coef.take(used, axis=0)
 
 
 def _select(block: Any, columns: NDArray[np.intp] | None, dtype: type) -> Any:
     if columns is not None:
-        block = block[:, columns] if issparse(block) else np.take(block, columns, axis=1)
+        block = block[:, columns] if issparse(block) else block.take(columns, axis=1)
     return block.astype(dtype, copy=False)
 
 
