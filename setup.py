@@ -5,8 +5,11 @@ instruction set of this architecture. ``FASTL0_DEBUG=1`` builds the Cython part 
 and debugger symbols.
 """
 
+import hashlib
+import importlib.metadata
 import os
 import runpy
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +19,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 debug = os.environ.get("FASTL0_DEBUG", "0") not in ("", "0")
-FOLDER = Path(__file__).parent / "fastl0"
+ROOT = Path(__file__).resolve().parent
+HEADERS = [f"fastl0/{name}.h" for name in ("_platform", "_team", "_variants", "_vectors")]
 
 #: Callers rely on IEEE arithmetic; and a product is fused with a sum only where it is written so.
 COMPILE_ARGS = [
@@ -30,22 +34,60 @@ class BuildExt(build_ext):
     """Compiles the kernels, too, and links them into the extension."""
 
     def build_extension(self, ext):
-        # Not imported: fastl0/__init__.py needs no less than the installed package.
-        ahead_of_time = runpy.run_path(str(FOLDER / "_numba" / "ahead_of_time.py"))
-        folder = Path(self.build_temp).absolute() / "fastl0_kernels"
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = {isa: folder / f"{isa}.o" for isa in ahead_of_time["VARIANTS"]}
-        print(f"compiling the kernels for {', '.join(paths)}", file=sys.stderr)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(ahead_of_time["build"], paths, paths.values()))
-        ext.extra_objects = [str(path) for path in paths.values()]
+        ext.extra_objects = [str(path) for path in compile_kernels()]
         super().build_extension(ext)
+
+
+def compile_kernels():
+    """Object files of the kernels by instruction set; made anew where their sources changed."""
+    # Not imported: fastl0/__init__.py needs no less than the installed package.
+    ahead_of_time = runpy.run_path(str(ROOT / "fastl0" / "_numba" / "ahead_of_time.py"))
+    build = ahead_of_time["build"]
+    folder = ROOT / "build" / "kernels"
+    folder.mkdir(parents=True, exist_ok=True)
+    digest = digest_of_kernels()
+    paths = {isa: folder / f"{isa}-{digest}.o" for isa in ahead_of_time["VARIANTS"]}
+    missing = [isa for isa, path in paths.items() if not path.exists()]
+    for path in folder.glob("*.o"):
+        if path not in paths.values():
+            path.unlink()
+    try:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda isa: build(isa, paths[isa]), missing))
+    except subprocess.CalledProcessError as error:
+        sys.exit(
+            f"fastl0: Numba {numba_version()} could not compile the kernels ({error}); what it "
+            "said is above. Try the newest Numba: build with `pip install .`, which brings it "
+            "along, or upgrade it where you build without isolation."
+        )
+    return paths.values()
+
+
+def numba_version():
+    try:
+        return importlib.metadata.version("numba")
+    except importlib.metadata.PackageNotFoundError:
+        sys.exit(
+            "fastl0: building it needs Numba, which is not installed here. Build with "
+            "`pip install .`, which brings it along, or install it first: `pip install numba`."
+        )
+
+
+def digest_of_kernels():
+    """Digest of all that the object files are made of."""
+    package = ROOT / "fastl0"
+    sources = [package / "model" / "hard_concrete.py"]
+    sources += [*(package / "_numba").glob("*.py"), *(package / "kernel_api").glob("*.py")]
+    digest = hashlib.sha256(f"{sys.version} {numba_version()}".encode())
+    for path in sorted(sources):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 kernels = Extension(
     "fastl0._kernels",
     sources=["fastl0/_kernels.pyx"],
-    depends=[f"fastl0/{name}.h" for name in ("_platform", "_team", "_variants", "_vectors")],
+    depends=HEADERS,
     extra_compile_args=COMPILE_ARGS,
 )
 

@@ -81,7 +81,10 @@ def main(isa: str, path: str) -> None:
         cpu=cpu, features=features, opt=3, reloc="pic", codemodel="default"
     )
     _drop_unused(module, machine)
-    Path(path).write_bytes(machine.emit_object(module))
+    # In one step: a build that is interrupted leaves no half of a file.
+    unfinished = Path(f"{path}.part")
+    unfinished.write_bytes(machine.emit_object(module))
+    unfinished.replace(path)
 
 
 def _main_function(module: Any, name: str) -> str:
