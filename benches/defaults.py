@@ -63,7 +63,7 @@ def estimator(seed, pruning, changes):
 
 
 def warm_up(pruning):
-    """Compile the kernels, or read them from the cache: no part of a fit's time."""
+    """Import what a fit needs: no part of its time."""
     X = np.eye(20, dtype=np.float32)
     HardL0MLPClassifier(pruning=pruning, max_iter=1).fit(X, np.arange(20) % 2)
 

@@ -153,7 +153,7 @@ def train(folder, name, kind):
     warnings.simplefilter("ignore")
     X, y = open_blocks(folder, name, kind), np.load(folder / f"{name}-y.npy")
     clf = HardL0MLPClassifier(**SETTINGS[name], max_iter=N_EPOCHS, random_state=0, pruning="none")
-    # Once before, on a few rows: what is imported and compiled is none of its memory.
+    # Once before, on a few rows: what is imported is none of its memory.
     few = {"zarr": lambda: open_blocks(folder, name, "dask")[:256], "COO": lambda: X.tocsr()[:256]}
     some = few.get(kind, lambda: X[:256])()
     clf.fit(some, np.resize([*np.unique(y)], 256)).predict_proba(some)

@@ -3,7 +3,7 @@
     python benches/memory.py [--data DIR]
 
 Each library trains in a process of its own. That process first trains on a few rows of the
-same types, so that all code is imported, compiled and loaded, gives what it has freed back
+same types, so that all code is imported and loaded, gives what it has freed back
 to the system, and waits. From then on this process reads its RssAnon from /proc every
 millisecond: memory that is not a page of a file, so that the mapped images do not count.
 """
@@ -40,7 +40,7 @@ RESULTS = pathlib.Path(__file__).parent / "results"
 class Memory(NamedTuple):
     """MiB of RssAnon in one training process.
 
-    `start`: a bare interpreter with NumPy. `loaded`: imports and compiled kernels on top,
+    `start`: a bare interpreter with NumPy. `loaded`: imports and kernels on top,
     nothing else in use. `peak`: the highest while training on all rows.
     """
 

@@ -642,7 +642,7 @@ cdef class Team:
     Attributes
     ----------
     address : int
-        Address of the C struct, for the entry points that begin with ``team_``.
+        Address of the C struct, for the functions ``fastl0_team_...`` that kernels call.
     wanted : int
         Members a team may have, the leader included; 1 to begin with.
     closed : bool

@@ -1,4 +1,4 @@
-/* What differs between compilers, processors and systems; all of it is here. */
+/* What differs between systems, and between processors beside the vectors of `_variants.h`. */
 #ifndef FASTL0_PLATFORM_H
 #define FASTL0_PLATFORM_H
 

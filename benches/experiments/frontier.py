@@ -142,7 +142,6 @@ def _size(text: str) -> run_store.Kind:
 
 def _check_sizes(plan: Plan, mnist: MNIST) -> None:
     """Let the estimator refuse a size before the folder is tied to it and other runs are made."""
-    console.say("Loading the kernels; the first time they are compiled, which takes a while.")
     for size in plan.sizes:
         try:
             _try_out(_parameters(plan, 0, size), mnist.X_train.shape[1], len(set(mnist.y_train)))

@@ -8,7 +8,7 @@ time to its end. Its network and its history (without times) have to be those of
 nobody disturbed and that kept no checkpoints, bit for bit; every fit has to go on from the last
 checkpoint that an earlier one had reported as written, or from a later one, unless that one was
 over and had begun to delete them; and in the end nothing may be left in the folder. Processes are
-forked from one in which all kernels are compiled, so that they spend their time on training and
+forked from one in which all code is imported, so that they spend their time on training and
 writing.
 """
 
@@ -232,7 +232,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         MAPPED = os.path.join(folder, "X.npy")
         np.save(MAPPED, X[:800])
-        for case in CASES:  # compiles all kernels
+        for case in CASES:  # imports all that they need
             model, data, y = make(case, 0, None)
             model.set_params(max_iter=2).fit(data, y)
         pickle.dumps(model)

@@ -3,7 +3,7 @@
 Every kernel is decorated with `kernel`. The package is built from the machine code of the two in
 `entry_points`; with ``FASTL0_JIT=1`` the same source is compiled as it is called. The arithmetic
 is that which is written: no sum is reordered, and a product is fused with a sum only by
-`multiply_add`, so that all machines get the same bits.
+`multiply_add`, so that all machines that multiply and add in one step get the same bits.
 """
 
 import functools
@@ -57,7 +57,7 @@ _POLICY: dict[str, Any] = {
 
 
 def kernel(function: Callable[..., Any] | None = None, *, part: bool = False) -> Any:
-    """Compile `function` when it is first called.
+    """Make a kernel of `function`: compiled by `ahead_of_time`, or when it is first called.
 
     Parameters
     ----------

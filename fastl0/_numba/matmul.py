@@ -1,4 +1,4 @@
-"""Matrix products in register tiles; what follows is the Numba side of ``_tile.h``."""
+"""Matrix products in register tiles: how kernels call those of ``_vectors.h``."""
 
 from fastl0._numba import jit
 from fastl0._numba.jit import kernel

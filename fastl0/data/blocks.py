@@ -1,7 +1,7 @@
 """X that is not in memory: dask and zarr arrays, HDF5 data sets and the like, read by blocks.
 
 Owns which objects are read so, where blocks begin and end, and that each is checked whenever
-it is read. A process that predicts needs it, so it loads neither Numba nor the C core.
+it is read. A process that predicts needs it, so it does not load the C core.
 """
 
 import copy

@@ -1,7 +1,7 @@
 """What the classifier and the regressor share: parameters, fitting, the forward pass.
 
-The training engine is loaded when a fit begins (`engine`): a process that predicts loads neither
-Numba nor the C core.
+The training engine is loaded when a fit begins (`engine`): a process that predicts does not load
+the C core.
 """
 
 import os

@@ -138,7 +138,7 @@ def build_config(
             continue
         if field.type is float:
             params.check_float32(field.name, value)
-        # NumPy's scalars would give the loss, and new compilations, their own types.
+        # NumPy's scalars would give the loss their own type, and kernels take Python's only.
         settings[field.name] = plain.get(field.type, lambda value: value)(value)
     lam, target_size = params.resolve_strength(
         estimator.lam, estimator.target_size, estimator.pruning, DEFAULT_SHARE

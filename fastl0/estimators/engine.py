@@ -6,7 +6,7 @@ from fastl0._fork_safety import importing
 
 
 def load() -> tuple[ModuleType, ModuleType]:
-    """Load all that fits and streams need: Numba, the kernels and the training loop.
+    """Load all that fits and streams need: the kernels and the training loop.
 
     Forks wait meanwhile: a child could never finish an import that another thread has begun.
 

@@ -1,4 +1,4 @@
-"""Sizes of the tiles in which matrix products are computed (``_tile.h``).
+"""Sizes of the tiles in which matrix products are computed (``_vectors.h``).
 
 A tile, one row of the right factor and one number of the left have to fit into the vector
 registers: 32 of them with AVX-512 and on 64-bit ARM, else 16.

@@ -1,6 +1,6 @@
 """The frozen network: what is left once training is over, and its forward pass.
 
-A plain dense MLP in NumPy; needs neither Numba nor the C core.
+A plain dense MLP in NumPy; does not need the C core.
 """
 
 import math

@@ -194,7 +194,7 @@ class ThreadTuner:
         self._term = _SHORTEST_TERM
         self._left = 0  # mini-batches until the next look around
         self._not_before = -math.inf
-        self._is_cold = True  # the first call compiles, and finds nothing in the caches
+        self._is_cold = True  # the first call finds nothing in the caches
         self._fewest = 1  # mini-batches of a call that is long enough to be timed
 
     def next(self, n_batches: int) -> tuple[int, int]:
