@@ -104,6 +104,14 @@ cdef enum:
     ROWS_AHEAD = 2
     CACHE_LINE = 64
 
+cdef struct Part:           # as `model.encoding.PART`
+    int32_t input
+    int32_t is_missing      # 1 where x is NaN, else 0; the numbers below are of no account
+    double start            # else (x - start) * slope, clipped; 0 where x is NaN
+    double slope
+    float low
+    float high
+
 cdef struct Source:
     Dtype dtype
     bint sparse
@@ -117,6 +125,8 @@ cdef struct Source:
     const char *indptr
     int32_t *position       # CSR: 1 + place of a column in the batch, 0 = not wanted;
     #                         one such map for each reader
+    const Part *parts       # what columns are made of, or NULL: those of X
+    double *line            # CSR with parts: a row in full, one for each reader
 
 
 # --- reading rows --------------------------------------------------------------------
@@ -219,15 +229,83 @@ cdef void visit_csr(
                 out[i * out_row + place] += <float> values[k]
 
 
+cdef float encode(const Part *part, double x) noexcept nogil:
+    cdef double value
+    if part.is_missing:
+        return x != x
+    if x != x:
+        return 0.0
+    value = (x - part.start) * part.slope
+    if value < part.low:
+        value = part.low
+    elif value > part.high:
+        value = part.high
+    return <float> value
+
+
+cdef void gather_parts(
+    numeric *tag, const Source *source,
+    const int32_t *rows, Py_ssize_t n_rows,
+    const int32_t *columns, Py_ssize_t n_columns,   # numbers of parts
+    const float *scale, float *out, Py_ssize_t out_row,
+) noexcept nogil:
+    cdef Py_ssize_t i, j
+    cdef const char *row
+    cdef const Part *part
+    cdef numeric value
+    for i in range(n_rows):
+        row = source.data + rows[i] * source.row_stride
+        for j in range(n_columns):
+            part = &source.parts[columns[j]]
+            memcpy(&value, row + part.input * source.column_stride, sizeof(numeric))
+            out[j] = encode(part, <double> value)
+            if scale != NULL:
+                out[j] *= scale[j]
+        out += out_row
+
+
+cdef void gather_sparse_parts(
+    numeric *tag, index_t *index_tag, const Source *source, double *line,
+    const int32_t *rows, Py_ssize_t n_rows,
+    const int32_t *columns, Py_ssize_t n_columns,
+    const float *scale, float *out, Py_ssize_t out_row,
+) noexcept nogil:
+    cdef const numeric *values = <const numeric *> source.data
+    cdef const index_t *indices = <const index_t *> source.indices
+    cdef const index_t *indptr = <const index_t *> source.indptr
+    cdef Py_ssize_t i, j, k
+    cdef const Part *part
+    for i in range(n_rows):
+        for k in range(indptr[rows[i]], indptr[rows[i] + 1]):
+            line[indices[k]] += <double> values[k]
+        for j in range(n_columns):
+            part = &source.parts[columns[j]]
+            out[j] = encode(part, line[part.input])
+            if scale != NULL:
+                out[j] *= scale[j]
+        for k in range(indptr[rows[i]], indptr[rows[i] + 1]):
+            line[indices[k]] = 0.0
+        out += out_row
+
+
 cdef void read_typed(
     numeric *tag, const Source *source,
     const int32_t *rows, Py_ssize_t n_rows,
-    const int32_t *columns, Py_ssize_t n_columns, const int32_t *position,
+    const int32_t *columns, Py_ssize_t n_columns, const int32_t *position, double *line,
     const float *scale, float *out, Py_ssize_t out_row, uint8_t *nonzero,
 ) noexcept nogil:
     cdef int32_t *narrow = NULL
     cdef int64_t *wide = NULL
-    if source.sparse:
+    if source.parts != NULL:
+        if not source.sparse:
+            gather_parts(tag, source, rows, n_rows, columns, n_columns, scale, out, out_row)
+        elif source.wide_index:
+            gather_sparse_parts(tag, wide, source, line, rows, n_rows, columns, n_columns,
+                                scale, out, out_row)
+        else:
+            gather_sparse_parts(tag, narrow, source, line, rows, n_rows, columns, n_columns,
+                                scale, out, out_row)
+    elif source.sparse:
         if source.wide_index:
             visit_csr(tag, wide, source, rows, n_rows, position, scale, out, out_row, nonzero)
         else:
@@ -252,9 +330,14 @@ cdef void read_rows(
     """
     cdef Py_ssize_t i, j
     cdef int32_t *position = NULL
+    cdef double *line = NULL
     if nonzero != NULL:
-        memset(nonzero, 0, n_columns)
-    if source.sparse:
+        memset(nonzero, source.parts != NULL, n_columns)
+        if source.parts != NULL:  # a part is rarely zero, and nearly never in a whole mini-batch
+            return
+    if source.parts != NULL and source.sparse:
+        line = source.line + reader * source.n_columns
+    elif source.sparse:
         position = source.position + reader * (source.n_columns + 1)
         if out != NULL:
             for i in range(n_rows):
@@ -263,35 +346,35 @@ cdef void read_rows(
             position[columns[j]] = <int32_t> (j + 1)
     if source.dtype == F4:
         read_typed(<float *> NULL, source, rows, n_rows, columns, n_columns, position,
-                   scale, out, out_row, nonzero)
+                   line, scale, out, out_row, nonzero)
     elif source.dtype == F8:
         read_typed(<double *> NULL, source, rows, n_rows, columns, n_columns, position,
-                   scale, out, out_row, nonzero)
+                   line, scale, out, out_row, nonzero)
     elif source.dtype == U1:
         read_typed(<uint8_t *> NULL, source, rows, n_rows, columns, n_columns, position,
-                   scale, out, out_row, nonzero)
+                   line, scale, out, out_row, nonzero)
     elif source.dtype == U2:
         read_typed(<uint16_t *> NULL, source, rows, n_rows, columns, n_columns, position,
-                   scale, out, out_row, nonzero)
+                   line, scale, out, out_row, nonzero)
     elif source.dtype == U4:
         read_typed(<uint32_t *> NULL, source, rows, n_rows, columns, n_columns, position,
-                   scale, out, out_row, nonzero)
+                   line, scale, out, out_row, nonzero)
     elif source.dtype == U8:
         read_typed(<uint64_t *> NULL, source, rows, n_rows, columns, n_columns, position,
-                   scale, out, out_row, nonzero)
+                   line, scale, out, out_row, nonzero)
     elif source.dtype == I1:
         read_typed(<int8_t *> NULL, source, rows, n_rows, columns, n_columns, position,
-                   scale, out, out_row, nonzero)
+                   line, scale, out, out_row, nonzero)
     elif source.dtype == I2:
         read_typed(<int16_t *> NULL, source, rows, n_rows, columns, n_columns, position,
-                   scale, out, out_row, nonzero)
+                   line, scale, out, out_row, nonzero)
     elif source.dtype == I4:
         read_typed(<int32_t *> NULL, source, rows, n_rows, columns, n_columns, position,
-                   scale, out, out_row, nonzero)
+                   line, scale, out, out_row, nonzero)
     else:
         read_typed(<int64_t *> NULL, source, rows, n_rows, columns, n_columns, position,
-                   scale, out, out_row, nonzero)
-    if source.sparse:
+                   line, scale, out, out_row, nonzero)
+    if position != NULL:
         for j in range(n_columns):
             position[columns[j]] = 0
 
@@ -354,9 +437,15 @@ cdef class RowSource:
         indices are int32 or int64 and each row's indices are below `n_columns`.
     n_readers : int, default=1
         Threads that may read at the same time.
+    parts : ndarray of `model.encoding.PART`, default=None
+        What is read in place of the columns of X, see `model.encoding`; `columns` are then numbers
+        of parts. None is never zero for `nonzero`.
 
     Attributes
     ----------
+    n_rows : int
+    n_columns : int
+        Columns that can be read: those of X, or the parts.
     address : int
         Address of the C struct, for kernels that call `read_rows`.
 
@@ -365,18 +454,21 @@ cdef class RowSource:
     TypeError
         If the dtype is none of the above.
     ValueError
-        If `X` has not two dimensions, or more than 2**31 - 1 rows or columns.
+        If `X` has not two dimensions, or more than 2**31 - 1 rows or columns, or a part is one of
+        a column that is not there.
     """
 
     cdef Source source
-    cdef Py_buffer buffers[3]
+    cdef Py_buffer buffers[4]
     cdef int n_buffers
     cdef readonly Py_ssize_t n_rows
     cdef readonly Py_ssize_t n_columns
 
-    def __cinit__(self, X, Py_ssize_t n_readers=1):
+    def __cinit__(self, X, Py_ssize_t n_readers=1, parts=None):
         self.n_buffers = 0
         self.source.position = NULL
+        self.source.parts = NULL
+        self.source.line = NULL
         code = DTYPES.get(X.dtype.str[1:])
         if code is None or not X.dtype.isnative:
             raise TypeError(
@@ -399,6 +491,8 @@ cdef class RowSource:
             self._hold_csr(X, n_readers)
         else:
             self._hold_dense(X)
+        if parts is not None:
+            self._hold_parts(parts, n_readers)
 
     cdef Py_buffer *_hold(self, array) except NULL:
         cdef Py_buffer *buffer = &self.buffers[self.n_buffers]
@@ -439,11 +533,30 @@ cdef class RowSource:
             raise MemoryError(f"no memory for a map of {self.n_columns} columns")
         return 0
 
+    cdef int _hold_parts(self, parts, Py_ssize_t n_readers) except -1:
+        if parts.dtype.itemsize != sizeof(Part) or parts.ndim != 1 or len(parts) == 0:
+            raise ValueError("parts must be a one-dimensional array of `model.encoding.PART`")
+        if parts["input"].min() < 0 or parts["input"].max() >= self.source.n_columns:
+            raise ValueError(
+                f"inputs of parts must lie in [0, {self.source.n_columns}), got "
+                f"{parts['input'].min()} to {parts['input'].max()}"
+            )
+        self.source.parts = <const Part *> self._hold(parts.copy()).buf
+        if self.source.sparse:
+            self.source.line = <double *> calloc(
+                n_readers * self.source.n_columns, sizeof(double)
+            )
+            if self.source.line == NULL:
+                raise MemoryError(f"no memory for a row of {self.source.n_columns} columns")
+        self.n_columns = len(parts)
+        return 0
+
     def __dealloc__(self):
         cdef int k
         for k in range(self.n_buffers):
             PyBuffer_Release(&self.buffers[k])
         free(self.source.position)
+        free(self.source.line)
 
     @property
     def address(self):
@@ -515,6 +628,8 @@ cdef class RowSource:
     def landmarks(self, columns, int32_t[::1] out):
         """Write some of `columns` into `out`, one from each cache line that they touch.
 
+        Of parts the columns of X that they are made of.
+
         Parameters
         ----------
         columns : int32 array of shape (k,)
@@ -534,16 +649,18 @@ cdef class RowSource:
         """
         cdef const int32_t[::1] c = columns
         cdef Py_ssize_t j, n = 0, line, last = -1
+        cdef int32_t column
         self._check(c[:0], c)
         if out.shape[0] != c.shape[0]:
             raise ValueError(f"out must have {c.shape[0]} entries, got {out.shape[0]}")
         if self.source.sparse:
             return 0
         for j in range(c.shape[0]):
+            column = c[j] if self.source.parts == NULL else self.source.parts[c[j]].input
             # Of rows that begin anywhere in a line this may miss a line in some of them.
-            line = abs(c[j] * self.source.column_stride) // CACHE_LINE
+            line = abs(column * self.source.column_stride) // CACHE_LINE
             if line != last:
-                out[n] = c[j]
+                out[n] = column
                 n += 1
             last = line
         return n
@@ -817,6 +934,8 @@ cdef enum:
     # Room for the arguments of a kernel; they are some fifty.
     MAX_WORDS = 96
     MAX_REALS = 16
+    # As in `kernel_api.structs`.
+    N_STEP_INTS = 6
 
 
 cdef struct Arguments:
@@ -841,14 +960,12 @@ cdef int add_words(Arguments *arguments, values) except -1:
 
 
 cdef int add_step(Arguments *arguments, params) except -1:
-    for value in params:
-        if isinstance(value, float):
-            if arguments.n_reals == MAX_REALS:
-                raise ValueError("a kernel has too many arguments")
-            arguments.reals[arguments.n_reals] = value
-            arguments.n_reals += 1
-        else:
-            add_word(arguments, value)
+    add_words(arguments, params[:N_STEP_INTS])
+    for value in params[N_STEP_INTS:]:
+        if arguments.n_reals == MAX_REALS:
+            raise ValueError("a kernel has too many arguments")
+        arguments.reals[arguments.n_reals] = value
+        arguments.n_reals += 1
     return 0
 
 

@@ -2,8 +2,9 @@
 
     python benches/reliability/isas.py
 
-Digests of `digests.py` in a process for each instruction set of this processor, and one in which
-Numba compiles the kernels (FASTL0_JIT=1). Then ten seeds of a default fit to the digits of
+Digests of `digests.py` in a process for each instruction set of this processor, one in which Numba
+compiles the kernels (FASTL0_JIT=1), and one in which NumPy uses none of its own vectors and
+OpenBLAS those of an older processor. Then ten seeds of a default fit to the digits of
 scikit-learn, with each set: which units are kept, the loss, and the accuracy. Writes
 results/reliability/isas.csv: a line for each kernel, how many digests are those of the widest set,
 and of how many seeds the digest, the kept units and the accuracy are.
@@ -18,6 +19,7 @@ import sys
 import tempfile
 
 import fits
+from numpy._core._multiarray_umath import __cpu_dispatch__
 
 from fastl0 import _kernels
 
@@ -60,6 +62,12 @@ def measure(environment):
 def main():
     found = {isa: measure({"FASTL0_ISA": isa}) for isa in _kernels.isas}
     found[f"{_kernels.isa}, just in time"] = measure({"FASTL0_JIT": "1"})
+    found[f"{_kernels.isa}, NumPy without its own"] = measure(
+        {
+            "NPY_DISABLE_CPU_FEATURES": " ".join(__cpu_dispatch__),
+            "OPENBLAS_CORETYPE": "Haswell",
+        }
+    )
     digests, seeds = found[_kernels.isa]
     rows = []
     for kernels, (own_digests, own_seeds) in found.items():

@@ -29,7 +29,9 @@ _TARGETS = {
 }
 _ALIASES = {"AMD64": "x86_64", "arm64": "aarch64"}
 
-_MACHINE = _ALIASES.get(platform.machine(), platform.machine())
+# A Python of 32 bits has the generic kernels, whatever the processor.
+_IS_WIDE = sys.maxsize > 2**32
+_MACHINE = _ALIASES.get(platform.machine(), platform.machine()) if _IS_WIDE else "32 bits"
 
 #: Instruction sets that this architecture is built for, from the plainest to the widest.
 VARIANTS = tuple(_TARGETS.get(_MACHINE, ("generic",)))

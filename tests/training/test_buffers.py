@@ -956,7 +956,7 @@ TO_A_SIZE = {
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_traced_memory_falls_as_the_reported_bytes_fall(X_y, solver, monkeypatch):
     monkeypatch.setattr(build_config, "usable_threads", lambda: 1)  # helpers come and go
-    shrinking(2, solver=solver)._fit(*X_y)  # compiles, imports and fills caches
+    shrinking(2, solver=solver)._fit(*X_y)  # imports and fills caches
     traced, reported = [], []
 
     def note(epoch, freeze, entries):

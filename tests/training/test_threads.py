@@ -465,7 +465,7 @@ def test_a_processor_that_somebody_else_takes_is_noticed_at_once_and_so_is_its_r
     ("seconds", "best"), [({1: 1e-3, 2: 2e-3}, 1), ({n: 1e-3 / n for n in (1, 2, 4, 8)}, 8)]
 )
 def test_a_slow_first_call_is_soon_forgotten(seconds, best):
-    """It compiles the kernel, or loads it from the disk."""
+    """It finds nothing in the caches."""
     training = Training(max(seconds), seconds)
     training.run(32, also=10.0)
     training.run(2000)
