@@ -2,7 +2,8 @@
 
 It is made of Cython, and of the kernels in ``fastl0/_numba``, which Numba compiles for every
 instruction set of this architecture. ``FASTL0_DEBUG=1`` builds the Cython part with run-time checks
-and debugger symbols.
+and debugger symbols. ``FASTL0_KERNELS`` names a folder of kernels that are compiled already, one
+object file ``<instruction set>.o`` each, as ``benches/reliability/instrumented.py`` makes them.
 """
 
 import hashlib
@@ -34,7 +35,9 @@ class BuildExt(build_ext):
     """Compiles the kernels, too, and links them into the extension."""
 
     def build_extension(self, ext):
-        ext.extra_objects = [str(path) for path in compile_kernels()]
+        given = os.environ.get("FASTL0_KERNELS")
+        paths = Path(given).absolute().glob("*.o") if given else compile_kernels()
+        ext.extra_objects = [str(path) for path in paths]
         super().build_extension(ext)
 
 

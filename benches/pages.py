@@ -495,6 +495,10 @@ RELIABILITY = tuple(
 )  # fmt: skip
 
 
+#: As `reliability/sanitizers.py` calls what `team.c` does.
+MEETING_POINTS = "tsan, meeting points"
+
+
 @table("the commands in the table", *RELIABILITY)
 def reliability():
     found = {name: read(name) for name in RELIABILITY}
@@ -520,6 +524,9 @@ def reliability():
     def reports(tool):
         own = ("reports_core", "reports_kernels")
         return sum(int(tools[tool][name]) for name in own)
+
+    def passed(tool):
+        return f"{int(tools[tool]['passed']):,}"
 
     def seen(tool):
         return f"{tools[tool]['planted_seen']} of {tools[tool]['planted']} planted faults were seen"
@@ -573,22 +580,25 @@ def reliability():
             f"{float(held['tracemalloc', '64']['standard_error']):.1f} are seen",
         ),
         (
-            "The test suite under AddressSanitizer and UndefinedBehaviorSanitizer",
+            "The test suite under AddressSanitizer and UndefinedBehaviorSanitizer, and tests of "
+            "kernels once more with those of every other instruction set",
             "python benches/reliability/sanitizers.py asan",
-            f"{int(tools['asan']['passed']):,} tests passed, {tools['asan']['skipped']} skipped or "
-            f"expected to fail, {reports('asan')} reports; {seen('asan')}",
+            f"{passed('asan')} tests passed, {tools['asan']['skipped']} skipped or expected to "
+            f"fail, {reports('asan')} reports; {seen('asan')}",
         ),
         (
-            "The C core and the compiled kernels under Valgrind's memcheck",
+            "The shipped machine code, in tests that train, under Valgrind's memcheck",
             "python benches/reliability/sanitizers.py memcheck",
-            f"{int(tools['memcheck']['passed']):,} tests passed, {reports('memcheck')} reports in "
-            f"either ({tools['memcheck']['reports_elsewhere']} in Python and other libraries); "
+            f"{passed('memcheck')} tests passed, {reports('memcheck')} reports in core or kernels "
+            f"({tools['memcheck']['reports_elsewhere']} in Python and other libraries); "
             f"{seen('memcheck')}",
         ),
         (
-            "Where threads meet, under ThreadSanitizer",
+            "Trainings in teams of threads under ThreadSanitizer, then their meeting points alone",
             "python benches/reliability/sanitizers.py tsan",
-            f"{tools['tsan']['tests']}; {reports('tsan')} reports; {seen('tsan')}",
+            f"{passed('tsan')} tests passed, {reports('tsan')} reports; {seen('tsan')}. "
+            f"{tools[MEETING_POINTS]['tests']}; {reports(MEETING_POINTS)} reports; "
+            f"{seen(MEETING_POINTS)}",
         ),
         (
             "Fits in 16 threads, in workers by fork, spawn, forkserver and loky, and after "

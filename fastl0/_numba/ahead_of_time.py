@@ -15,6 +15,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,13 @@ _MACHINE = _ALIASES.get(platform.machine(), platform.machine()) if _IS_WIDE else
 #: Instruction sets that this architecture is built for, from the plainest to the widest.
 VARIANTS = tuple(_TARGETS.get(_MACHINE, ("generic",)))
 
+PROGRAM = ("-m", "fastl0._numba.ahead_of_time")
 
-def build(isa: str, path: str | Path) -> None:
+
+def build(isa: str, path: str | Path, program: Sequence[str] = PROGRAM) -> None:
     """Write the object file of one instruction set, in a process of its own.
 
-    Numba settles on one processor when it is imported.
+    Numba settles on one processor when it is imported. `program` is what Python runs.
     """
     cpu, features = _TARGETS.get(_MACHINE, {}).get(isa, ("generic", ""))
     # This package first; what a build needs may lie in a place that only this process knows.
@@ -53,12 +56,20 @@ def build(isa: str, path: str | Path) -> None:
         "NUMBA_OPT": "3",
         "PYTHONPATH": os.pathsep.join(folders),
     }
-    module = "fastl0._numba.ahead_of_time"
-    subprocess.run([sys.executable, "-m", module, isa, str(path)], env=env, check=True)
+    subprocess.run([sys.executable, *program, isa, str(path)], env=env, check=True)
 
 
 def main(isa: str, path: str) -> None:
     """Compile the entry points, all that they call included, into an object file."""
+    module, machine = compiled(isa)
+    # In one step: a build that is interrupted leaves no half of a file.
+    unfinished = Path(f"{path}.part")
+    unfinished.write_bytes(machine.emit_object(module))
+    unfinished.replace(path)
+
+
+def compiled(isa: str) -> tuple[Any, Any]:
+    """Return the optimised LLVM module of the entry points, and the machine it is meant for."""
     from llvmlite import binding
     from numba import types
 
@@ -83,10 +94,7 @@ def main(isa: str, path: str) -> None:
         cpu=cpu, features=features, opt=3, reloc="pic", codemodel="default"
     )
     _drop_unused(module, machine)
-    # In one step: a build that is interrupted leaves no half of a file.
-    unfinished = Path(f"{path}.part")
-    unfinished.write_bytes(machine.emit_object(module))
-    unfinished.replace(path)
+    return module, machine
 
 
 def _main_function(module: Any, name: str) -> str:
