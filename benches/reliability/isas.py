@@ -1,6 +1,7 @@
 """Whether all instruction sets, and the JIT, train the same network.
 
     python benches/reliability/isas.py
+    python benches/reliability/isas.py --networks
 
 Digests of `digests.py` in a process for each instruction set of this processor, one in which Numba
 compiles the kernels (FASTL0_JIT=1), and one in which NumPy uses none of its own vectors and
@@ -8,6 +9,9 @@ OpenBLAS those of an older processor. Then ten seeds of a default fit to the dig
 scikit-learn, with each set: which units are kept, the loss, and the accuracy. Writes
 results/reliability/isas.csv: a line for each kernel, how many digests are those of the widest set,
 and of how many seeds the digest, the kept units and the accuracy are.
+
+With ``--networks``: digests of the networks of `tests/test_isas.py`, by the kernels in use (see
+FASTL0_ISA), into results/reliability/networks.csv, beside those of other machines that are there.
 """
 
 import csv
@@ -59,7 +63,34 @@ def measure(environment):
     return digests, json.loads(seeds)
 
 
+def note_networks():
+    """Write digests, units and losses of the networks that the tests train."""
+    from test_isas import NETWORKS
+
+    code = "import warnings; warnings.simplefilter('ignore')\n" + NETWORKS
+    printed = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
+    rows = [
+        {"network": name, "kernels": _kernels.isa, "digest": digest, "n_units": units, "loss": loss}
+        for name, (digest, units, loss) in json.loads(printed.stdout).items()
+    ]
+    path = fits.RESULTS / "networks.csv"
+    if path.exists():
+        with path.open(newline="") as file:
+            before = [row for row in csv.DictReader(file) if row["kernels"] != _kernels.isa]
+        rows = sorted(before + rows, key=lambda row: (row["network"], row["kernels"]))
+    write(path, rows)
+
+
+def write(path, rows):
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def main():
+    if sys.argv[1:] == ["--networks"]:
+        return note_networks()
     found = {isa: measure({"FASTL0_ISA": isa}) for isa in _kernels.isas}
     found[f"{_kernels.isa}, just in time"] = measure({"FASTL0_JIT": "1"})
     found[f"{_kernels.isa}, NumPy without its own"] = measure(
@@ -84,10 +115,7 @@ def main():
         }
         print(*(f"{key} {value}" for key, value in row.items()), sep=", ", flush=True)
         rows.append(row)
-    with RESULTS.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    return write(RESULTS, rows)
 
 
 if __name__ == "__main__":
