@@ -229,7 +229,7 @@ cdef void visit_csr(
                 out[i * out_row + place] += <float> values[k]
 
 
-cdef float encode(const Part *part, double x) noexcept nogil:
+cdef float encode(const Part *part, float x) noexcept nogil:
     cdef double value
     if part.is_missing:
         return x != x
@@ -258,7 +258,7 @@ cdef void gather_parts(
         for j in range(n_columns):
             part = &source.parts[columns[j]]
             memcpy(&value, row + part.input * source.column_stride, sizeof(numeric))
-            out[j] = encode(part, <double> value)
+            out[j] = encode(part, <float> value)
             if scale != NULL:
                 out[j] *= scale[j]
         out += out_row
@@ -280,7 +280,7 @@ cdef void gather_sparse_parts(
             line[indices[k]] += <double> values[k]
         for j in range(n_columns):
             part = &source.parts[columns[j]]
-            out[j] = encode(part, line[part.input])
+            out[j] = encode(part, <float> line[part.input])
             if scale != NULL:
                 out[j] *= scale[j]
         for k in range(indptr[rows[i]], indptr[rows[i] + 1]):

@@ -57,6 +57,8 @@ class BlockReader:
     ----------
     X : object with `shape`, `dtype` and slices of rows
         Its `chunks`, if it has such, are as dask, zarr or h5py have them.
+    allow_nan : bool, default=False
+        Whether values may be missing.
 
     Attributes
     ----------
@@ -72,9 +74,9 @@ class BlockReader:
         If X has not two dimensions, holds no numbers, is empty or of unknown size.
     """
 
-    def __init__(self, X: Any) -> None:
+    def __init__(self, X: Any, *, allow_nan: bool = False) -> None:
         checks.check_shape(X.shape)
-        self._X = X
+        self._X, self._allow_nan = X, allow_nan
         self.shape: tuple[int, int] = (int(X.shape[0]), int(X.shape[1]))
         self.dtype = np.dtype(X.dtype)
         self.read_dtype = checks.as_readable(np.empty((0, 1), self.dtype)).dtype
@@ -114,7 +116,9 @@ class BlockReader:
         """
         start, stop = (int(edge) for edge in self._edges[number : number + 2])
         shape = (stop - start, self.shape[1])
-        values = checks.check_block(self._X[start:stop], start, shape, self.dtype)
+        values = checks.check_block(
+            self._X[start:stop], start, shape, self.dtype, allow_nan=self._allow_nan
+        )
         return values if self._rows is None else values[self._rows[self.places(number)] - start]
 
     def __iter__(self) -> Iterator[tuple[slice, NDArray[Any]]]:

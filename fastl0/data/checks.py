@@ -43,7 +43,9 @@ def as_readable(X: Any) -> Any:
         X = _readable_csr(X)
     values = X.data if issparse(X) else X
     if X.dtype == np.float64 and values.size:
-        largest = max(float(values.max()), -float(values.min()))
+        # Whatever is missing: NaN is for others to judge.
+        highest, lowest = (f.reduce(values, axis=None) for f in (np.fmax, np.fmin))
+        largest = max(float(highest), -float(lowest))
         if largest > _FLOAT32_MAX:
             raise ValueError(
                 f"X must hold values within the float32 range (up to {_FLOAT32_MAX:.3g}), got "
@@ -77,7 +79,12 @@ def check_shape(shape: Sequence[Any]) -> None:
 
 
 def check_block(
-    block: Any, start: int, shape: tuple[int, int], dtype: np.dtype[Any]
+    block: Any,
+    start: int,
+    shape: tuple[int, int],
+    dtype: np.dtype[Any],
+    *,
+    allow_nan: bool = False,
 ) -> np.ndarray[Any, Any]:
     """Check some rows of an X that is read by blocks; return them as a readable array.
 
@@ -91,6 +98,8 @@ def check_block(
         That it should have.
     dtype : dtype
         That X says it has.
+    allow_nan : bool, default=False
+        Whether values may be missing.
 
     Raises
     ------
@@ -121,7 +130,7 @@ def check_block(
     with np.errstate(over="ignore"):
         values = values.astype(dtype, copy=False)
     try:
-        assert_all_finite(values, input_name="X")
+        assert_all_finite(values, input_name="X", allow_nan=allow_nan)
         return as_readable(values)
     except ValueError as error:
         raise ValueError(f"{error} This is in {where}.") from error

@@ -96,6 +96,7 @@ class NetworkAttributes:
     coefs_: Any = FittedAttribute()
     intercepts_: Any = FittedAttribute()
     support_: Any = FittedAttribute()
+    parts_: Any = FittedAttribute()
     n_units_: Any = FittedAttribute()
     n_parameters_: Any = FittedAttribute()
     n_layers_: Any = FittedAttribute()
@@ -105,7 +106,8 @@ class NetworkAttributes:
     def _set_network(self, network: Network) -> None:
         self.coefs_ = network.coefs
         self.intercepts_ = network.intercepts
-        self.support_ = network.support
+        self.support_ = network.inputs
+        self.parts_ = network.parts
         self.n_units_ = network.n_units
         self.n_parameters_ = network.n_parameters
         self.n_layers_ = len(network.n_units)

@@ -32,6 +32,7 @@ from fastl0.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from fastl0.estimators.params import RealInterval
 from fastl0.estimators.selector import InputSelectorMixin
 from fastl0.estimators.validate import ValidationData, check_X
+from fastl0.model.encoding import Encoding
 from fastl0.model.importances import input_importances
 from fastl0.model.network import Network
 
@@ -89,6 +90,7 @@ class BaseHardL0MLP(
         "finetune_fraction": [RealInterval(0, 1, closed="left")],
         "pruning": [StrOptions({"hard", "soft", "none"})],
         "gate_inputs": ["boolean"],
+        "encoding": [StrOptions({"none", "piecewise"})],
         "prune_threshold": [RealInterval(0, 1, closed="both")],
         "gate_learning_rate": [StrOptions({"constant", "cosine"})],
         "gate_learning_rate_init": [RealInterval(0, None, closed="neither")],
@@ -132,6 +134,7 @@ class BaseHardL0MLP(
         finetune_fraction: float = 0.3,
         pruning: str = "hard",
         gate_inputs: bool = True,
+        encoding: str = "none",
         prune_threshold: float = 0.5,
         gate_learning_rate: str = "constant",
         gate_learning_rate_init: float = 0.01,
@@ -170,6 +173,7 @@ class BaseHardL0MLP(
         self.finetune_fraction = finetune_fraction
         self.pruning = pruning
         self.gate_inputs = gate_inputs
+        self.encoding = encoding
         self.prune_threshold = prune_threshold
         self.gate_learning_rate = gate_learning_rate
         self.gate_learning_rate_init = gate_learning_rate_init
@@ -180,6 +184,7 @@ class BaseHardL0MLP(
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self.encoding != "none"
         return tags
 
     # --- what the two differ in ------------------------------------------------------
@@ -325,12 +330,16 @@ class BaseHardL0MLP(
         """Return the network that predicts, its parts as they belong together."""
         own = vars(self).copy()  # in one step: another thread may fit meanwhile
         if "coefs_" in own:
+            support, encoding, parts = own["support_"], None, own.get("parts_")
+            if parts is not None:
+                support, encoding = np.ones(len(parts), bool), Encoding(parts, len(support))
             return Network(
                 own["coefs_"],
                 own["intercepts_"],
-                own["support_"],
+                support,
                 own["activation"],
                 own["out_activation_"],
+                encoding,
             )
         check_is_fitted(self)
         stream = own.get("_stream")

@@ -10,6 +10,7 @@ from fastl0.data.targets import Targets
 from fastl0.estimators import byte_sizes, params
 from fastl0.estimators.target_size import parameters_of
 from fastl0.model import hard_concrete
+from fastl0.model.encoding import NUMBERS_OF_A_PART
 from fastl0.training.buffer_layout import BufferLayout, fit_into
 from fastl0.training.config import TrainingConfig
 from fastl0.training.threads import usable_threads
@@ -20,6 +21,7 @@ _ARCHITECTURE = (
     "solver",
     "pruning",
     "gate_inputs",
+    "encoding",
     "activation",
     "early_stopping",
 )
@@ -43,6 +45,7 @@ def initial_layout(
     n_outputs: int,
     n_codes: int,
     *,
+    n_inputs: int,
     batch_size: int,
     before: BufferLayout | None = None,
     snapshot: bool = False,
@@ -52,10 +55,11 @@ def initial_layout(
     Parameters
     ----------
     estimator : estimator
-        Its `n_features_in_` is set.
     n_outputs : int
     n_codes : int
         Numbers a row in the encoded targets, the weight of the row included.
+    n_inputs : int
+        Columns of X, or the parts that are made of them.
     batch_size : int
         Where the budget has room for it.
     before : BufferLayout, default=None
@@ -69,11 +73,7 @@ def initial_layout(
         If nothing fits into the budget, or a parameter breaks a rule.
     """
     gated = estimator.pruning != "none"
-    widths = (
-        estimator.n_features_in_,
-        *params.hidden_widths(estimator.hidden_layer_sizes),
-        n_outputs,
-    )
+    widths = (n_inputs, *params.hidden_widths(estimator.hidden_layer_sizes), n_outputs)
     layout = BufferLayout(
         widths=widths if before is None else before.widths,
         batch_size=batch_size,
@@ -111,6 +111,7 @@ def build_config(
     targets: Targets,
     layout: BufferLayout,
     *,
+    n_parts: int = 0,
     target: int | None = None,
 ) -> TrainingConfig:
     """Turn the parameters of an estimator into a checked configuration.
@@ -122,6 +123,8 @@ def build_config(
     targets : Targets
     layout : BufferLayout
         To begin with.
+    n_parts : int, default=0
+        Parts that inputs are made of; 0 for none.
     target : int, default=None
         Parameters to end with, where this is settled.
 
@@ -153,7 +156,9 @@ def build_config(
         # Of the whole network, whatever an earlier fit has deleted of it.
         widths = (estimator.n_features_in_, *hidden, targets.n_outputs)
         is_default = estimator.target_size is None
-        target = parameters_of(target_size, widths, layout.gated, is_default=is_default)
+        target = parameters_of(
+            target_size, widths, layout.gated, is_default=is_default, n_parts=n_parts
+        )
     budget = estimator.memory_budget
     settings |= {
         "batch_size": layout.batch_size,
@@ -166,6 +171,7 @@ def build_config(
         "scale": None if targets.scale is None else tuple(map(float, targets.scale)),
         "lam": lam,
         "target": target,
+        "input_cost": NUMBERS_OF_A_PART if n_parts else 0,
         "memory_limit": 0 if budget is None else byte_sizes.parse_bytes("memory_budget", budget),
     }
     if estimator.pruning != "hard" or (estimator.warm_start and target_size is None):

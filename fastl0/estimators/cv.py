@@ -91,6 +91,7 @@ class BaseSizeCV(metaclass=ABCMeta):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()  # type: ignore[misc]  # of BaseEstimator
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = getattr(self.estimator, "encoding", "none") != "none"
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)

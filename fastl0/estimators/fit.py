@@ -33,12 +33,14 @@ from fastl0.estimators.validate import (
     check_X_y,
     restored_on_error,
 )
+from fastl0.model.encoding import Encoding
 from fastl0.training.batches import row_source
 from fastl0.training.buffer_layout import BufferLayout
 from fastl0.training.checkpointing import CheckpointManager
 from fastl0.training.config import TrainingConfig, TrainingData
 from fastl0.training.evaluation import Evaluator, default_evaluator
 from fastl0.training.listeners import EpochHook, EpochListener, HookListener
+from fastl0.training.place_encoding import place_encoding
 from fastl0.training.progress import Progress
 from fastl0.training.trainer import Trainer
 
@@ -141,6 +143,7 @@ def _keep(trainer: Trainer, architecture: dict[str, Any]) -> dict[str, Any]:
     """Return what the next fit goes on from: plain values and arrays, for any pickle."""
     return {
         "architecture": architecture,
+        "encoding": trainer.encoding and tuple(trainer.encoding),
         "layout": asdict(trainer.first_layout),
         "state": copy.deepcopy(trainer.persistent_state()),
     }
@@ -223,31 +226,51 @@ def _prepare(
     """Make the trainer, or take up that of the last fit, and what it learns from."""
     codes, total_weight = append_weights(rows.targets.codes, rows.weights, train)
     n_rows = len(train) or len(codes)
+    encoding = _encoding(estimator, rows, train, warm)
     layout = initial_layout(
         estimator,
         rows.targets.n_outputs,
         codes.shape[1],
+        n_inputs=len(encoding.parts) if encoding else estimator.n_features_in_,
         batch_size=_batch_size(estimator, n_rows),
         before=_layout_of(warm) if warm else None,
         snapshot=True,
     )
-    config = build_config(estimator, rows.targets, layout)
+    n_parts = len(encoding.parts) if encoding else 0
+    config = build_config(estimator, rows.targets, layout, n_parts=n_parts)
     fit_warnings.warn_if_sgd_replaces_adam(estimator, config, again=warm is not None)
     if warm is None:
-        trainer = new_trainer(config, layout, random_state, -(-n_rows // config.batch_size))
+        n_batches = -(-n_rows // config.batch_size)
+        trainer = new_trainer(config, layout, random_state, n_batches, encoding)
     else:
         check_architecture(estimator, warm["architecture"])
-        trainer = _continue(warm, config, layout)
+        trainer = _continue(warm, config, layout, encoding)
+    parts = encoding.parts if encoding else None
     data = TrainingData(
-        x=row_source(rows.X, trainer.buffers.n_threads),
+        x=row_source(rows.X, trainer.buffers.n_threads, parts),
         y=RowSource(codes),
         n_rows=n_rows,
         rows=train,
         total_weight=total_weight,
         mean_weight=total_weight / n_rows,
         null_loss=rows.targets.null_loss(rescale_weights(rows.weights)),
+        parts=parts,
     )
     return trainer, data
+
+
+def _encoding(
+    estimator: Any,
+    rows: _CheckedRows,
+    train: NDArray[np.int32],
+    warm: dict[str, Any] | None,
+) -> Encoding | None:
+    """What inputs are made of, where they are made of parts: as in the fit that is gone on with."""
+    if estimator.encoding == "none":
+        return None
+    if warm is not None and warm["encoding"] is not None:
+        return Encoding(*warm["encoding"])
+    return place_encoding(rows.X, rows.sample_weight, train)
 
 
 def _batch_size(estimator: Any, n_rows: int) -> int:
@@ -266,11 +289,12 @@ def new_trainer(
     layout: BufferLayout,
     random_state: np.random.RandomState,
     n_batches: int | None = None,
+    encoding: Encoding | None = None,
 ) -> Trainer:
-    """Make the trainer of a new network; `n_batches` as in `Trainer`."""
+    """Make the trainer of a new network; `n_batches` and `encoding` as in `Trainer`."""
     seed = random_state.randint(0, 2**31, size=8)
     rng = np.random.default_rng([int(part) for part in seed])
-    return Trainer(config, layout, rng, n_batches)
+    return Trainer(config, layout, rng, n_batches, encoding)
 
 
 def _layout_of(warm: dict[str, Any]) -> BufferLayout:
@@ -279,9 +303,12 @@ def _layout_of(warm: dict[str, Any]) -> BufferLayout:
     return replace(BufferLayout(**warm["layout"]), widths=widths)
 
 
-def _continue(warm: dict[str, Any], config: TrainingConfig, layout: BufferLayout) -> Trainer:
+def _continue(
+    warm: dict[str, Any], config: TrainingConfig, layout: BufferLayout, encoding: Encoding | None
+) -> Trainer:
     """Return a trainer that goes on from where the last fit has stopped."""
-    trainer = Trainer(config, BufferLayout(**warm["layout"]), np.random.default_rng(0))
+    first, rng = BufferLayout(**warm["layout"]), np.random.default_rng(0)
+    trainer = Trainer(config, first, rng, encoding=encoding)
     trainer.load(StateReader(warm["state"]))
     # First: the average was not counted when the mini-batch was chosen.
     trainer.buffers.forget_average()
@@ -299,13 +326,13 @@ def _evaluator(
 ) -> Evaluator | None:
     """Make the evaluator by the rows set aside, or by those given; None for neither."""
     if validation.X is not None:
-        return evaluator_of(estimator, rows.targets, validation)
+        return evaluator_of(estimator, rows.targets, validation, data.parts)
     if not estimator.early_stopping:
         return None
     targets = rows.targets.take(held_out)
     weights = None if rows.sample_weight is None else rows.sample_weight[held_out]
     weights = None if weights is None or not weights.any() else weights
-    evaluator = default_evaluator(data.x, held_out, targets, rescale_weights(weights))
+    evaluator = default_evaluator(data.x, held_out, targets, rescale_weights(weights), data.parts)
     if estimator.scoring is None:
         targets.check_enough_to_score()
         return evaluator
@@ -314,7 +341,12 @@ def _evaluator(
     return scorer_evaluator(evaluator, scorer, estimator, X, y, targets, weights)
 
 
-def evaluator_of(estimator: Any, targets: Targets, validation: ValidationData) -> Evaluator:
+def evaluator_of(
+    estimator: Any,
+    targets: Targets,
+    validation: ValidationData,
+    parts: NDArray[Any] | None = None,
+) -> Evaluator:
     """Make the evaluator by validation rows that are given.
 
     Parameters
@@ -324,11 +356,14 @@ def evaluator_of(estimator: Any, targets: Targets, validation: ValidationData) -
     targets : Targets
         Of the training rows.
     validation : ValidationData
+    parts : ndarray of `model.encoding.PART`, default=None
+        What inputs are made of.
     """
     X, y, weights = check_validation_rows(estimator, validation)
     targets = targets.encode_like(y, "y_val")
     rows = np.arange(X.shape[0], dtype=np.int32)
-    evaluator = default_evaluator(row_source(X), rows, targets, rescale_weights(weights))
+    x, of_rows = row_source(X, parts=parts), rescale_weights(weights)
+    evaluator = default_evaluator(x, rows, targets, of_rows, parts)
     if estimator.scoring is None:
         targets.check_enough_to_score()
         return evaluator

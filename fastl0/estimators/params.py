@@ -172,6 +172,8 @@ def resolve_target_size(
     full: int,
     smallest: int,
     name: str = "target_size",
+    *,
+    largest: int | None = None,
 ) -> int:
     """Check a target size and return it as a number of parameters.
 
@@ -183,16 +185,19 @@ def resolve_target_size(
         Parameters to begin with, and with one unit in each layer that can shrink.
     name : str, default="target_size"
         Of the parameter.
+    largest : int, default=None
+        Parameters to begin with where they are more than those that shares are of.
 
     Raises
     ------
     ValueError
         If the size is of no known kind, larger than the network or too small.
     """
-    bounds, is_share = f"{smallest} to {full} parameters", False
+    largest = full if largest is None else largest
+    bounds, is_share = f"{smallest} to {largest} parameters", False
     if isinstance(target_size, str):
         found = parse_bytes(name, target_size) // BYTES_PER_PARAMETER
-        bounds = " to ".join(str(BYTES_PER_PARAMETER * n) for n in (smallest, full)) + " bytes"
+        bounds = " to ".join(str(BYTES_PER_PARAMETER * n) for n in (smallest, largest)) + " bytes"
     elif isinstance(target_size, Integral) and not isinstance(target_size, bool):
         found = int(target_size)
     elif isinstance(target_size, Real) and not isinstance(target_size, bool):
@@ -211,7 +216,7 @@ def resolve_target_size(
             f'str (bytes of the weights, as "64KiB"), got {target_size!r}. Write for instance '
             "0.1."
         )
-    if not smallest <= found <= full:
+    if not smallest <= found <= largest:
         what = "at least one unit in each layer" if found < smallest else "no larger than it is"
         shares = "" if is_share else " In a search over several widths give shares, as 0.1."
         raise ValueError(

@@ -26,12 +26,17 @@ from fastl0.estimators.build_config import (
 from fastl0.estimators.fit import evaluator_of, new_trainer
 from fastl0.estimators.fit_warnings import warn_if_sgd_replaces_adam
 from fastl0.estimators.validate import ValidationData, check_X_y, restored_on_error
+from fastl0.model.encoding import N_BINS, Encoding
 from fastl0.model.network import Network
 from fastl0.training.buffer_layout import BufferLayout
 from fastl0.training.online import OnlineTrainer, UnscaledTargets
+from fastl0.training.place_encoding import place_encoding
 from fastl0.training.trainer import Trainer
 
 _NO_ROWS = np.zeros(0, np.int32)
+
+#: Rows by which bins can be placed, at least: two in each.
+_FEWEST_TO_ENCODE = 2 * N_BINS
 
 
 class Stream:
@@ -196,7 +201,8 @@ class Stream:
             layout = _layout(estimator, targets, n_rows, layout)
         target = None if is_changed("target_size", "lam") else trainer.config.target
         gated = replace(layout, gated=trainer.pruner.gated)
-        config = build_config(estimator, targets, gated, target=target)
+        n_parts = len(trainer.encoding.parts) if trainer.encoding else 0
+        config = build_config(estimator, targets, gated, target=target, n_parts=n_parts)
         if layout != trainer.buffers.layout:
             trainer.buffers.resize_batch(layout.batch_size, layout.n_threads)
         if not (_follows(targets) and online.scaler):
@@ -293,7 +299,9 @@ def _go_on(
         stream.online.targets.check_classes(classes)
     evaluator = None
     if validation.X is not None:
-        evaluator = evaluator_of(estimator, stream.online.targets, validation)
+        encoding = stream.trainer.encoding
+        parts = encoding.parts if encoding else None
+        evaluator = evaluator_of(estimator, stream.online.targets, validation, parts)
     if weights is not None and not weights.any():
         stream.online.targets.encode_like(y, "y")  # such rows are none
     else:
@@ -315,15 +323,43 @@ def _begin(
         targets = encoder.update(estimator._fitted_targets())
     targets = targets.take(_NO_ROWS)
     weigher = encoder.weigher(targets)
-    layout = _layout(estimator, targets, X.shape[0])
+    encoding = _encoding(estimator, X, weights, network)
+    n_parts = len(encoding.parts) if encoding else 0
+    layout = _layout(estimator, targets, X.shape[0], n_inputs=n_parts or X.shape[1])
     if network is not None:
         check_widths(estimator, network.n_units)
-    config = build_config(estimator, targets, layout)
+    config = build_config(estimator, targets, layout, n_parts=n_parts)
     warn_if_sgd_replaces_adam(estimator, config)
-    trainer = new_trainer(config, layout, check_random_state(estimator.random_state))
+    random_state = check_random_state(estimator.random_state)
+    trainer = new_trainer(config, layout, random_state, encoding=encoding)
     scaler = _scaler(targets, weights, is_known=network is not None)
     online = OnlineTrainer(trainer, targets, scaler, network, verbose=estimator.verbose)
     return Stream(online, _to_keep(_settings(estimator)), architecture(estimator), weigher)
+
+
+def _encoding(
+    estimator: Any, X: Any, weights: NDArray[np.float64] | None, network: Network | None
+) -> Encoding | None:
+    """What inputs are made of: as a fit has left it, or by the first rows.
+
+    Raises
+    ------
+    ValueError
+        If these are too few.
+    """
+    if network is not None:
+        parts = network.parts
+        return None if parts is None else Encoding(parts, X.shape[1])
+    if estimator.encoding == "none":
+        return None
+    n_rows = X.shape[0] if weights is None else np.count_nonzero(weights)
+    if n_rows < _FEWEST_TO_ENCODE:
+        raise ValueError(
+            f"`encoding={estimator.encoding!r}` places its bins by the rows of the first call of "
+            f"partial_fit, which must be at least {_FEWEST_TO_ENCODE}, got {n_rows}. Collect some "
+            "rows for the first call, or call fit before."
+        )
+    return place_encoding(X, weights, _NO_ROWS)
 
 
 def _follows(targets: Targets) -> bool:
@@ -353,14 +389,27 @@ def _scaler(
 
 
 def _layout(
-    estimator: Any, targets: Targets, n_rows: int, before: BufferLayout | None = None
+    estimator: Any,
+    targets: Targets,
+    n_rows: int,
+    before: BufferLayout | None = None,
+    *,
+    n_inputs: int = 0,
 ) -> BufferLayout:
-    """Lay out the buffers, with room for weights of rows, which may come later."""
+    """Lay out the buffers, with room for weights of rows, which may come later.
+
+    Where there are none `before`, for `n_inputs` inputs or parts.
+    """
     is_gated = estimator.pruning != "none"
     batch_size = params.resolve_stream_batch_size(estimator.batch_size, n_rows, is_gated)
     n_codes = targets.codes.shape[1] + 1
     return initial_layout(
-        estimator, targets.n_outputs, n_codes, batch_size=batch_size, before=before
+        estimator,
+        targets.n_outputs,
+        n_codes,
+        n_inputs=n_inputs,
+        batch_size=batch_size,
+        before=before,
     )
 
 

@@ -196,15 +196,25 @@ def check_path_input(
     targets = model._target_encoder().encode(y, weights)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y.toarray().ravel() if issparse(y) else y.ravel()
-    sizes = _resolve(model, targets, params.as_list_of_sizes(target_sizes), SHARES)
+    n_parts = _count_parts(model, X, weights)
+    sizes = _resolve(model, targets, n_parts, params.as_list_of_sizes(target_sizes), SHARES)
     return LabelledRows(X, y, weights), targets, sizes
 
 
-def _resolve(model: Any, targets: Any, *sizes: Any) -> list[tuple[Any, int]]:
+def _count_parts(model: Any, X: Any, weights: NDArray[np.float64] | None) -> int:
+    """Parts that inputs will be made of; 0 for none."""
+    if model.encoding == "none":
+        return 0
+    from fastl0.training.place_encoding import place_encoding
+
+    return len(place_encoding(X, weights, np.zeros(0, np.int32)).parts)
+
+
+def _resolve(model: Any, targets: Any, n_parts: int, *sizes: Any) -> list[tuple[Any, int]]:
     hidden = params.hidden_widths(model.hidden_layer_sizes)
     widths = (model.n_features_in_, *hidden, targets.n_outputs)
     gated = (bool(model.gate_inputs), *(True for _ in hidden))
-    return resolve_sizes(widths, gated, *sizes)
+    return resolve_sizes(widths, gated, *sizes, n_parts=n_parts)
 
 
 def clone_for_path(
@@ -272,7 +282,10 @@ def fit_path(
     runner = clone(model).set_params(warm_start=True)
     estimators: list[BaseHardL0MLP] = []
     scores = []
-    ((_, n_before),) = _resolve(model, model._target_encoder().encode(rows.y, rows.weights), [1.0])
+    targets = model._target_encoder().encode(rows.y, rows.weights)
+    n_parts = _count_parts(model, rows.X, rows.weights)
+    ((_, n_before),) = _resolve(model, targets, n_parts, [1.0])
+    n_before = max(n_before, sizes[0][1])  # with parts there may be more to begin with
     for size, wanted in sizes:
         # Pruning may have gone a little further than it had to.
         n_parameters = min(wanted, n_before)

@@ -152,6 +152,17 @@ class HardL0MLPRegressor(RegressorMixin, BaseHardL0MLP):
         without gates.
     gate_inputs : bool, default=True
         Whether inputs carry gates, so that features are selected; hidden units always do.
+    encoding : {"none", "piecewise"}, default="none"
+        What the network reads of an input. "none": the number as it is; X should be standardised,
+        and NaN is an error. "piecewise": the number, standardised, and beside it a part for each of
+        ten bins between quantiles of the training rows, from 0 below the bin to 1 above it
+        (Gorishniy et al. 2022, arXiv 2203.05556, section 3.2), so that the network can bend at
+        thresholds; where an input is missing (NaN) in training rows, that is a part as well, and
+        to the other parts it is as if the mean were there. Every part has a gate of its own, and
+        parts that nobody needs are deleted. They are computed as rows are gathered: X is neither
+        copied nor widened. Sizes count two numbers for each part, where it starts and its slope,
+        beside its weights; shares in `target_size` are of a network without an encoding. In
+        `partial_fit` the first call places the bins, by 20 rows at least, unless `fit` has.
     prune_threshold : float, default=0.5
         A unit goes when it was on in a smaller share of an epoch's mini-batches, in
         [0, 1]. Gates are kept from closing below 0.047, so lower values never prune; with a
@@ -214,6 +225,10 @@ default="squared_error"
         Number of weights and biases kept.
     support_ : ndarray of shape (n_features_in_,), bool
         Which input features are read.
+    parts_ : ndarray of shape (n_units_[0],) or None
+        With an `encoding`, the parts that are read, by input; None without. Fields of each: the
+        number of its "input"; "is_missing", 1 for the part that says that the input is missing;
+        else "start", "slope", "low" and "high" of ``clip((x - start) * slope, low, high)``.
     feature_importances_ : ndarray of shape (n_features_in_,), float64
         Share of each input in how strongly the outputs depend on the inputs, >= 0, with a sum
         of one: 0 for deleted inputs, and 0 for all where none moves an output. The strength of an
@@ -345,6 +360,7 @@ default="squared_error"
         finetune_fraction: float = 0.3,
         pruning: str = "hard",
         gate_inputs: bool = True,
+        encoding: str = "none",
         prune_threshold: float = 0.5,
         gate_learning_rate: str = "constant",
         gate_learning_rate_init: float = 0.01,
@@ -388,6 +404,7 @@ default="squared_error"
             finetune_fraction=finetune_fraction,
             pruning=pruning,
             gate_inputs=gate_inputs,
+            encoding=encoding,
             prune_threshold=prune_threshold,
             gate_learning_rate=gate_learning_rate,
             gate_learning_rate_init=gate_learning_rate_init,

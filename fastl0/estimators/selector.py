@@ -19,7 +19,7 @@ from sklearn.utils.validation import (
 
 from fastl0.data import checks
 from fastl0.data.blocks import is_blockwise
-from fastl0.estimators.validate import check_X
+from fastl0.estimators.validate import check_X, may_be_missing
 
 
 class InputSelectorMixin(TransformerMixin):
@@ -64,7 +64,14 @@ class InputSelectorMixin(TransformerMixin):
             return self._transform_by_blocks(X)
         checks.check_no_mask("X", X)
         kept = np.flatnonzero(self.support_)
-        checked = validate_data(self, X, dtype=None, accept_sparse=("csr", "csc"), reset=False)
+        checked = validate_data(
+            self,
+            X,
+            dtype=None,
+            accept_sparse=("csr", "csc"),
+            reset=False,
+            ensure_all_finite="allow-nan" if may_be_missing(self) else True,
+        )
         wanted = _get_output_config("transform", self)["dense"]
         if type(X).__module__.partition(".")[0] == wanted:
             return _safe_indexing(X, kept, axis=1)  # as an array its columns have one dtype

@@ -29,8 +29,13 @@ def to_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
     Raises
     ------
     ValueError
-        If scikit-learn's MLPRegressor has no exponential outputs.
+        If scikit-learn's MLPRegressor has no exponential outputs, or inputs are made of parts.
     """
+    if vars(estimator).get("parts_") is not None or estimator.encoding != "none":
+        raise ValueError(
+            f"`encoding` must be 'none' for to_sklearn, as scikit-learn's MLPs read numbers as "
+            f"they are, got {estimator.encoding!r}. Fit with encoding='none'."
+        )
     model: MLPClassifier | MLPRegressor
     if is_classifier(estimator):
         model = MLPClassifier(**_parameters(estimator, MLPClassifier()))

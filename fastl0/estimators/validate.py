@@ -52,7 +52,15 @@ def check_X_y(estimator: Any, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]
         X.check()
         return X, y
     checks.check_numeric_columns(X)
-    X, y = validate_data(estimator, X, y, accept_sparse="csr", multi_output=True, reset=reset)
+    X, y = validate_data(
+        estimator,
+        X,
+        y,
+        accept_sparse="csr",
+        multi_output=True,
+        reset=reset,
+        ensure_all_finite="allow-nan" if may_be_missing(estimator) else True,
+    )
     return checks.as_readable(X), y
 
 
@@ -62,7 +70,14 @@ def check_X(estimator: Any, X: Any) -> Any:
         return _open_blocks(estimator, X, reset=False)
     checks.check_no_mask("X", X)
     checks.check_numeric_columns(X)
-    return checks.as_readable(validate_data(estimator, X, accept_sparse="csr", reset=False))
+    X = validate_data(
+        estimator,
+        X,
+        accept_sparse="csr",
+        reset=False,
+        ensure_all_finite="allow-nan" if may_be_missing(estimator) else True,
+    )
+    return checks.as_readable(X)
 
 
 def check_validation_rows(estimator: Any, validation: ValidationData) -> ValidationData:
@@ -88,9 +103,17 @@ def check_validation_rows(estimator: Any, validation: ValidationData) -> Validat
     return ValidationData(X, y, check_sample_weight(validation.weights, X, "sample_weight_val"))
 
 
+def may_be_missing(estimator: Any) -> bool:
+    """Whether values of X may be NaN, for an estimator or a fitted search."""
+    model = vars(estimator).get("best_estimator_", estimator)
+    return bool(getattr(model, "encoding", "none") != "none")
+
+
 def _open_blocks(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool) -> BlockReader:
     """Make blocks of X, of which nothing is read yet."""
-    blocks = X if isinstance(X, BlockReader) else BlockReader(X)
+    blocks = X
+    if not isinstance(X, BlockReader):
+        blocks = BlockReader(X, allow_nan=may_be_missing(estimator))
     validate_data(estimator, blocks, y, reset=reset, skip_check_array=True)
     return blocks
 

@@ -7,10 +7,10 @@ each bin, so that the first layer can bend at a threshold. Where numbers are mis
 a part of its own.
 
 Part p of an input x is ``clip((x - start) * slope, low, high)``, which has the standardisation in
-it. The C core computes the same (`_kernels.RowSource`).
+it, of x rounded to float32. The C core computes the same (`_kernels.RowSource`).
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,25 @@ PART = np.dtype(
     ]
 )
 
+
+class Encoding(NamedTuple):
+    """What a network reads in place of the columns of X.
+
+    Attributes
+    ----------
+    parts : ndarray of `PART`
+        By input.
+    n_features : int
+        Columns of X.
+    """
+
+    parts: NDArray[Any]
+    n_features: int
+
+
+#: Numbers that a part takes in a model beside its weights: where it starts, and its slope.
+NUMBERS_OF_A_PART = 2
+
 #: Bins of an input that has as many different values.
 N_BINS = 10
 
@@ -34,7 +53,7 @@ _PROBABILITIES = np.linspace(0.0, 1.0, N_BINS + 1)
 
 
 def place_parts(
-    values: NDArray[np.floating], weights: NDArray[np.float64] | None = None, first: int = 0
+    values: NDArray[np.floating], weights: NDArray[np.float64] | None = None
 ) -> NDArray[Any]:
     """Say what parts some inputs are made of.
 
@@ -44,8 +63,6 @@ def place_parts(
         Of training rows; NaN where they are missing.
     weights : float64 array of shape (n_rows,), default=None
         Of the rows, >= 0.
-    first : int, default=0
-        Number of the first of the inputs.
 
     Returns
     -------
@@ -55,7 +72,8 @@ def place_parts(
     if weights is not None:
         values, weights = values[weights > 0], weights[weights > 0]
     parts: list[tuple[Any, ...]] = []
-    for number, column in enumerate(values.T.astype(np.float64), start=first):
+    for number, stored in enumerate(values.T):
+        column = stored.astype(np.float64)
         there = ~np.isnan(column)
         own = None if weights is None else weights[there]
         parts += _parts_of(number, column[there], own)
@@ -100,13 +118,6 @@ def _inverse(deviation: float) -> float:
     return 1.0 / deviation if deviation > 0.0 else 0.0
 
 
-def inputs_of(parts: NDArray[Any], n_inputs: int) -> NDArray[np.bool_]:
-    """Which of the inputs the parts read."""
-    support = np.zeros(n_inputs, dtype=bool)
-    support[parts["input"]] = True
-    return support
-
-
 def encode(
     values: NDArray[np.floating], parts: NDArray[Any], places: NDArray[np.intp], dtype: Any
 ) -> NDArray[np.floating]:
@@ -125,7 +136,8 @@ def encode(
     -------
     ndarray of shape (n_rows, n_parts)
     """
-    x = values.take(places, axis=1).astype(np.float64)
+    # As rows of every kind are read.
+    x = values.take(places, axis=1).astype(np.float32).astype(np.float64)
     encoded = (x - parts["start"]) * parts["slope"]
     np.clip(encoded, parts["low"], parts["high"], out=encoded)
     missing = np.isnan(x)

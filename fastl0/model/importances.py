@@ -42,8 +42,13 @@ def input_importances(
         if network.activation != "identity":
             parts.append(coef * np.linalg.norm(factor, axis=1))
         factor = _scaled(np.hstack(parts))
-    found = np.zeros(len(network.support))
-    found[network.support] = np.linalg.norm(factor, axis=1)
+    strengths = np.linalg.norm(factor, axis=1)
+    if network.encoding is None:
+        found = np.zeros(len(network.support))
+        found[network.support] = strengths
+    else:  # parts have the same spread, and those of an input add up as squares do
+        inputs = network.encoding.parts["input"][network.support]
+        found = np.sqrt(np.bincount(inputs, strengths**2, network.encoding.n_features))
     total = found.sum()
     return found / total if total > 0.0 else found
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from scipy.special import expit
 
+from fastl0.model.encoding import NUMBERS_OF_A_PART, Encoding, encode
 from fastl0.model.hard_concrete import deterministic_gate
 
 #: Bytes of input and activations worked on at a time when many rows are predicted.
@@ -27,15 +28,18 @@ _LARGE = 2**14
 Number = TypeVar("Number", int, float)
 
 
-def count_parameters(widths: Sequence[Number]) -> Number:
+def count_parameters(widths: Sequence[Number], input_cost: int = 0) -> Number:
     """Number of weights and biases of a dense network.
 
     Parameters
     ----------
     widths : sequence of int or float
         Units of every layer, or how many are expected, inputs first, outputs last.
+    input_cost : int, default=0
+        Numbers that each input takes beside its weights.
     """
-    return sum((i + 1) * o for i, o in zip(widths[:-1], widths[1:], strict=True))
+    weights = sum((i + 1) * o for i, o in zip(widths[:-1], widths[1:], strict=True))
+    return weights + input_cost * widths[0]
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,14 @@ class Network:
     coefs : list of float32 arrays of shape (fan_in, fan_out)
         Weights of each layer; gates are folded in.
     intercepts : list of float32 arrays of shape (fan_out,)
-    support : bool array of shape (n_features,)
-        The columns of X that the first layer reads.
+    support : bool array of shape (n_features,), or of shape (n_parts,)
+        The columns of X, or the parts, that the first layer reads.
     activation : {"identity", "logistic", "tanh", "relu"}
         Of the hidden layers.
     out_activation : {"softmax", "logistic", "identity", "exp"}
         Of the outputs.
+    encoding : Encoding, default=None
+        What inputs are made of; None for columns of X as they are.
     """
 
     coefs: list[NDArray[np.float32]]
@@ -60,6 +66,7 @@ class Network:
     support: NDArray[np.bool_]
     activation: str
     out_activation: str
+    encoding: Encoding | None = None
 
     @property
     def n_units(self) -> tuple[int, ...]:
@@ -68,8 +75,23 @@ class Network:
 
     @property
     def n_parameters(self) -> int:
-        """Number of weights and biases."""
-        return sum(array.size for array in [*self.coefs, *self.intercepts])
+        """Number of weights and biases, and of the numbers that parts take."""
+        of_parts = 0 if self.encoding is None else NUMBERS_OF_A_PART * len(self.coefs[0])
+        return sum(array.size for array in [*self.coefs, *self.intercepts]) + of_parts
+
+    @property
+    def parts(self) -> NDArray[Any] | None:
+        """The parts that the first layer reads, where there are parts."""
+        return None if self.encoding is None else self.encoding.parts[self.support]
+
+    @property
+    def inputs(self) -> NDArray[np.bool_]:
+        """Which columns of X are read."""
+        if self.encoding is None:
+            return self.support
+        read = np.zeros(self.encoding.n_features, dtype=bool)
+        read[self.encoding.parts["input"][self.support]] = True
+        return read
 
     @np.errstate(over="ignore", invalid="ignore")  # `_forward` looks for what comes of it
     def outputs(self, X: Any) -> NDArray[np.floating]:
@@ -87,6 +109,8 @@ class Network:
             float64 for float64 input, else float32. What is too large for it is infinite.
         """
         dtype = np.float64 if X.dtype == np.float64 else np.float32
+        if self.encoding is not None:
+            return self._outputs_of_parts(X, dtype)
         reads_all = np.count_nonzero(self.support) == len(self.support)
         columns = None if reads_all else self.support.nonzero()[0]
         if X.shape[0] == 1:
@@ -94,6 +118,17 @@ class Network:
         out = np.empty((X.shape[0], len(self.intercepts[-1])), dtype=dtype)
         for rows in self._blocks(X.shape, out.itemsize):
             out[rows] = self._forward(_select(X[rows], columns, dtype))
+        return out
+
+    def _outputs_of_parts(self, X: Any, dtype: type) -> NDArray[np.floating]:
+        parts = self.parts
+        assert parts is not None
+        columns, places = np.unique(parts["input"], return_inverse=True)
+        out = np.empty((X.shape[0], len(self.intercepts[-1])), dtype=dtype)
+        for rows in self._blocks((X.shape[0], max(X.shape[1], len(parts))), 8):
+            block = X[rows][:, columns]
+            block = block.toarray() if issparse(block) else block
+            out[rows] = self._forward(encode(block, parts, places, dtype))
         return out
 
     def predict_codes(self, X: Any) -> NDArray[np.intp]:

@@ -23,7 +23,7 @@ Rows = RowSource | BlockReader
 _NO_ROWS, _NO_KEYS = np.zeros(0, np.int32), np.zeros(0, np.uint64)
 
 
-def row_source(X: Any, n_threads: int = 1) -> Rows:
+def row_source(X: Any, n_threads: int = 1, parts: NDArray[Any] | None = None) -> Rows:
     """Return what rows of X are gathered from, by so many threads at a time.
 
     Parameters
@@ -31,8 +31,10 @@ def row_source(X: Any, n_threads: int = 1) -> Rows:
     X : ndarray, CSR matrix or BlockReader
         As `checks.as_readable` returns it.
     n_threads : int, default=1
+    parts : ndarray of `model.encoding.PART`, default=None
+        What is read in place of columns; of blocks, whoever reads them sees to it.
     """
-    return X if isinstance(X, BlockReader) else RowSource(X, n_threads)
+    return X if isinstance(X, BlockReader) else RowSource(X, n_threads, parts)
 
 
 class BatchRange(NamedTuple):
@@ -114,6 +116,8 @@ class BlockBatches:
     batch_size : int
     rng : numpy Generator or None
         Draws the order; None for the order of X.
+    parts : ndarray of `model.encoding.PART`, default=None
+        What is read in place of columns.
     """
 
     def __init__(
@@ -123,6 +127,7 @@ class BlockBatches:
         rows: NDArray[np.int32],
         batch_size: int,
         rng: np.random.Generator | None,
+        parts: NDArray[Any] | None = None,
     ) -> None:
         self._y, self._rows, self._batch_size, self._rng = y, rows, batch_size, rng
         self._blocks = blocks = blocks[rows] if len(rows) else blocks
@@ -135,7 +140,8 @@ class BlockBatches:
         self._x_rows = np.empty((n_places, n_columns), dtype)
         self._y_rows = np.empty((n_places, y.n_columns), np.float32)
         self._y_columns = np.arange(y.n_columns, dtype=np.int32)
-        self.x, self._y_window = RowSource(self._x_rows), RowSource(self._y_rows)
+        self.x = RowSource(self._x_rows, parts=parts)
+        self._y_window = RowSource(self._y_rows)
         self._to_read = self._block_order(n_places)
         self._order = RowOrder(0, _NO_ROWS, _NO_KEYS)
         self._done = self._n_batches = 0  # of what the window holds

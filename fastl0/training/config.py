@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ class TrainingConfig:
     n_iter_no_change: int
     lam: float  # of no account with a target
     target: int  # parameters to end with; 0 for none
+    input_cost: int  # numbers that an input takes beside its weights
     memory_limit: int  # bytes of the buffers at most; 0 for none
     penalty: str
     input_price: float
@@ -105,6 +107,7 @@ class TrainingData:
     divided by it.
     `null_loss` is the mean loss of the best prediction that looks at no input: a network that
     does worse has collapsed. `evaluator` scores a network by validation rows.
+    `parts` is what is made of blocks of X (see `model.encoding`); a RowSource knows by itself.
     """
 
     x: RowSource | BlockReader
@@ -115,3 +118,4 @@ class TrainingData:
     mean_weight: float = 1.0
     null_loss: float = math.inf
     evaluator: Evaluator | None = None
+    parts: NDArray[Any] | None = None

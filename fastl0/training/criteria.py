@@ -46,6 +46,7 @@ def l0_gradient(
     widths: Sequence[int],
     gated: Sequence[bool],
     surcharge: float,
+    input_cost: int = 0,
 ) -> NDArray[np.float32]:
     """Price of every gated unit: what the expected size loses with its on-probability.
 
@@ -64,6 +65,8 @@ def l0_gradient(
         Whether the inputs and each hidden layer carry gates.
     surcharge : float
         Factor on the price of inputs, with "size" only.
+    input_cost : int, default=0
+        As in `count_parameters`.
 
     Returns
     -------
@@ -76,7 +79,7 @@ def l0_gradient(
         if kind == "fan_out":
             price = float(widths[layer + 1])
         elif layer == 0:
-            price = surcharge * units[1]
+            price = surcharge * (units[1] + input_cost)
         else:
             price = units[layer - 1] + 1.0 + units[layer + 1]
         parts.append(np.full(widths[layer], min(price, _DEAREST), dtype=np.float32))
@@ -89,6 +92,7 @@ def expected_penalty(
     widths: Sequence[int],
     gated: Sequence[bool],
     surcharge: float,
+    input_cost: int = 0,
 ) -> float:
     """Return the expected L0 term; parameters as those of `l0_gradient`.
 
@@ -99,8 +103,8 @@ def expected_penalty(
     if kind == "fan_out":
         pairs = zip(units[:-1], widths[1:], gated, strict=True)
         return sum(s * fan_out for s, fan_out, has_gates in pairs if has_gates)
-    extra = (surcharge - 1.0) * units[0] * units[1] if gated[0] else 0.0
-    return count_parameters(units) + extra
+    extra = (surcharge - 1.0) * units[0] * (units[1] + input_cost) if gated[0] else 0.0
+    return count_parameters(units, input_cost) + extra
 
 
 # --- decisions -----------------------------------------------------------------------
@@ -146,6 +150,7 @@ def select_by_size(
     size: int,
     *,
     exchange: bool = True,
+    input_cost: int = 0,
 ) -> list[_Flags]:
     """Say which units stay so that a network has at most `size` parameters.
 
@@ -163,15 +168,17 @@ def select_by_size(
         Parameters, at least those of a network with one unit in each gated layer.
     exchange : bool, default=True
         Whether to exchange units. Looking for the best way takes a tenth of a second.
+    input_cost : int, default=0
+        As in `count_parameters`.
 
     Returns
     -------
     list of bool arrays of shape (width,)
         True where the unit stays; at least one in each layer.
     """
-    counts = _drop_and_refill(log_odds, widths, size)
-    if exchange and count_parameters(counts) < (1 - TOLERANCE) * size:
-        counts = _exchange(log_odds, counts, size)
+    counts = _drop_and_refill(log_odds, widths, size, input_cost)
+    if exchange and count_parameters(counts, input_cost) < (1 - TOLERANCE) * size:
+        counts = _exchange(log_odds, counts, size, input_cost)
     return [
         np.ones(width, bool) if a is None else _highest(a, count)
         for a, width, count in zip(log_odds, widths[:-1], counts, strict=False)
@@ -183,6 +190,7 @@ def select_by_sensitivity(
     widths: Sequence[int],
     size: int,
     surcharge: float = 3.0,
+    input_cost: int = 0,
 ) -> list[_Flags]:
     """Say which units stay so that a network has at most `size` parameters.
 
@@ -201,6 +209,8 @@ def select_by_sensitivity(
         Parameters, at least those of a network with one unit in each gated layer.
     surcharge : float, default=3.0
         Factor on the price of inputs, >= 0.
+    input_cost : int, default=0
+        As in `count_parameters`.
 
     Returns
     -------
@@ -223,14 +233,14 @@ def select_by_sensitivity(
         return counts
 
     shares = np.arange(1000, -1, -1) / 1000
-    counts = next(c for c in map(counts_at, shares) if count_parameters(c) <= size)
+    counts = next(c for c in map(counts_at, shares) if count_parameters(c, input_cost) <= size)
     # What is left goes to all in turn.
     before = 0
-    while before < count_parameters(counts) < (1 - TOLERANCE) * size:
-        before = count_parameters(counts)
+    while before < count_parameters(counts, input_cost) < (1 - TOLERANCE) * size:
+        before = count_parameters(counts, input_cost)
         for layer in sorted(gated, key=lambda layer: counts[layer] / tops[layer]):
             counts[layer] += counts[layer] < tops[layer]
-            if count_parameters(counts) > size:
+            if count_parameters(counts, input_cost) > size:
                 counts[layer] -= 1
     return [
         np.ones(width, bool) if values is None else _highest(values, count)
@@ -245,7 +255,10 @@ def _highest(values: NDArray[np.floating], count: int) -> _Flags:
 
 
 def _drop_and_refill(
-    log_odds: Sequence[NDArray[np.floating] | None], widths: Sequence[int], size: int
+    log_odds: Sequence[NDArray[np.floating] | None],
+    widths: Sequence[int],
+    size: int,
+    input_cost: int,
 ) -> list[int]:
     """Units of every layer that are left when the lowest log-odds go first."""
     sets = [(layer, np.sort(a)) for layer, a in enumerate(log_odds) if a is not None]
@@ -253,25 +266,28 @@ def _drop_and_refill(
     order = layers[np.argsort(np.concatenate([a for _, a in sets]), kind="stable")]
     counts, gone = list(widths), []
     for layer in order:
-        if count_parameters(counts) <= size:
+        if count_parameters(counts, input_cost) <= size:
             break
         if counts[layer] > 1:
             counts[layer] -= 1
             gone.append(layer)
     for layer in reversed(gone):
         counts[layer] += 1
-        if count_parameters(counts) > size:
+        if count_parameters(counts, input_cost) > size:
             counts[layer] -= 1
     return counts
 
 
-def _price_of_a_unit(counts: Sequence[int], layer: int) -> int:
+def _price_of_a_unit(counts: Sequence[int], layer: int, input_cost: int) -> int:
     """Parameters that a unit brings."""
-    return (counts[layer - 1] + 1 if layer else 0) + counts[layer + 1]
+    return (counts[layer - 1] + 1 if layer else input_cost) + counts[layer + 1]
 
 
 def _exchange(
-    log_odds: Sequence[NDArray[np.floating] | None], counts: list[int], size: int
+    log_odds: Sequence[NDArray[np.floating] | None],
+    counts: list[int],
+    size: int,
+    input_cost: int,
 ) -> list[int]:
     """Exchange a few units of one layer for some of another to come nearer to `size`."""
     # What the n most likely units of a set are worth: the sum of their log-odds.
@@ -283,7 +299,9 @@ def _exchange(
     # Three ways a layer are too many where layers are: those with the smallest units change.
     n_layers = int(math.log(_MOST_WAYS, 3))
     if len(worths) > n_layers:
-        cheapest = sorted(worths, key=lambda layer: _price_of_a_unit(counts, layer))[:n_layers]
+        cheapest = sorted(worths, key=lambda layer: _price_of_a_unit(counts, layer, input_cost))[
+            :n_layers
+        ]
         worths = {layer: worths[layer] for layer in sorted(cheapest)}
     reach = max(1, int((_MOST_WAYS ** (1 / len(worths)) - 1) / 2))
     reaches = [
@@ -291,12 +309,12 @@ def _exchange(
         for layer, worth in worths.items()
     ]
     # Of those that are near enough, the one that keeps the most likely units.
-    best, best_rank = counts, (False, float(count_parameters(counts)))
+    best, best_rank = counts, (False, float(count_parameters(counts, input_cost)))
     for ways in itertools.product(*reaches):
         tried = list(counts)
         for layer, n in zip(worths, ways, strict=True):
             tried[layer] = n
-        n_parameters = count_parameters(tried)
+        n_parameters = count_parameters(tried, input_cost)
         if n_parameters <= size:
             is_near = n_parameters >= (1 - TOLERANCE) * size
             worth = sum(w[n] for w, n in zip(worths.values(), ways, strict=True))

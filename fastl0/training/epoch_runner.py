@@ -110,6 +110,6 @@ class EpochRunner:
 def _batches(data: TrainingData, batch_size: int, rng: np.random.Generator | None) -> BatchSource:
     """Return the mini-batches of an epoch, in the order of the rows where there is no generator."""
     if isinstance(data.x, BlockReader):
-        return BlockBatches(data.x, data.y, data.rows, batch_size, rng)
+        return BlockBatches(data.x, data.y, data.rows, batch_size, rng, data.parts)
     keys = np.zeros(0, np.uint64) if rng is None else draw_keys(rng)
     return ArrayBatches(data.x, data.y, RowOrder(data.n_rows, data.rows, keys))

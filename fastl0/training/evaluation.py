@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ def default_evaluator(
     rows: NDArray[np.int32],
     targets: Targets,
     weights: NDArray[np.floating] | None,
+    parts: NDArray[Any] | None = None,
 ) -> Evaluator:
     """Evaluate by accuracy or R^2.
 
@@ -44,17 +45,22 @@ def default_evaluator(
         Of these rows.
     weights : ndarray of shape (n_rows,) or None
         Of these rows.
+    parts : ndarray of `encoding.PART`, default=None
+        What is made of blocks; a RowSource knows by itself.
     """
 
     def evaluate(network: Network) -> Evaluation:
-        outputs = _outputs(network, x, rows)
+        outputs = _outputs(network, x, rows, parts)
         return Evaluation(targets.score(outputs, weights), targets.mean_loss(outputs, weights))
 
     return evaluate
 
 
 def _outputs(
-    network: Network, x: RowSource | BlockReader, rows: NDArray[np.int32]
+    network: Network,
+    x: RowSource | BlockReader,
+    rows: NDArray[np.int32],
+    parts: NDArray[Any] | None,
 ) -> NDArray[np.float32]:
     """Outputs of a network for some rows."""
     if not isinstance(x, BlockReader):
@@ -62,7 +68,7 @@ def _outputs(
     outputs = np.empty((len(rows), network.n_units[-1]), dtype=np.float32)
     for places, values in x[rows]:
         some = np.arange(len(values), dtype=np.int32)
-        outputs[places] = _outputs_in_memory(network, RowSource(values), some)
+        outputs[places] = _outputs_in_memory(network, RowSource(values, 1, parts), some)
     return outputs
 
 
@@ -71,7 +77,8 @@ def _outputs_in_memory(
 ) -> NDArray[np.float32]:
     """As `_outputs`; reads no more columns than it needs."""
     columns = np.flatnonzero(network.support).astype(np.int32)
-    reader = replace(network, support=np.ones(len(columns), dtype=bool))
+    # What is read are the parts already, where there are such.
+    reader = replace(network, support=np.ones(len(columns), dtype=bool), encoding=None)
     outputs = np.empty((len(rows), network.n_units[-1]), dtype=np.float32)
     n_rows = max(1, min(_BLOCK, len(rows), _BLOCK_NBYTES // (4 * len(columns))))
     room = np.empty((n_rows, len(columns)), dtype=np.float32)

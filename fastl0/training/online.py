@@ -17,6 +17,7 @@ from fastl0.data.targets import Targets
 from fastl0.kernel_api.row_order import RowOrder
 from fastl0.model.network import Network
 from fastl0.training import criteria, progress
+from fastl0.training.batches import row_source
 from fastl0.training.buffer_layout import DRAWS_AHEAD, BufferLayout
 from fastl0.training.config import TrainingConfig, TrainingData
 from fastl0.training.divergence import DivergedError
@@ -226,7 +227,8 @@ class OnlineTrainer:
         if self._pointers is None or self._pointers_of is not layout:
             self._pointers, self._pointers_of = None, layout
             self._pointers = trainer.buffers.pointers()
-        x = RowSource(X.whole() if isinstance(X, BlockReader) else X)
+        parts = trainer.encoding.parts if trainer.encoding else None
+        x = RowSource(X.whole() if isinstance(X, BlockReader) else X, 1, parts)
         y = RowSource(codes)
         uniforms = trainer.buffers.draws(1)
         trainer.draw(uniforms)
@@ -245,8 +247,11 @@ class OnlineTrainer:
         trainer, scaler = self.trainer, self.scaler
         n_batches = -(-len(codes) // trainer.buffers.batch_size)
         n_threads = trainer.buffers.n_threads if n_batches >= _MANY else 1
-        x = X if isinstance(X, BlockReader) else RowSource(X, n_threads)
-        data = TrainingData(x, RowSource(codes), len(codes), _NO_ROWS, self._total_weight)
+        parts = trainer.encoding.parts if trainer.encoding else None
+        x = row_source(X, n_threads, parts)
+        data = TrainingData(
+            x, RowSource(codes), len(codes), _NO_ROWS, self._total_weight, parts=parts
+        )
         rate = trainer.config.learning_rate_init
         tuner = ThreadTuner(n_threads)
         first, batch_size = 0, trainer.buffers.batch_size

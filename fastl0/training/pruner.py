@@ -109,7 +109,7 @@ class Pruner:
         """
         buffers = self._buffers
         self.size_controller, self.l0_strength, self.has_collapsed = None, self.config.lam, False
-        size = count_parameters(buffers.widths)
+        size = self._count(buffers.widths)
         again = buffers.layout.gated != self.gated
         if again and (if_small or size > self.config.target):
             buffers.open_gates(self.gated, OPEN_LOG_ODDS)
@@ -177,7 +177,12 @@ class Pruner:
             units = self._expected_units()
             gated = buffers.layout.gated
             gradient = criteria.l0_gradient(
-                self.config.penalty, units, buffers.widths, gated, self.config.input_price
+                self.config.penalty,
+                units,
+                buffers.widths,
+                gated,
+                self.config.input_price,
+                self.config.input_cost,
             )
             buffers.set_l0_gradient(gradient)
             self._dearest = max(1.0, float(gradient.max()))
@@ -202,6 +207,7 @@ class Pruner:
             layout.widths,
             layout.gated,
             self.config.input_price,
+            self.config.input_cost,
         )
 
     def _expected_units(self) -> list[float]:
@@ -220,7 +226,11 @@ class Pruner:
             width if a is None else max(1, int(np.count_nonzero(a >= least)))
             for a, width in zip(buffers.per_layer("log_odds"), buffers.widths, strict=False)
         ]
-        return count_parameters([*counts, buffers.widths[-1]])
+        return self._count([*counts, buffers.widths[-1]])
+
+    def _count(self, widths: Sequence[int]) -> int:
+        """Parameters of a network of these widths."""
+        return count_parameters(widths, self.config.input_cost)
 
     # --- deletions -------------------------------------------------------------------
 
@@ -251,7 +261,7 @@ class Pruner:
     def prune_to_size(self) -> bool:
         """Bring a network with gates to its target size; say whether units had to go."""
         buffers = self._buffers
-        if not buffers.layout.n_gates or count_parameters(buffers.widths) <= self.max_parameters:
+        if not buffers.layout.n_gates or self._count(buffers.widths) <= self.max_parameters:
             return False
         if self.gates_held_open:
             # The mean square of dL/dz: what the loss changes by where a unit goes, to first
@@ -259,12 +269,16 @@ class Pruner:
             evidence = buffers.per_layer("gate_second")
             surcharge = self.config.input_price if self.config.penalty == "size" else 1.0
             keep = criteria.select_by_sensitivity(
-                evidence, buffers.widths, self.max_parameters, surcharge
+                evidence, buffers.widths, self.max_parameters, surcharge, self.config.input_cost
             )
             evidence.clear()
             return self._shrink(keep)
         log_odds = buffers.per_layer("log_odds")
-        return self._shrink(criteria.select_by_size(log_odds, buffers.widths, self.max_parameters))
+        return self._shrink(
+            criteria.select_by_size(
+                log_odds, buffers.widths, self.max_parameters, input_cost=self.config.input_cost
+            )
+        )
 
     def fold_gates(self) -> bool:
         """Multiply the deterministic gates into the weights; delete units whose gate is 0.
@@ -317,7 +331,9 @@ class Pruner:
         # What closes too soon is not deleted: its gates may open again.
         size = int(self.size_controller.setpoint(self._progress))
         log_odds = buffers.per_layer("log_odds")
-        least = criteria.select_by_size(log_odds, buffers.widths, size, exchange=False)
+        least = criteria.select_by_size(
+            log_odds, buffers.widths, size, exchange=False, input_cost=self.config.input_cost
+        )
         return [flags | needed for flags, needed in zip(keep, least, strict=True)]
 
     # --- back to the last good epoch -------------------------------------------------
@@ -381,7 +397,7 @@ class Pruner:
             )
         self.l0_strength, self.size_controller = self.config.lam, None
         if has_target:
-            full = count_parameters(widths)
+            full = self._count(widths)
             self.size_controller = SizeController.restored(state.nested("size_controller"), full)
         self.max_parameters = state.integer("max_parameters", 0, MAX_COUNT)
         self.has_collapsed = state.flag("has_collapsed")

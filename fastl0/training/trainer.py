@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fastl0._warnings import warn
 from fastl0.checkpoint.state_reader import MAX_COUNT, StateReader
 from fastl0.kernel_api.structs import StepParams
+from fastl0.model.encoding import Encoding
 from fastl0.model.network import Network, count_parameters, fold_gates
 from fastl0.training import criteria, rng_state
 from fastl0.training.buffer_layout import DRAWS_AHEAD, BufferLayout
@@ -59,6 +60,8 @@ class Trainer:
         Source of all random numbers: initial weights, shuffling, gates.
     n_batches : int, default=None
         Mini-batches of an epoch; None for a stream, which has no last epoch.
+    encoding : Encoding, default=None
+        What the network reads, where it is not the columns of X.
 
     Attributes
     ----------
@@ -77,8 +80,10 @@ class Trainer:
         layout: BufferLayout,
         rng: np.random.Generator,
         n_batches: int | None = None,
+        encoding: Encoding | None = None,
     ) -> None:
         self.config = config
+        self.encoding = encoding
         self.history = History()
         self._rng = rng
         self._n_features = layout.widths[0]
@@ -334,15 +339,16 @@ class Trainer:
         coefs, intercepts, kept = fold_gates(buffers.best_layers(), buffers.per_layer("log_odds"))
         support = np.zeros(self._n_features, dtype=bool)
         support[buffers.columns[kept]] = True
-        network = Network(
-            coefs, intercepts, support, self.config.activation, self.config.out_activation
-        )
+        activation, out_activation = self.config.activation, self.config.out_activation
+        network = Network(coefs, intercepts, support, activation, out_activation, self.encoding)
         return network.denormalize_outputs(self.config.center, self.config.scale)
 
     def best_network(self) -> Network:
         """Return the network as it is, or with early stopping the best one."""
         best = self.history.best_network
-        return best if self.config.early_stopping and best is not None else self.freeze()
+        if not self.config.early_stopping or best is None:
+            return self.freeze()
+        return replace(best, encoding=self.encoding)  # one from a checkpoint has none
 
     def fit(self, data: TrainingData, listeners: Sequence[EpochListener] = ()) -> None:
         """Run up to ``config.max_iter`` epochs; the history tells what happened.
@@ -570,7 +576,7 @@ class Trainer:
             "loss": loss,
             # One object for equal widths: pickle writes it once.
             "n_units": before if before == widths else widths,
-            "n_parameters": count_parameters(widths),
+            "n_parameters": count_parameters(widths, self.config.input_cost),
             "buffer_nbytes": self.buffers.nbytes,
             "batch_size": self.buffers.batch_size,
             "epoch_time": seconds,

@@ -369,6 +369,7 @@ def plan(problem, settings, **changes):
         "out_activation": problem.network.loss,
         "loss": problem.network.loss,
         "loss_parameter": 0.0,
+        "input_cost": 0,
     }
     return TrainingConfig(**{**values, **changes})
 

@@ -67,6 +67,7 @@ def same_network(a, b):
         HardL0MLPClassifier(),
         HardL0MLPClassifier(pruning="none"),
         HardL0MLPClassifier(pruning="soft", solver="sgd"),
+        HardL0MLPClassifier(encoding="piecewise"),
     ]
 )
 def test_scikit_learn_checks(estimator, check):

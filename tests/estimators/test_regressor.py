@@ -55,6 +55,7 @@ X, Y = waves()
         HardL0MLPRegressor(),
         HardL0MLPRegressor(pruning="none", loss="huber"),
         HardL0MLPRegressor(pruning="soft", normalize_y=False),
+        HardL0MLPRegressor(encoding="piecewise"),
     ]
 )
 def test_scikit_learn_checks(estimator, check):

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from fastl0._kernels import RowSource
-from fastl0.model.encoding import N_BINS, PART, encode, inputs_of, place_parts
+from fastl0.model.encoding import N_BINS, PART, encode, place_parts
 
 DTYPES = ["i1", "u1", "i2", "i4", "u8", "f4", "f8", "?"]
 
@@ -74,7 +74,7 @@ def test_a_sum_of_parts_is_any_function_that_is_linear_in_each_bin():
     wanted = np.interp(x, edges, np.random.default_rng(1).normal(size=N_BINS + 1))
     columns = np.column_stack([np.ones(500), encoded(x[:, None], parts)])
     weights, *_ = np.linalg.lstsq(columns, wanted, rcond=None)
-    np.testing.assert_allclose(columns @ weights, wanted, atol=1e-7)
+    np.testing.assert_allclose(columns @ weights, wanted, atol=1e-6)
 
 
 def test_few_different_values_are_edges_however_rare():
@@ -97,11 +97,6 @@ def test_an_input_that_is_always_missing_reads_as_zero_and_as_missing():
     parts = place_parts(X)
     np.testing.assert_array_equal(encoded(X, parts), [[0.0, 1.0]] * 5)
     np.testing.assert_array_equal(encoded(np.array([[3.0]]), parts), [[0.0, 0.0]])
-
-
-def test_inputs_that_any_part_reads_are_read():
-    parts = place_parts(table())
-    assert inputs_of(parts[parts["input"] != 2], 5).tolist() == [True, True, False, True, True]
 
 
 # --- the C core --------------------------------------------------------------------------

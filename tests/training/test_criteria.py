@@ -296,11 +296,11 @@ def test_a_deep_network_is_cut_in_a_bounded_number_of_looks(monkeypatch, n_layer
     """Two or three ways a layer are as many as there are networks of that depth."""
     n_looks = 0
 
-    def count(widths):
+    def count(widths, input_cost):
         nonlocal n_looks
         n_looks += 1
         assert n_looks < 30_000
-        return count_parameters(widths)
+        return count_parameters(widths, input_cost)
 
     monkeypatch.setattr("fastl0.training.criteria.count_parameters", count)
     widths = (50, 3, *[2] * n_layers, 2)

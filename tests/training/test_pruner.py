@@ -39,7 +39,7 @@ def test_a_price_that_float32_can_square_is_what_it_is_set_to():
     problem = problems.problem((5, 12, 1), n_rows=4, batch_size=4)
     buffers = problems.buffers_of(problem)
     config = SimpleNamespace(
-        penalty="size", input_price=3.0, lam=7.0, target=0, droprate_init=(0.2, 0.5)
+        penalty="size", input_price=3.0, input_cost=0, lam=7.0, target=0, droprate_init=(0.2, 0.5)
     )
     pruner = Pruner(config, buffers)
     pruner.update_l0_at(0.0)

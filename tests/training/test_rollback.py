@@ -212,7 +212,7 @@ def room(digits, n_bytes, **settings):
     estimator = copy.copy(clf)
     n_codes, batch_size = 1, clf.history_["batch_size"][0]
     layout = build_config.initial_layout(
-        estimator, 10, n_codes, batch_size=batch_size, snapshot=True
+        estimator, 10, n_codes, n_inputs=64, batch_size=batch_size, snapshot=True
     )
     return layout.snapshot, clf.history_["buffer_nbytes"][0]
 
