@@ -107,8 +107,8 @@ cdef enum:
 cdef struct Part:           # as `model.encoding.PART`
     int32_t input
     int32_t is_missing      # 1 where x is NaN, else 0; the numbers below are of no account
-    double start            # else (x - start) * slope, clipped; 0 where x is NaN
-    double slope
+    float start             # else (x - start) * slope, clipped; 0 where x is NaN
+    float slope
     float low
     float high
 
@@ -235,7 +235,7 @@ cdef float encode(const Part *part, float x) noexcept nogil:
         return x != x
     if x != x:
         return 0.0
-    value = (x - part.start) * part.slope
+    value = (<double> x - part.start) * part.slope
     if value < part.low:
         value = part.low
     elif value > part.high:

@@ -35,8 +35,8 @@ from fastl0.training.trainer import Trainer
 
 _NO_ROWS = np.zeros(0, np.int32)
 
-#: Rows by which bins can be placed, at least: two in each.
-_FEWEST_TO_ENCODE = 2 * N_BINS
+#: Rows by which bins can be placed, at least: one in each.
+_FEWEST_TO_ENCODE = N_BINS
 
 
 class Stream:

@@ -28,6 +28,8 @@ from fastl0.estimators.classifier import HardL0MLPClassifier
 from fastl0.estimators.regressor import HardL0MLPRegressor
 from fastl0.estimators.target_size import resolve_sizes
 from fastl0.estimators.validate import ValidationData, check_validation_rows, check_X_y
+from fastl0.model.encoding import NUMBERS_OF_A_PART
+from fastl0.model.network import count_parameters
 
 #: Sizes where none are given: shares of the parameters at the start.
 SHARES = (0.5, 0.32, 0.21, 0.14, 0.09, 0.06, 0.04, 0.025, 0.015, 0.01)
@@ -284,8 +286,9 @@ def fit_path(
     scores = []
     targets = model._target_encoder().encode(rows.y, rows.weights)
     n_parts = _count_parts(model, rows.X, rows.weights)
-    ((_, n_before),) = _resolve(model, targets, n_parts, [1.0])
-    n_before = max(n_before, sizes[0][1])  # with parts there may be more to begin with
+    hidden = params.hidden_widths(model.hidden_layer_sizes)
+    widths = (n_parts or model.n_features_in_, *hidden, targets.n_outputs)
+    n_before = count_parameters(widths, NUMBERS_OF_A_PART if n_parts else 0)
     for size, wanted in sizes:
         # Pruning may have gone a little further than it had to.
         n_parameters = min(wanted, n_before)

@@ -162,7 +162,7 @@ class HardL0MLPRegressor(RegressorMixin, BaseHardL0MLP):
         parts that nobody needs are deleted. They are computed as rows are gathered: X is neither
         copied nor widened. Sizes count two numbers for each part, where it starts and its slope,
         beside its weights; shares in `target_size` are of a network without an encoding. In
-        `partial_fit` the first call places the bins, by 20 rows at least, unless `fit` has.
+        `partial_fit` the first call places the bins, by 10 rows at least, unless `fit` has.
     prune_threshold : float, default=0.5
         A unit goes when it was on in a smaller share of an epoch's mini-batches, in
         [0, 1]. Gates are kept from closing below 0.047, so lower values never prune; with a

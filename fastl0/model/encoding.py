@@ -20,8 +20,8 @@ PART = np.dtype(
     [
         ("input", np.int32),
         ("is_missing", np.int32),
-        ("start", np.float64),
-        ("slope", np.float64),
+        ("start", np.float32),
+        ("slope", np.float32),
         ("low", np.float32),
         ("high", np.float32),
     ]
@@ -138,7 +138,8 @@ def encode(
     """
     # As rows of every kind are read.
     x = values.take(places, axis=1).astype(np.float32).astype(np.float64)
-    encoded = (x - parts["start"]) * parts["slope"]
+    start, slope = (parts[name].astype(np.float64) for name in ("start", "slope"))
+    encoded = (x - start) * slope
     np.clip(encoded, parts["low"], parts["high"], out=encoded)
     missing = np.isnan(x)
     if missing.any():

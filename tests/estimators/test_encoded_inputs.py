@@ -248,7 +248,7 @@ def test_a_stream_takes_its_bins_from_the_first_rows_or_from_a_fit(estimator, y)
 
 def test_a_stream_needs_some_rows_for_its_bins():
     model = clone(REGRESSOR)
-    with pytest.raises(ValueError, match=r"at least 20, got 3.*call fit"):
+    with pytest.raises(ValueError, match=r"at least 10, got 3.*call fit"):
         model.partial_fit(X[:3], NUMBERS[:3])
     assert not hasattr(model, "n_features_in_")
 
