@@ -15,7 +15,7 @@ TESTS = Path(__file__).parent
 
 #: What goes by the instruction set: the kernels, networks in all their kinds, and who shares work.
 MODULES = (
-    "_numba", "model", "training/test_buffers.py", "training/test_trainer.py", "test_gather.py",
+    "_numba", "model", "training", "test_gather.py",
     "test_team.py", "test_isas.py", "estimators/test_target_size.py",
 )  # fmt: skip
 

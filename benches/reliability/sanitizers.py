@@ -8,7 +8,7 @@
   tests of the kernels with those of every other instruction set. gcc instruments what is written
   in C and Cython, with UndefinedBehaviorSanitizer, too; LLVM what Numba compiles
   (`instrumented.py`). Both stop a process at their first report. Memory is judged block by block:
-  views of one training buffer have no borders in between.
+  layers in one training buffer have no borders in between.
 * ``memcheck``: Valgrind, which runs the very machine code that is shipped, and tests that train. It
   knows AVX2, not AVX-512.
 * ``tsan``: core and kernels with ThreadSanitizer, and tests that train in teams of threads. Python
@@ -213,9 +213,10 @@ def watched(tool, folder, name, command, env=()):
     return tool.reports(logs), done
 
 
-def is_seen(tool, folder, fault, where):
-    """Whether a planted fault is reported, and where it is."""
-    reports, _ = watched(tool, folder, fault, [f"{HERE}/faults.py", fault])
+def is_seen(tool, folder, fault, where, isa=None):
+    """Whether a planted fault, in the kernels of `isa`, is reported, and where it is."""
+    env = {"FASTL0_ISA": isa} if isa else {}
+    reports, _ = watched(tool, folder, f"{fault}-{isa}", [f"{HERE}/faults.py", fault], env)
     places = [found for found, _ in reports]
     print(f"planted: {fault}, reported in: {', '.join(sorted(set(places)))}", flush=True)
     return where in places
@@ -257,6 +258,8 @@ def check_python(name, tool, folder, arguments):
         from subprocesses import MODULES, OTHER_ISAS
 
         for isa in OTHER_ISAS:
+            n_planted += 1
+            seen += is_seen(tool, folder, "training", "kernels", isa)
             found.append(run_tests(tool, folder, [f"tests/{module}" for module in MODULES], isa))
             described += f", of kernels with {isa}"
     if name == "tsan":
