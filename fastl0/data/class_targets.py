@@ -82,12 +82,16 @@ class ClassTargets:
 
     def mean_loss(self, outputs: NDArray[Any], weights: NDArray[np.floating] | None) -> float:
         """Mean cross-entropy of predicted probabilities, without label smoothing."""
+        return float(np.average(self.row_losses(outputs), weights=weights))
+
+    def row_losses(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
+        """Cross-entropy of the predicted probabilities of each row, without label smoothing."""
         if self.out_activation == "softmax":
             hit = np.take_along_axis(outputs, self.codes.astype(np.intp), axis=1)
         else:
             hit = np.where(self.codes, outputs, 1.0 - outputs)
-        losses = -np.log(np.maximum(hit, SMALLEST, dtype=np.float64)).sum(axis=1)
-        return float(np.average(losses, weights=weights))
+        losses: NDArray[np.float64] = -np.log(np.maximum(hit, SMALLEST, dtype=np.float64))
+        return losses.sum(axis=1)
 
     def score(self, outputs: NDArray[Any], weights: NDArray[np.floating] | None) -> float:
         """Accuracy (of whole rows, for multilabel targets)."""

@@ -94,12 +94,16 @@ class RegressionTargets:
 
     def mean_loss(self, outputs: NDArray[Any], weights: NDArray[np.floating] | None) -> float:
         """Mean loss of predictions in units of y, as training counts it."""
+        return float(np.average(self.row_losses(outputs), weights=weights))
+
+    def row_losses(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
+        """Loss of each row for predictions in units of y."""
         predictions = np.asarray(outputs, np.float64)
         if self.loss == "poisson":
             raw = np.log(np.maximum(predictions, SMALLEST * self.scale) / self.scale)
         else:
             raw = (predictions - self.center) / self.scale
-        return float(np.average(self._losses(raw), weights=weights))
+        return self._losses(raw)
 
     def score(self, outputs: NDArray[Any], weights: NDArray[np.floating] | None) -> float:
         """R^2 of predictions in units of y, uniform average over the outputs; NaN of one row."""

@@ -55,6 +55,9 @@ class Targets(Protocol):
     def mean_loss(self, outputs: NDArray[Any], weights: NDArray[np.floating] | None) -> float:
         """Mean loss of a network's outputs."""
 
+    def row_losses(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
+        """Loss of each row for a network's outputs."""
+
     def score(self, outputs: NDArray[Any], weights: NDArray[np.floating] | None) -> float:
         """Score of a network's outputs: accuracy, or R^2."""
 

@@ -115,6 +115,18 @@ class NetworkAttributes:
         self.out_activation_ = network.out_activation
 
 
+class SettingAttributes:
+    """Fitted attributes that tell of settings, whether they were given or chosen."""
+
+    alpha_: Any = FittedAttribute()
+    encoding_: Any = FittedAttribute()
+
+    def _set_settings(self, settled: Any) -> None:
+        """Take them from an estimator that has no open parameters."""
+        self.alpha_ = float(settled.alpha)
+        self.encoding_ = settled.encoding
+
+
 class TrainingAttributes:
     """Fitted attributes that tell of the training."""
 

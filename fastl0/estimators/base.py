@@ -24,6 +24,7 @@ from fastl0.estimators import engine
 from fastl0.estimators.attributes import (
     NOT_FITTED,
     NetworkAttributes,
+    SettingAttributes,
     TrainingAttributes,
     UnavailableError,
     fitted_names,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 class BaseHardL0MLP(
     NetworkAttributes,
+    SettingAttributes,
     TrainingAttributes,
     CallbackSupportMixin,
     InputSelectorMixin,
@@ -59,7 +61,7 @@ class BaseHardL0MLP(
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
         "solver": [StrOptions({"sgd", "adam"})],
-        "alpha": [RealInterval(0, None, closed="left")],
+        "alpha": [RealInterval(0, None, closed="left"), StrOptions({"auto"})],
         "batch_size": [StrOptions({"auto", "dynamic"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions({"constant", "invscaling", "adaptive", "cosine"})],
         "learning_rate_init": [RealInterval(0, None, closed="neither")],
@@ -90,7 +92,7 @@ class BaseHardL0MLP(
         "finetune_fraction": [RealInterval(0, 1, closed="left")],
         "pruning": [StrOptions({"hard", "soft", "none"})],
         "gate_inputs": ["boolean"],
-        "encoding": [StrOptions({"none", "piecewise"})],
+        "encoding": [StrOptions({"none", "piecewise", "auto"})],
         "prune_threshold": [RealInterval(0, 1, closed="both")],
         "gate_learning_rate": [StrOptions({"constant", "cosine"})],
         "gate_learning_rate_init": [RealInterval(0, None, closed="neither")],
@@ -106,7 +108,7 @@ class BaseHardL0MLP(
         activation: str = "relu",
         *,
         solver: str = "adam",
-        alpha: float = 0.0001,
+        alpha: float | str = 0.0001,
         batch_size: int | str = "auto",
         learning_rate: str = "constant",
         learning_rate_init: float = 0.001,
@@ -241,6 +243,7 @@ class BaseHardL0MLP(
         fitted = object.__new__(type(self))
         fitted._set_network(network)
         fitted._set_targets(targets)
+        fitted._set_settings(self)
         if history is not None:
             fitted._set_training(history, early_stopping=self.early_stopping)
         return fitted

@@ -59,9 +59,15 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
         Activation of the hidden layers.
     solver : {"sgd", "adam"}, default="adam"
         Optimiser of the weights. Gates are always moved by Adam.
-    alpha : float, default=0.0001
+    alpha : float or "auto", default=0.0001
         Strength of the L2 term, >= 0; divided by the mini-batch size, and not applied to
         biases and gates.
+        "auto" leaves it to `fit`: a few settings of what is "auto" here, in `encoding` and in
+        `label_smoothing`, and of the size where neither `target_size` nor `lam` is given, are
+        tried on four fifths of the rows and judged by the loss of the others (in several ways where
+        rows are few); then the best is fitted to all rows, or one half as large or smaller that is
+        as good within a standard error. `alpha_` tells what was chosen. That takes some four to six
+        times as long. In `partial_fit` it is an error.
     batch_size : int, "auto" or "dynamic", default="auto"
         Rows per mini-batch; clipped by `fit`, with a warning, to the number of training rows.
         "auto" is ``min(200, n_samples)``; with gates, which are drawn once for each mini-batch, so
@@ -172,17 +178,18 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
         without gates.
     gate_inputs : bool, default=True
         Whether inputs carry gates, so that features are selected; hidden units always do.
-    encoding : {"none", "piecewise"}, default="none"
-        What the network reads of an input. "none": the number as it is; X should be standardised,
-        and NaN is an error. "piecewise": the number, standardised, and beside it a part for each of
-        ten bins between quantiles of the training rows, from 0 below the bin to 1 above it
-        (Gorishniy et al. 2022, arXiv 2203.05556, section 3.2), so that the network can bend at
-        thresholds; where an input is missing (NaN) in training rows, that is a part as well, and
-        to the other parts it is as if the mean were there. Every part has a gate of its own, and
-        parts that nobody needs are deleted. They are computed as rows are gathered: X is neither
-        copied nor widened. Sizes count two numbers for each part, where it starts and its slope,
-        beside its weights; shares in `target_size` are of a network without an encoding. In
-        `partial_fit` the first call places the bins, by 10 rows at least, unless `fit` has.
+    encoding : {"none", "piecewise", "auto"}, default="none"
+        What the network reads of an input; "auto" leaves it to `fit`, see `alpha`. "none": the
+        number as it is; X should be standardised, and NaN is an error. "piecewise": the number,
+        standardised, and beside it a part for each of ten bins between quantiles of the training
+        rows, from 0 below the bin to 1 above it (Gorishniy et al. 2022, arXiv 2203.05556, section
+        3.2), so that the network can bend at thresholds; where an input is missing (NaN) in
+        training rows, that is a part as well, and to the other parts it is as if the mean were
+        there. Every part has a gate of its own, and parts that nobody needs are deleted. They are
+        computed as rows are gathered: X is neither copied nor widened. Sizes count two numbers for
+        each part, where it starts and its slope, beside its weights; shares in `target_size` are of
+        a network without an encoding. In `partial_fit` the first call places the bins, by 10 rows
+        at least, unless `fit` has.
     prune_threshold : float, default=0.5
         A unit goes when it was on in a smaller share of an epoch's mini-batches, in
         [0, 1]. Gates are kept from closing below 0.047, so lower values never prune; with a
@@ -219,10 +226,10 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
         scores of validation rows they do not count (``scoring="balanced_accuracy"`` weighs
         classes there). For `partial_fit` the shares are those in all rows since it
         was set.
-    label_smoothing : float, default=0.0
+    label_smoothing : float or "auto", default=0.0
         Share of each label, in [0, 1), that is spread evenly over all classes. Probabilities
         become less extreme, and in networks that have room to learn their training set by heart
-        there are fewer errors.
+        there are fewer errors. "auto" leaves it to `fit`, see `alpha`.
 
     Attributes
     ----------
@@ -239,6 +246,12 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
         Number of weights and biases kept.
     support_ : ndarray of shape (n_features_in_,), bool
         Which input features are read.
+    alpha_ : float
+        `alpha`, as it was given or chosen.
+    encoding_ : {"none", "piecewise"}
+        `encoding`, as it was given or chosen.
+    label_smoothing_ : float
+        `label_smoothing`, as it was given or chosen.
     parts_ : ndarray of shape (n_units_[0],) or None
         With an `encoding`, the parts that are read, by input; None without. Fields of each: the
         number of its "input"; "is_missing", 1 for the part that says that the input is missing;
@@ -333,8 +346,10 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseHardL0MLP._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
-        "label_smoothing": [RealInterval(0, 1, closed="left")],
+        "label_smoothing": [RealInterval(0, 1, closed="left"), StrOptions({"auto"})],
     }
+
+    label_smoothing_: Any = FittedAttribute()
 
     def __init__(
         self,
@@ -342,7 +357,7 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
         activation: str = "relu",
         *,
         solver: str = "adam",
-        alpha: float = 0.0001,
+        alpha: float | str = 0.0001,
         batch_size: int | str = "auto",
         learning_rate: str = "constant",
         learning_rate_init: float = 0.001,
@@ -378,7 +393,7 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
         checkpoint_dir: str | os.PathLike[str] | None = None,
         checkpoint_interval: int = 1,
         class_weight: Mapping[Any, float] | list[Any] | str | None = None,
-        label_smoothing: float = 0.0,
+        label_smoothing: float | str = 0.0,
     ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -541,7 +556,17 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
         return self._partial_fit(X, y, classes, sample_weight, (X_val, y_val, sample_weight_val))
 
     def _target_encoder(self) -> ClassEncoder:
-        return ClassEncoder(self.class_weight, float(self.label_smoothing))
+        return ClassEncoder(self.class_weight, self._smoothing())
+
+    def _smoothing(self) -> float:
+        """Label smoothing; where it is left open, that of the last fit, or none."""
+        if isinstance(self.label_smoothing, str):
+            return float(vars(self).get("label_smoothing_", 0.0))
+        return float(self.label_smoothing)
+
+    def _set_settings(self, settled: Any) -> None:
+        super()._set_settings(settled)
+        self.label_smoothing_ = float(settled.label_smoothing)
 
     def _fitted_targets(self) -> ClassTargets:
         return ClassTargets(
@@ -551,7 +576,7 @@ class HardL0MLPClassifier(ClassifierMixin, BaseHardL0MLP):
             self.out_activation_,
             self._multilabel,
             self._sparse_labels,
-            float(self.label_smoothing),
+            self._smoothing(),
         )
 
     def _set_targets(self, targets: ClassTargets) -> None:

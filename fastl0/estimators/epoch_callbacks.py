@@ -26,6 +26,8 @@ class EpochCallbacks(EpochListener):
         Most epochs there can be.
     targets : Targets
         Of the training rows.
+    settled : estimator
+        As `estimator`, its open parameters chosen.
     """
 
     def __init__(
@@ -36,8 +38,9 @@ class EpochCallbacks(EpochListener):
         sample_weight: Any,
         max_iter: int,
         targets: Targets,
+        settled: Any,
     ) -> None:
-        self._estimator = estimator
+        self._estimator, self._settled = estimator, settled
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self._data = {"X": X, "y": y, "metadata": metadata}
         self._targets = targets
@@ -58,7 +61,7 @@ class EpochCallbacks(EpochListener):
 
         def attributes() -> dict[str, Any]:
             network = trainer.best_network()
-            fitted = self._estimator._fitted(network, self._targets, trainer.history)
+            fitted = self._settled._fitted(network, self._targets, trainer.history)
             # A copy of the estimator shall tell of this network, and of no stream before it.
             return vars(fitted) | dict.fromkeys(NOT_FITTED)
 

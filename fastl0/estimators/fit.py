@@ -4,6 +4,7 @@ import copy
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from fastl0.data.blocks import sort_if_blockwise
 from fastl0.data.sample_weight import append_weights, check_sample_weight, rescale_weights
 from fastl0.data.split import validation_split
 from fastl0.data.targets import Targets
-from fastl0.estimators import fit_warnings, params
+from fastl0.estimators import choice, fit_warnings, params
 from fastl0.estimators.build_config import (
     architecture,
     build_config,
@@ -89,11 +90,14 @@ def fit_network(
             )
             random_state = checkpoints.random_state(estimator.random_state)
             train, held_out = _split(estimator, rows, random_state, validation)
-            trainer, data = _prepare(estimator, rows, train, random_state, warm)
-            evaluator = _evaluator(estimator, rows, held_out, data, validation)
+            settings = _choose(estimator, rows, train, random_state, warm)
+            settled = choice.with_settings(estimator, settings)
+            rows = _with_smoothing(rows, settings)
+            trainer, data = _prepare(settled, rows, train, random_state, warm)
+            evaluator = _evaluator(settled, rows, held_out, data, validation)
             data = replace(data, evaluator=evaluator)
             callbacks = EpochCallbacks(
-                estimator, X, y, sample_weight, trainer.config.max_iter, rows.targets
+                estimator, X, y, sample_weight, trainer.config.max_iter, rows.targets, settled
             )
             n_before, widths = trainer.history.n_epochs, trainer.buffers.widths
             checkpoints.resume(trainer)
@@ -110,8 +114,10 @@ def fit_network(
             if finished and trainer.pruner.prunes_once and trainer.buffers.widths != widths:
                 n_run = trainer.history.n_epochs - n_before
                 fit_warnings.warn_of_too_few_updates(trainer.config, n_run, data.n_rows)
-            kept = _keep(trainer, architecture(estimator)) if estimator.warm_start else None
-            fitted = estimator._fitted(trainer.best_network(), rows.targets, trainer.history)
+            kept = None
+            if estimator.warm_start:
+                kept = _keep(trainer, architecture(settled)) | {"settings": settings}
+            fitted = settled._fitted(trainer.best_network(), rows.targets, trainer.history)
         estimator._adopt(fitted, kept)
         if finished:
             checkpoints.delete()
@@ -214,6 +220,36 @@ def _split(
         "give X_val and y_val, or set early_stopping=False",
     )
     return sort_if_blockwise(rows.X, train), sort_if_blockwise(rows.X, held_out)
+
+
+def _choose(
+    estimator: Any,
+    rows: _CheckedRows,
+    train: NDArray[np.int32],
+    random_state: np.random.RandomState,
+    warm: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Settings for what is left open: as in the fit that is gone on with, or by trials."""
+    if not choice.open_names(estimator):
+        return {}
+    if warm is not None and warm.get("settings"):
+        return dict(warm["settings"])
+
+    def prepare(settled: Any, targets: Targets, learn: Any, draws: Any) -> Any:
+        return _prepare(settled, rows._replace(targets=targets), learn, draws, None)
+
+    # Of an int nothing is drawn: the same settings, given, train the same network.
+    seed = estimator.random_state
+    if not isinstance(seed, Integral):
+        seed = random_state.randint(2**31 - 1)
+    return choice.Choice(estimator, rows, train, prepare).choose(int(seed))
+
+
+def _with_smoothing(rows: _CheckedRows, settings: dict[str, Any]) -> _CheckedRows:
+    if "label_smoothing" not in settings:
+        return rows
+    targets: Any = replace(rows.targets, parameter=settings["label_smoothing"])  # type: ignore[type-var]
+    return rows._replace(targets=targets)
 
 
 def _prepare(

@@ -23,6 +23,7 @@ from fastl0.estimators.build_config import (
     check_widths,
     initial_layout,
 )
+from fastl0.estimators.choice import open_names
 from fastl0.estimators.fit import evaluator_of, new_trainer
 from fastl0.estimators.fit_warnings import warn_if_sgd_replaces_adam
 from fastl0.estimators.validate import ValidationData, check_X_y, restored_on_error
@@ -249,6 +250,7 @@ class Stream:
                 else:
                     fitted._set_network(self.network())
                     fitted._set_targets(online.targets)
+                    fitted._set_settings(estimator)
                 self._attributes[of_training] = vars(fitted)
             return self._attributes[of_training]
 
@@ -271,6 +273,15 @@ def partial_fit(
     own = vars(estimator)
     estimator._validate_params()
     params.check_validation_arguments(*validation)
+    for name in open_names(estimator):
+        known = vars(estimator).get(f"{name}_")
+        remedy = (
+            f"that of the fit, {known!r}" if known is not None else "a value, or call fit first"
+        )
+        raise ValueError(
+            f"`{name}` must not be 'auto' in partial_fit, which has no rows to choose it by, got "
+            f"'auto'. Set {remedy}."
+        )
     stream = own.get("_stream")
     is_first = stream is None and "coefs_" not in own
     with restored_on_error(estimator):

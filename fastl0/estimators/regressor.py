@@ -39,9 +39,14 @@ class HardL0MLPRegressor(RegressorMixin, BaseHardL0MLP):
         Activation of the hidden layers.
     solver : {"sgd", "adam"}, default="adam"
         Optimiser of the weights. Gates are always moved by Adam.
-    alpha : float, default=0.0001
+    alpha : float or "auto", default=0.0001
         Strength of the L2 term, >= 0; divided by the mini-batch size, and not applied to
-        biases and gates.
+        biases and gates. "auto" leaves it to `fit`: a few settings of what is "auto" here and in
+        `encoding`, and of the size where neither `target_size` nor `lam` is given, are
+        tried on four fifths of the rows and judged by the loss of the others (in several ways where
+        rows are few); then the best is fitted to all rows, or one half as large or smaller that is
+        as good within a standard error. `alpha_` tells what was chosen. That takes some four to six
+        times as long. In `partial_fit` it is an error.
     batch_size : int, "auto" or "dynamic", default="auto"
         Rows per mini-batch; clipped by `fit`, with a warning, to the number of training rows.
         "auto" is ``min(200, n_samples)``; with gates, which are drawn once for each mini-batch, so
@@ -152,17 +157,18 @@ class HardL0MLPRegressor(RegressorMixin, BaseHardL0MLP):
         without gates.
     gate_inputs : bool, default=True
         Whether inputs carry gates, so that features are selected; hidden units always do.
-    encoding : {"none", "piecewise"}, default="none"
-        What the network reads of an input. "none": the number as it is; X should be standardised,
-        and NaN is an error. "piecewise": the number, standardised, and beside it a part for each of
-        ten bins between quantiles of the training rows, from 0 below the bin to 1 above it
-        (Gorishniy et al. 2022, arXiv 2203.05556, section 3.2), so that the network can bend at
-        thresholds; where an input is missing (NaN) in training rows, that is a part as well, and
-        to the other parts it is as if the mean were there. Every part has a gate of its own, and
-        parts that nobody needs are deleted. They are computed as rows are gathered: X is neither
-        copied nor widened. Sizes count two numbers for each part, where it starts and its slope,
-        beside its weights; shares in `target_size` are of a network without an encoding. In
-        `partial_fit` the first call places the bins, by 10 rows at least, unless `fit` has.
+    encoding : {"none", "piecewise", "auto"}, default="none"
+        What the network reads of an input; "auto" leaves it to `fit`, see `alpha`. "none": the
+        number as it is; X should be standardised, and NaN is an error. "piecewise": the number,
+        standardised, and beside it a part for each of ten bins between quantiles of the training
+        rows, from 0 below the bin to 1 above it (Gorishniy et al. 2022, arXiv 2203.05556, section
+        3.2), so that the network can bend at thresholds; where an input is missing (NaN) in
+        training rows, that is a part as well, and to the other parts it is as if the mean were
+        there. Every part has a gate of its own, and parts that nobody needs are deleted. They are
+        computed as rows are gathered: X is neither copied nor widened. Sizes count two numbers for
+        each part, where it starts and its slope, beside its weights; shares in `target_size` are of
+        a network without an encoding. In `partial_fit` the first call places the bins, by 10 rows
+        at least, unless `fit` has.
     prune_threshold : float, default=0.5
         A unit goes when it was on in a smaller share of an epoch's mini-batches, in
         [0, 1]. Gates are kept from closing below 0.047, so lower values never prune; with a
@@ -225,6 +231,10 @@ default="squared_error"
         Number of weights and biases kept.
     support_ : ndarray of shape (n_features_in_,), bool
         Which input features are read.
+    alpha_ : float
+        `alpha`, as it was given or chosen.
+    encoding_ : {"none", "piecewise"}
+        `encoding`, as it was given or chosen.
     parts_ : ndarray of shape (n_units_[0],) or None
         With an `encoding`, the parts that are read, by input; None without. Fields of each: the
         number of its "input"; "is_missing", 1 for the part that says that the input is missing;
@@ -332,7 +342,7 @@ default="squared_error"
         activation: str = "relu",
         *,
         solver: str = "adam",
-        alpha: float = 0.0001,
+        alpha: float | str = 0.0001,
         batch_size: int | str = "auto",
         learning_rate: str = "constant",
         learning_rate_init: float = 0.001,

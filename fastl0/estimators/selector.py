@@ -19,7 +19,7 @@ from sklearn.utils.validation import (
 
 from fastl0.data import checks
 from fastl0.data.blocks import is_blockwise
-from fastl0.estimators.validate import check_X, may_be_missing
+from fastl0.estimators.validate import check_X, may_miss
 
 
 class InputSelectorMixin(TransformerMixin):
@@ -70,7 +70,7 @@ class InputSelectorMixin(TransformerMixin):
             dtype=None,
             accept_sparse=("csr", "csc"),
             reset=False,
-            ensure_all_finite="allow-nan" if may_be_missing(self) else True,
+            ensure_all_finite="allow-nan" if may_miss(self) else True,
         )
         wanted = _get_output_config("transform", self)["dense"]
         if type(X).__module__.partition(".")[0] == wanted:

@@ -46,7 +46,7 @@ def check_X_y(estimator: Any, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]
     checks.check_no_mask("y", y)
     checks.check_no_missing("y", y)
     if is_blockwise(X):
-        X = _open_blocks(estimator, X, y, reset=reset)
+        X = _open_blocks(estimator, X, y, reset=reset, allow_nan=may_be_missing(estimator))
         y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
         check_consistent_length(X, y)
         X.check()
@@ -67,7 +67,7 @@ def check_X_y(estimator: Any, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]
 def check_X(estimator: Any, X: Any) -> Any:
     """Check rows to predict for; return an ndarray, CSR matrix or BlockReader."""
     if is_blockwise(X):
-        return _open_blocks(estimator, X, reset=False)
+        return _open_blocks(estimator, X, reset=False, allow_nan=may_miss(estimator))
     checks.check_no_mask("X", X)
     checks.check_numeric_columns(X)
     X = validate_data(
@@ -75,7 +75,7 @@ def check_X(estimator: Any, X: Any) -> Any:
         X,
         accept_sparse="csr",
         reset=False,
-        ensure_all_finite="allow-nan" if may_be_missing(estimator) else True,
+        ensure_all_finite="allow-nan" if may_miss(estimator) else True,
     )
     return checks.as_readable(X)
 
@@ -104,16 +104,25 @@ def check_validation_rows(estimator: Any, validation: ValidationData) -> Validat
 
 
 def may_be_missing(estimator: Any) -> bool:
-    """Whether values of X may be NaN, for an estimator or a fitted search."""
+    """Whether values of X may be NaN in a fit."""
+    return bool(getattr(estimator, "encoding", "none") != "none")
+
+
+def may_miss(estimator: Any) -> bool:
+    """Whether values of X may be NaN for a fitted estimator or search."""
     model = vars(estimator).get("best_estimator_", estimator)
-    return bool(getattr(model, "encoding", "none") != "none")
+    if "encoding_" in vars(model):
+        return bool(vars(model)["encoding_"] != "none")
+    return may_be_missing(model)
 
 
-def _open_blocks(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool) -> BlockReader:
+def _open_blocks(
+    estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool, allow_nan: bool
+) -> BlockReader:
     """Make blocks of X, of which nothing is read yet."""
     blocks = X
     if not isinstance(X, BlockReader):
-        blocks = BlockReader(X, allow_nan=may_be_missing(estimator))
+        blocks = BlockReader(X, allow_nan=allow_nan)
     validate_data(estimator, blocks, y, reset=reset, skip_check_array=True)
     return blocks
 

@@ -56,6 +56,17 @@ def default_evaluator(
     return evaluate
 
 
+def row_losses(
+    network: Network,
+    x: RowSource | BlockReader,
+    rows: NDArray[np.int32],
+    targets: Targets,
+    parts: NDArray[Any] | None = None,
+) -> NDArray[np.float64]:
+    """Loss of each of some rows; parameters as those of `default_evaluator`."""
+    return targets.row_losses(_outputs(network, x, rows, parts))
+
+
 def _outputs(
     network: Network,
     x: RowSource | BlockReader,
