@@ -46,8 +46,8 @@ SETTINGS = (
     Setting("piecewise", 0.3, 0.1, None),
 )
 
-#: Share of the rows that a trial is judged by, and how often by others, by the number of rows.
-_SHARE, _N_TRIALS = 0.2, ((2_000, 1), (500, 2), (0, 3))
+#: Share of the rows that a trial is judged by; how often by others, and below how many rows.
+_SHARE, _N_SPLITS, _FEW_ROWS = 0.2, 3, 500
 #: Rows below which nothing is tried.
 _FEWEST_ROWS = 50
 
@@ -128,11 +128,11 @@ class Choice:
         """Rows to learn from and rows to judge by; None where a class has too few."""
         strata = self._rows.targets.strata
         strata = None if strata is None else strata[self._train]
-        n_trials = next(n for n_rows, n in _N_TRIALS if len(self._train) >= n_rows)
+        n_splits = _N_SPLITS if len(self._train) < _FEW_ROWS else 1
         try:
             splits = [
                 validation_split(len(self._train), _SHARE, seed + k, strata, "")
-                for k in range(n_trials)
+                for k in range(n_splits)
             ]
         except ValueError:
             return None
