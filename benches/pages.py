@@ -526,7 +526,8 @@ def reliability():
         return sum(int(tools[tool][name]) for name in own)
 
     def passed(tool):
-        return f"{int(tools[tool]['passed']):,}"
+        n_passed, n_failed = int(tools[tool]["passed"]), int(tools[tool]["failed"])
+        return f"{n_passed:,} of {n_passed + n_failed:,}" if n_failed else f"{n_passed:,}"
 
     def seen(tool):
         return f"{tools[tool]['planted_seen']} of {tools[tool]['planted']} planted faults were seen"
