@@ -40,13 +40,13 @@ class HardL0MLPRegressor(RegressorMixin, BaseHardL0MLP):
     solver : {"sgd", "adam"}, default="adam"
         Optimiser of the weights. Gates are always moved by Adam.
     alpha : float or "auto", default=0.0001
-        Strength of the L2 term, >= 0; divided by the mini-batch size, and not applied to
-        biases and gates. "auto" leaves it to `fit`: a few settings of what is "auto" here and in
-        `encoding`, and of the size where neither `target_size` nor `lam` is given, are
-        tried on four fifths of the rows and judged by the loss of the others (in several ways where
-        rows are few); then the best is fitted to all rows, or one half as large or smaller that is
-        as good within a standard error. `alpha_` tells what was chosen. Each of the six takes about
-        as long as a fit. In `partial_fit` it is an error.
+        Strength of the L2 term, >= 0; divided by the mini-batch size, and not applied to biases and
+        gates. "auto" leaves it to `fit`: a few settings of all that is "auto", and of the size
+        where neither `target_size` nor `lam` is given, are tried on four fifths of the rows and
+        judged by the loss of the others (in several ways where rows are few); then the best is
+        fitted to all rows, or one half as large or smaller that is as good within a standard error.
+        `alpha_` tells what was chosen. Each of the six takes about as long as a fit. In
+        `partial_fit` it is an error.
     batch_size : int, "auto" or "dynamic", default="auto"
         Rows per mini-batch; clipped by `fit`, with a warning, to the number of training rows.
         "auto" is ``min(200, n_samples)``; with gates, which are drawn once for each mini-batch, so
