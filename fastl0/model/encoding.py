@@ -49,6 +49,8 @@ NUMBERS_OF_A_PART = 2
 #: Bins of an input that has as many different values.
 N_BINS = 10
 
+_LEAST_SPREAD = 1.0 / float(np.finfo(np.float32).max)
+
 _PROBABILITIES = np.linspace(0.0, 1.0, N_BINS + 1)
 
 
@@ -101,8 +103,8 @@ def _parts_of(
         high = np.inf if k == len(edges) - 2 else 1.0
         width = right - left
         mean, deviation = _moments(np.clip((x - left) / width, low, high), weights)
-        if deviation > 0.0:
-            slope = 1.0 / (width * deviation)
+        slope = _inverse(width * deviation)
+        if slope > 0.0:
             bounds = (low - mean) / deviation, (high - mean) / deviation
             parts.append((number, 0, left + mean * width, slope, *bounds))
     return parts
@@ -114,8 +116,9 @@ def _moments(x: NDArray[np.float64], weights: NDArray[np.float64] | None) -> tup
     return mean, float(np.sqrt(np.average((x - mean) ** 2, weights=weights)))
 
 
-def _inverse(deviation: float) -> float:
-    return 1.0 / deviation if deviation > 0.0 else 0.0
+def _inverse(spread: float) -> float:
+    """One over the spread; 0 for none, and for one so small that float32 has no such number."""
+    return 1.0 / spread if spread > _LEAST_SPREAD else 0.0
 
 
 def encode(

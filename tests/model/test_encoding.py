@@ -92,6 +92,17 @@ def test_a_weight_is_a_row_that_is_there_so_many_times():
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-6, err_msg=name)
 
 
+@pytest.mark.parametrize("scale", [1e-44, 1e-38, 1e-30, 1e30, 3e37])
+def test_parts_of_inputs_of_any_scale_are_finite(scale):
+    X = (scale * np.random.default_rng(0).normal(size=(50, 1))).astype(np.float32)
+    parts = place_parts(X)
+    for name in ("start", "slope"):
+        assert np.isfinite(parts[name]).all()
+    found = encoded(X, parts)
+    assert np.isfinite(found).all()
+    np.testing.assert_array_equal(gathered(X, parts), found.astype(np.float32))
+
+
 def test_an_input_that_is_always_missing_reads_as_zero_and_as_missing():
     X = np.full((5, 1), np.nan)
     parts = place_parts(X)
