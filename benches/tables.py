@@ -1,4 +1,4 @@
-"""Tables to learn from, split in two: what `defaults.py` runs on.
+"""Tables to learn from, split in two: what `defaults.py` and `boosting.py` run on.
 
 Those of `LISTED` are the sets that the defaults are meant for, those of `OTHERS` nobody has
 chosen a default by. A loader takes the folder of the data and a seed, and returns a `Table`;
@@ -16,6 +16,8 @@ from sklearn.model_selection import train_test_split
 
 #: Metrics, by the names that scikit-learn's `get_scorer` knows: for even and for uneven classes.
 EVEN, UNEVEN = "accuracy", "balanced_accuracy"
+#: For numbers.
+NUMBERS = "r2"
 
 
 class Table(NamedTuple):
@@ -130,14 +132,87 @@ OTHERS = {
 TABLES = LISTED | OTHERS
 
 
+# --- tables that one would give to boosting -------------------------------------------
+
+
+def from_file(name, is_number=False):
+    """One of the files of ``tables/``; a quarter of the rows are test rows."""
+
+    def load(folder, seed):
+        rows = pd.read_csv(folder / "tables" / f"{name}.tsv.gz", sep="\t")
+        y = rows.pop("target").to_numpy()
+        strata = None if is_number else y
+        return Table(
+            *train_test_split(
+                rows.to_numpy(np.float32), y, stratify=strata, random_state=seed, test_size=0.25
+            )
+        )
+
+    return load
+
+
+def gas_turbine(target):
+    """Emissions by sensors: the last two years are test rows."""
+
+    def load(folder, seed):
+        years = []
+        for year in range(2011, 2016):
+            rows = pd.read_csv(folder / "gas-turbine" / f"gt_{year}.csv.gz")
+            years.append(rows.rename(columns=str.strip))
+        train, test = pd.concat(years[:3]), pd.concat(years[3:])
+        X_train, X_test = (part.drop(columns=["CO", "NOX"]).to_numpy() for part in (train, test))
+        return Table(X_train, X_test, train[target].to_numpy(), test[target].to_numpy())
+
+    return load
+
+
+def remaining_life(folder, seed):
+    """Cycles that an engine has left, cut off at 125; the last twenty engines are test rows."""
+    rows = read(folder / "cmapss" / "train_FD001.txt.gz", sep=r"\s+")
+    unit, cycle, X = rows[:, 0].astype(int), rows[:, 1], rows[:, 2:]
+    last = np.zeros(unit.max() + 1)
+    np.maximum.at(last, unit, cycle)
+    y = np.minimum(last[unit] - cycle, 125.0)
+    test = unit > 80
+    return Table(X[~test], X[test], y[~test], y[test])
+
+
+def diabetes(folder, seed):
+    X, y = datasets.load_diabetes(return_X_y=True)
+    return Table(*train_test_split(X, y, random_state=seed, test_size=0.3))
+
+
+def friedman(folder, seed):
+    """Another problem for each seed."""
+    X, y = datasets.make_friedman1(3000, 10, noise=1.0, random_state=seed)
+    return Table(*train_test_split(X, y, random_state=seed, test_size=0.3))
+
+
+_CLASSES = (
+    "churn", "connect_4", "dna", "german", "page_blocks", "phoneme", "satimage", "spambase",
+    "waveform_40",
+)  # fmt: skip
+BESIDE_BOOSTING = (
+    {name: (from_file(name), EVEN) for name in _CLASSES}
+    | {name: (from_file(name, True), NUMBERS) for name in ("227_cpu_small", "503_wind")}
+    | {f"gas turbine, {target}": (gas_turbine(target), NUMBERS) for target in ("CO", "NOX")}
+    | {
+        "CMAPSS FD001, life": (remaining_life, NUMBERS),
+        "diabetes": (diabetes, NUMBERS),
+        "friedman": (friedman, NUMBERS),
+    }
+    | {name: TABLES[name] for name in TABLES if name != "MNIST"}
+)
+
+
 def group_of(name):
     return "listed" if name in LISTED else "others"
 
 
 def metric_of(name):
-    return TABLES[name][1]
+    return (TABLES | BESIDE_BOOSTING)[name][1]
 
 
 @lru_cache(maxsize=1)  # the same table is wanted with and without pruning
 def load(name, folder, seed):
-    return TABLES[name][0](folder, seed)
+    return (TABLES | BESIDE_BOOSTING)[name][0](folder, seed)
