@@ -65,6 +65,12 @@ def with_settings(estimator: Any, settings: dict[str, Any]) -> Any:
     return settled
 
 
+def settings_of_a_fit(estimator: Any) -> dict[str, Any]:
+    """Return values of what is left open: those that a fit has chosen, or the first setting's."""
+    first, own = SETTINGS[0]._asdict(), vars(estimator)
+    return {name: own.get(f"{name}_", first[name]) for name in open_names(estimator)}
+
+
 class Choice:
     """Tries settings for one fit.
 

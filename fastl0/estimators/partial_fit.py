@@ -23,7 +23,7 @@ from fastl0.estimators.build_config import (
     check_widths,
     initial_layout,
 )
-from fastl0.estimators.choice import open_names
+from fastl0.estimators.choice import SETTINGS, open_names, settings_of_a_fit, with_settings
 from fastl0.estimators.fit import evaluator_of, new_trainer
 from fastl0.estimators.fit_warnings import warn_if_sgd_replaces_adam
 from fastl0.estimators.validate import ValidationData, check_X_y, restored_on_error
@@ -48,6 +48,8 @@ class Stream:
     online : OnlineTrainer
     settings : tuple
         Parameters of the estimator that it was made from.
+    known : dict
+        Values of parameters that are left to "auto".
     architecture : dict
         Those that cannot change.
     weigher : RowWeigher or None
@@ -58,11 +60,12 @@ class Stream:
         self,
         online: OnlineTrainer,
         settings: tuple[Any, ...],
+        known: dict[str, Any],
         architecture: dict[str, Any],
         weigher: RowWeigher | None,
     ) -> None:
         self.online = online
-        self.architecture = architecture
+        self.known, self.architecture = known, architecture
         self._settings, self._weigher = settings, weigher
         self._network: Network | None = None  # of the time
         self._attributes: dict[bool, dict[str, Any]] = {}  # of the training, or not
@@ -187,6 +190,9 @@ class Stream:
         ValueError
             If one of them shapes the network or breaks a rule; nothing has changed then.
         """
+        settings = _settings(estimator)
+        known = {name: SETTINGS[0]._asdict()[name] for name in open_names(estimator)} | self.known
+        estimator = with_settings(estimator, {n: known[n] for n in open_names(estimator)})
         check_architecture(estimator, self.architecture)
         online, trainer, encoder = self.online, self.trainer, estimator._target_encoder()
         online.check_network()  # by the settings that it was trained with
@@ -208,9 +214,14 @@ class Stream:
             trainer.buffers.resize_batch(layout.batch_size, layout.n_threads)
         if not (_follows(targets) and online.scaler):
             online.scaler = _scaler(targets, None, is_known=True)
-        self._settings, self._weigher = _to_keep(_settings(estimator)), weigher
+        self._settings, self._weigher, self.known = _to_keep(settings), weigher, known
         online.reconfigure(config, targets, estimator.verbose)
         self._forget()
+
+    def _values(self, estimator: Any) -> dict[str, Any]:
+        """Of what is left to "auto", and of the encoding, which a fit has settled."""
+        values = {name: self.known[name] for name in open_names(estimator)}
+        return values | {"encoding": "piecewise" if self.trainer.encoding else "none"}
 
     # --- what the estimator is asked for ---------------------------------------------
 
@@ -250,7 +261,7 @@ class Stream:
                 else:
                     fitted._set_network(self.network())
                     fitted._set_targets(online.targets)
-                    fitted._set_settings(estimator)
+                    fitted._set_settings(with_settings(estimator, self._values(estimator)))
                 self._attributes[of_training] = vars(fitted)
             return self._attributes[of_training]
 
@@ -273,15 +284,6 @@ def partial_fit(
     own = vars(estimator)
     estimator._validate_params()
     params.check_validation_arguments(*validation)
-    for name in open_names(estimator):
-        known = vars(estimator).get(f"{name}_")
-        remedy = (
-            f"that of the fit, {known!r}" if known is not None else "a value, or call fit first"
-        )
-        raise ValueError(
-            f"`{name}` must not be 'auto' in partial_fit, which has no rows to choose it by, got "
-            f"'auto'. Set {remedy}."
-        )
     stream = own.get("_stream")
     is_first = stream is None and "coefs_" not in own
     with restored_on_error(estimator):
@@ -324,7 +326,12 @@ def _go_on(
 def _begin(
     estimator: Any, X: Any, y: Any, classes: Any, weights: NDArray[np.float64] | None
 ) -> Stream:
-    """Prepare a stream by its first rows, or by the network that a fit has left."""
+    """Prepare a stream by its first rows, or by the network that a fit has left.
+
+    What is left to "auto" is what the fit has chosen, or else the first of the settings.
+    """
+    settings, found = _to_keep(_settings(estimator)), settings_of_a_fit(estimator)
+    estimator = with_settings(estimator, found)
     encoder = estimator._target_encoder()
     network = estimator._network() if "coefs_" in vars(estimator) else None
     if network is None:
@@ -345,7 +352,7 @@ def _begin(
     trainer = new_trainer(config, layout, random_state, encoding=encoding)
     scaler = _scaler(targets, weights, is_known=network is not None)
     online = OnlineTrainer(trainer, targets, scaler, network, verbose=estimator.verbose)
-    return Stream(online, _to_keep(_settings(estimator)), architecture(estimator), weigher)
+    return Stream(online, settings, found, architecture(estimator), weigher)
 
 
 def _encoding(

@@ -45,8 +45,8 @@ class HardL0MLPRegressor(RegressorMixin, BaseHardL0MLP):
         where neither `target_size` nor `lam` is given, are tried on four fifths of the rows and
         judged by the loss of the others (in several ways where rows are few); then the best is
         fitted to all rows, or one half as large or smaller that is as good within a standard error.
-        `alpha_` tells what was chosen. Each of the six takes about as long as a fit. In
-        `partial_fit` it is an error.
+        `alpha_` tells what was chosen. Each of the six takes about as long as a fit. `partial_fit`
+        goes on with what `fit` has chosen, or else takes the defaults.
     batch_size : int, "auto" or "dynamic", default="auto"
         Rows per mini-batch; clipped by `fit`, with a warning, to the number of training rows.
         "auto" is ``min(200, n_samples)``; with gates, which are drawn once for each mini-batch, so

@@ -258,11 +258,27 @@ def test_paths_and_searches_over_sizes_choose_what_is_open():
     assert 0.5 < search.score(X, LABELS) <= 1.0
 
 
-def test_a_stream_needs_values():
-    with pytest.raises(ValueError, match=r"`alpha` must not be 'auto' in partial_fit.*call fit"):
-        clone(REGRESSOR).partial_fit(X, NUMBERS)
-    model = clone(REGRESSOR).fit(X, NUMBERS)
-    with pytest.raises(ValueError, match=f"that of the fit, {model.alpha_}"):
-        model.partial_fit(X, NUMBERS)
-    model.set_params(**chosen(model)).partial_fit(X, NUMBERS)
-    assert model.alpha_ == model.get_params()["alpha"]
+@pytest.mark.parametrize(("estimator", "y"), FITS)
+def test_a_stream_takes_what_a_fit_has_chosen_or_the_first_setting(estimator, y):
+    classes = {"classes": np.unique(y)} if y is LABELS else {}
+    stream = clone(estimator).partial_fit(X[:50], y[:50], **classes)
+    assert chosen(stream) == {name: getattr(SETTINGS[0], name) for name in chosen(stream)}
+    given = clone(estimator).set_params(**chosen(stream)).partial_fit(X[:50], y[:50], **classes)
+    assert same_network(stream, given)
+    fitted = clone(estimator).fit(X, y)
+    before = chosen(fitted)
+    given = clone(estimator).set_params(**before, target_size=size_of(before, fitted)).fit(X, y)
+    given.set_params(target_size=None)
+    for model in (fitted, given):
+        model.partial_fit(X[:1], y[:1]).partial_fit(X, y)
+    assert chosen(fitted) == before
+    assert same_network(fitted, given)
+    assert chosen(pickle.loads(pickle.dumps(fitted))) == before
+
+
+def test_a_stream_goes_on_with_what_is_set_meanwhile():
+    model = clone(REGRESSOR).fit(X, NUMBERS).partial_fit(X, NUMBERS)
+    model.set_params(alpha=0.5).partial_fit(X, NUMBERS)
+    assert model.alpha_ == 0.5
+    model.set_params(alpha="auto").partial_fit(X, NUMBERS)
+    assert model.alpha_ in {setting.alpha for setting in SETTINGS}
