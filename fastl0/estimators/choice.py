@@ -52,9 +52,12 @@ _SHARE, _N_SPLITS, _FEW_ROWS = 0.2, 3, 500
 _FEWEST_ROWS = 50
 
 
-def open_names(estimator: Any) -> tuple[str, ...]:
-    """Names of the parameters that are left to "auto"."""
-    return tuple(name for name in OPEN if vars(estimator).get(name) == "auto")
+def open_names(estimator: Any, *, with_size: bool = False) -> tuple[str, ...]:
+    """Names of the parameters that are left to "auto"; with them the size, if asked for."""
+    own = vars(estimator)
+    names = tuple(name for name in OPEN if own.get(name) == "auto")
+    is_free = own["target_size"] is None and own["lam"] is None and own["pruning"] == "hard"
+    return (*names, "target_size") if names and with_size and is_free else names
 
 
 def with_settings(estimator: Any, settings: dict[str, Any]) -> Any:
@@ -111,10 +114,7 @@ class Choice:
 
     def _candidates(self) -> list[dict[str, Any]]:
         """Settings that differ in what is open."""
-        names = open_names(self._estimator)
-        own = vars(self._estimator)
-        if own.get("target_size") is None and own.get("lam") is None and own["pruning"] == "hard":
-            names = (*names, "target_size")
+        names = open_names(self._estimator, with_size=True)
         found: list[dict[str, Any]] = []
         for setting in SETTINGS:
             if "encoding" in names and setting.encoding == "none" and self._has_missing():

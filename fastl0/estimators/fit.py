@@ -161,7 +161,7 @@ def _warm_state(estimator: Any) -> dict[str, Any] | None:
         return None
     stream = vars(estimator).get("_stream")
     if stream is not None:
-        return _keep(stream.trainer, stream.architecture)
+        return _keep(stream.trainer, stream.architecture) | {"settings": dict(stream.known)}
     found: dict[str, Any] | None = vars(estimator).get("_warm_state")
     if found is None and "coefs_" in vars(estimator):
         warn(
@@ -232,8 +232,10 @@ def _choose(
     """Settings for what is left open: as in the fit that is gone on with, or by trials."""
     if not choice.open_names(estimator):
         return {}
-    if warm is not None and warm.get("settings"):
-        return dict(warm["settings"])
+    if warm is not None:
+        names = choice.open_names(estimator, with_size=True)
+        found = choice.settings_of_a_fit(estimator) | warm.get("settings", {})
+        return {name: found[name] for name in names if name in found}
 
     def prepare(settled: Any, targets: Targets, learn: Any, draws: Any) -> Any:
         return _prepare(settled, rows._replace(targets=targets), learn, draws, None)

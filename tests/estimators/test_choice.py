@@ -221,6 +221,16 @@ def test_a_warm_start_keeps_what_was_chosen(monkeypatch):
     assert chosen(pickle.loads(pickle.dumps(model)).fit(X, LABELS)) == before
 
 
+def test_a_warm_start_from_a_stream_keeps_its_values(monkeypatch):
+    monkeypatch.setattr(choice.Choice, "choose", None)
+    model = clone(REGRESSOR).set_params(warm_start=True).partial_fit(X, NUMBERS)
+    before = chosen(model)
+    assert chosen(model.fit(X, NUMBERS)) == before
+    given = clone(REGRESSOR).set_params(warm_start=True, alpha=0.1, encoding="none")
+    given.fit(X, NUMBERS).set_params(alpha="auto").fit(X, NUMBERS)
+    assert given.alpha_ == 0.1
+
+
 class Killed(Exception):
     """Ends a fit."""
 
