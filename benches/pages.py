@@ -253,6 +253,48 @@ def busy():
 # --- accuracy and size ---------------------------------------------------------------
 
 
+@table("python benches/boosting.py --data DIR", "boosting.csv")
+def beside_boosting():
+    rows = read("boosting.csv")
+    found = {
+        name: {key: column(group, name).mean() for key, group in by_model(rows, name).items()}
+        for name in ("score", "log_loss", "bytes", "seconds")
+    }
+    names = sorted({row["data"] for row in rows})
+    table = []
+    for model in dict.fromkeys(row["model"] for row in rows):
+
+        def beside(name, data, model=model):
+            """The value of the model, and those of boosting and the forest."""
+            return (found[name].get((data, each)) for each in (model, "boosting", "forest"))
+
+        behind, ahead, smaller, slower = [], [], [], []
+        for data in names:
+            own, *trees = beside("score", data)
+            behind.append(own - max(trees))
+            own, *trees = beside("log_loss", data)
+            if own is not None:
+                ahead.append(own <= min(trees))
+            own, boosting, _ = beside("bytes", data)
+            smaller.append(boosting / own)
+            slower.append(found["seconds"][data, model] / found["seconds"][data, "fastl0"])
+        near = np.mean(np.array(behind) >= -0.5)
+        table.append(
+            (model, f"{near:.0%}", f"{np.median(behind):+.2f}", f"{min(behind):+.1f}",
+             f"{np.mean(ahead):.0%}", significant(np.median(smaller)), f"{np.median(slower):.2f}")
+        )  # fmt: skip
+    header = (
+        "nothing tuned", f"of {len(names)} tables within 0.5 points, or ahead", "median", "worst",
+        "log loss no worse", "times smaller than boosting", "CPU time of fit over fastl0's",
+    )  # fmt: skip
+    return header, table
+
+
+def by_model(rows, name):
+    """Rows that have a value, by table and model."""
+    return grouped([row for row in rows if row[name] != ""], "data", "model")
+
+
 @table("python benches/defaults.py --data DIR", "defaults.csv")
 def defaults():
     rows = []
